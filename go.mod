@@ -1,0 +1,3 @@
+module github.com/meterlog/meterlog
+
+go 1.26

@@ -1,0 +1,33 @@
+package meter
+
+// Generation is one logical byte stream that once had a followed name. A
+// file's name is only a hint of it: it is known by inode and content.
+type Generation struct {
+	ID         int64    // unique in a ledger, ascending
+	Path       string   // the name under which the application wrote it
+	Dev, Ino   uint64   // device and inode that held it last; both 0 where unknown
+	Offset     int64    // bytes consumed: behind a newline, or the end of a finished file
+	HeadLen    int      // length in bytes of the head: min(HeadSize, bytes consumed)
+	Head       [32]byte // SHA-256 of the first HeadLen bytes
+	Mark       []byte   // the last bytes before Offset, at most MarkSize
+	Compressed string   // "" or "gzip": how the file that Dev and Ino name stores it; offsets count decompressed bytes
+	EOFAt      int64    // its length in bytes when it was last seen at rest; -1 before
+	State      GenerationState
+	Missed     int64 // bytes known to have been there and lost (with StateGap)
+}
+
+const (
+	HeadSize = 1024 // bytes of a generation's beginning that identify it
+	MarkSize = 64   // bytes before the offset that show that nothing before it was replaced
+)
+
+// GenerationState is where a generation is in its life.
+type GenerationState string
+
+const (
+	Live    GenerationState = "live"    // its path leads to it
+	Rotated GenerationState = "rotated" // its path leads elsewhere; late writers may still append
+	Lost    GenerationState = "lost"    // no file that holds it has been found yet; the search goes on
+	Done    GenerationState = "done"    // read to its end; kept so that its content is known again
+	Gone    GenerationState = "gap"     // it ended before it was read; the loss is counted
+)

@@ -1,0 +1,103 @@
+package meter
+
+import "math"
+
+// Rule is what a ledger and an operator know of a rule: its name and what it
+// bills. The rules package compiles the rest.
+type Rule struct {
+	Name      string
+	ProductID string
+	SKU       string
+	Per       int64 // so many of the amount make one unit; 1 where the rule has no `per`
+}
+
+// CountKey says what a Count is a count of.
+type CountKey struct {
+	Rule       *Rule
+	Window     Window
+	Generation int64
+	part       int // above 0 only for sums that would overflow an int64
+}
+
+// Count is what the lines of one generation came to for one rule and window.
+type Count struct {
+	Lines      int64 // lines that counted
+	Amount     int64 // sum of their quantities, before `per` divides it
+	Start, End int64 // byte range of the generation from the first of these lines to behind the last
+}
+
+// AnomalyKey names something that went wrong with the input and is counted,
+// never dropped silently.
+type AnomalyKey struct {
+	Kind    AnomalyKind
+	Subject string // rule, source or path, as the kind says
+}
+
+// AnomalyKind is the kind of an anomaly, as `status` and the ledger name it.
+type AnomalyKind string
+
+const (
+	RuleError    AnomalyKind = "rule_error"    // an expression failed or its quantity was no whole number ≥ 0; Subject: the rule
+	BadTimestamp AnomalyKind = "bad_timestamp" // an event's own time was missing, unreadable or in the future, so the time it was read was taken; Subject: the source
+	TooLong      AnomalyKind = "too_long"      // a line over the limit was skipped; Subject: the path
+	Gap          AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
+)
+
+// Anomaly counts the occurrences under one key.
+type Anomaly struct {
+	Count   int64
+	Bytes   int64  // bytes concerned, where known
+	Example string // the first occurrence, for people: a message and at most a part of the line
+}
+
+// Tally sums what a number of blocks came to between two commits. The zero
+// value is empty and ready for use. It is owned by one goroutine.
+type Tally struct {
+	Counts    map[CountKey]*Count
+	Anomalies map[AnomalyKey]*Anomaly
+}
+
+// Add counts one line of a generation, at [start, end), with its amount ≥ 0.
+func (t *Tally) Add(key CountKey, amount, start, end int64) {
+	if t.Counts == nil {
+		t.Counts = make(map[CountKey]*Count)
+	}
+	for {
+		c := t.Counts[key]
+		if c == nil {
+			t.Counts[key] = &Count{Lines: 1, Amount: amount, Start: start, End: end}
+			return
+		}
+		if c.Amount <= math.MaxInt64-amount {
+			c.Lines++
+			c.Amount += amount
+			c.Start = min(c.Start, start)
+			c.End = max(c.End, end)
+			return
+		}
+		key.part++
+	}
+}
+
+// AddAnomaly counts one occurrence under key. Of the examples the first stays.
+func (t *Tally) AddAnomaly(key AnomalyKey, bytes int64, example string) {
+	if t.Anomalies == nil {
+		t.Anomalies = make(map[AnomalyKey]*Anomaly)
+	}
+	a := t.Anomalies[key]
+	if a == nil {
+		a = &Anomaly{Example: example}
+		t.Anomalies[key] = a
+	}
+	a.Count++
+	a.Bytes += bytes
+}
+
+// Empty reports whether nothing was added since the last Reset.
+func (t *Tally) Empty() bool { return len(t.Counts) == 0 && len(t.Anomalies) == 0 }
+
+// Reset empties the tally and keeps its memory.
+func (t *Tally) Reset() {
+	clear(t.Counts)
+	clear(t.Anomalies)
+}
