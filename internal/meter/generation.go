@@ -13,7 +13,7 @@ type Generation struct {
 	Compressed string   // "" or "gzip": how the file that Dev and Ino name stores it; offsets count decompressed bytes
 	EOFAt      int64    // its length in bytes when it was last seen at rest; -1 before
 	State      GenerationState
-	Missed     int64 // bytes known to have been there and lost (with StateGap)
+	Missed     int64 // bytes known to have been there and lost (in state Gap)
 }
 
 const (
@@ -29,5 +29,5 @@ const (
 	Rotated GenerationState = "rotated" // its path leads elsewhere; late writers may still append
 	Lost    GenerationState = "lost"    // no file that holds it has been found yet; the search goes on
 	Done    GenerationState = "done"    // read to its end; kept so that its content is known again
-	Gone    GenerationState = "gap"     // it ended before it was read; the loss is counted
+	Gap     GenerationState = "gap"     // it ended before it was read; the loss is counted
 )

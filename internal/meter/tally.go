@@ -39,8 +39,8 @@ type AnomalyKind string
 const (
 	RuleError    AnomalyKind = "rule_error"    // an expression failed or its quantity was no whole number ≥ 0; Subject: the rule
 	BadTimestamp AnomalyKind = "bad_timestamp" // an event's own time was missing, unreadable or in the future, so the time it was read was taken; Subject: the source
-	TooLong      AnomalyKind = "too_long"      // a line over the limit was skipped; Subject: the path
-	Gap          AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
+	LineTooLong  AnomalyKind = "too_long"      // a line over the limit was skipped; Subject: the path
+	BytesMissed  AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
 )
 
 // Anomaly counts the occurrences under one key.
