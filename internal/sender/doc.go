@@ -1,0 +1,3 @@
+// Package sender delivers sealed usage records to the Metering API and says
+// what became of each.
+package sender
