@@ -1,0 +1,244 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	metering "github.com/yandex-cloud/go-genproto/yandex/cloud/marketplace/metering/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// rpc is the transport over gRPC.
+type rpc struct {
+	target  string
+	options []grpc.DialOption
+	clock   *clock
+
+	mu   sync.Mutex
+	line *line // nil until it is needed, and after it has failed
+}
+
+// line is one gRPC channel with the number of requests on it. A failed one is
+// replaced at once and closed when its last request has ended.
+type line struct {
+	*grpc.ClientConn
+	requests int
+	retired  bool
+}
+
+func newGRPC(cfg Config, endpoint *url.URL, clock *clock) (*rpc, error) {
+	if cfg.HTTP != nil {
+		return nil, errors.New("a RoundTripper cannot carry gRPC")
+	}
+	if endpoint.Path != "" {
+		return nil, fmt.Errorf("endpoint %s: with gRPC it ends with the host or the port", endpoint)
+	}
+	port := "443"
+	var creds credentials.TransportCredentials
+	if endpoint.Scheme == "http" {
+		port, creds = "80", insecure.NewCredentials()
+	} else {
+		config, err := tlsConfig(cfg.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		creds = credentials.NewTLS(config)
+	}
+	t := &rpc{target: "dns:///" + net.JoinHostPort(endpoint.Hostname(), orDefault(endpoint.Port(), port)), clock: clock}
+	t.options = []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithUserAgent(cfg.UserAgent),
+		grpc.WithDisableServiceConfig(), // retries are ours to decide
+		grpc.WithIdleTimeout(20 * time.Second),
+		grpc.WithStatsHandler(sentWatcher{}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxBody)),
+	}
+	if cfg.Dial != nil {
+		t.target = strings.Replace(t.target, "dns:", "passthrough:", 1)
+		t.options = append(t.options, grpc.WithContextDialer(cfg.Dial))
+	}
+	return t, nil
+}
+
+// take returns the channel to use, with one more request on it.
+func (t *rpc) take() (*line, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.line == nil {
+		conn, err := grpc.NewClient(t.target, t.options...)
+		if err != nil {
+			return nil, err
+		}
+		t.line = &line{ClientConn: conn}
+	}
+	t.line.requests++
+	return t.line, nil
+}
+
+// put ends a request. After a failure of the connection the next one dials
+// anew, without the channel's own backoff and on no connection that died
+// unseen.
+func (t *rpc) put(l *line, broken bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.requests--
+	if broken {
+		l.retired = true
+		if t.line == l {
+			t.line = nil
+		}
+	}
+	if l.retired && l.requests == 0 {
+		l.Close()
+	}
+}
+
+func (t *rpc) close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.line == nil {
+		return nil
+	}
+	err := t.line.Close()
+	t.line = nil
+	return err
+}
+
+func (t *rpc) write(ctx context.Context, r request) (answer, *Error) {
+	message := &metering.WriteImageProductUsageRequest{ValidateOnly: r.validateOnly, ProductId: r.productID}
+	for _, record := range r.records {
+		message.UsageRecords = append(message.UsageRecords, &metering.UsageRecord{
+			Uuid: strings.ToLower(record.UUID), SkuId: record.SKU, Quantity: record.Quantity,
+			Timestamp: timestamppb.New(timestamp(record)),
+		})
+	}
+	l, err := t.take()
+	if err != nil {
+		return answer{}, &Error{Kind: Slow, ClientID: r.id, Err: redactError(err, r.token)}
+	}
+	call := &call{}
+	ctx = context.WithValue(ctx, callKey{}, call)
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+r.token, "x-client-request-id", r.id)
+	var header, trailer metadata.MD
+	sent := time.Now()
+	response, err := metering.NewImageProductUsageServiceClient(l).Write(ctx, message, grpc.Header(&header), grpc.Trailer(&trailer))
+	both := http.Header{}
+	for _, md := range []metadata.MD{header, trailer} {
+		for name, values := range md {
+			for _, value := range values {
+				both.Add(name, value)
+			}
+		}
+	}
+	t.clock.observe(both.Get("Date"), sent, time.Now())
+	if err != nil {
+		failed := failure(ctx, r, err, both, call.wasSent())
+		t.put(l, failed.Status == 0 || failed.Status >= 500)
+		return answer{}, failed
+	}
+	t.put(l, false)
+	a := answer{}
+	for _, accepted := range response.GetAccepted() {
+		a.accepted = append(a.accepted, accepted.GetUuid())
+	}
+	for _, rejected := range response.GetRejected() {
+		a.rejected = append(a.rejected, rejection{rejected.GetUuid(), rejected.GetReason().String()})
+	}
+	return a, nil
+}
+
+// httpStatus is what the codes of gRPC correspond to in HTTP, as the API's
+// gateway maps them. What is not here is 500.
+var httpStatus = map[codes.Code]int{
+	codes.Canceled:           499,
+	codes.InvalidArgument:    http.StatusBadRequest,
+	codes.DeadlineExceeded:   http.StatusGatewayTimeout,
+	codes.NotFound:           http.StatusNotFound,
+	codes.AlreadyExists:      http.StatusConflict,
+	codes.PermissionDenied:   http.StatusForbidden,
+	codes.ResourceExhausted:  http.StatusTooManyRequests,
+	codes.FailedPrecondition: http.StatusBadRequest,
+	codes.Aborted:            http.StatusConflict,
+	codes.OutOfRange:         http.StatusBadRequest,
+	codes.Unimplemented:      http.StatusNotImplemented,
+	codes.Unavailable:        http.StatusServiceUnavailable,
+	codes.Unauthenticated:    http.StatusUnauthorized,
+}
+
+// failure makes an Error of what a call came to. sent is whether the request
+// was begun on a connection.
+func failure(ctx context.Context, r request, err error, header http.Header, sent bool) *Error {
+	s := status.Convert(err)
+	e := &Error{
+		Status: orDefault(httpStatus[s.Code()], http.StatusInternalServerError), ClientID: r.id, voiced: true,
+		RequestID: field(header, "X-Request-Id"), TraceID: field(header, "X-Server-Trace-Id"),
+		RetryAfter: retryAfter(header), message: excerpt(s.Message(), 300, r.token),
+	}
+	e.Kind, e.maybeStored = fateOf(e.Status)
+	e.Err = fmt.Errorf("write: gRPC %v: %s%s", s.Code(), e.message, advice(e.Status))
+	switch {
+	case ctx.Err() != nil: // ours ended first
+		e.Kind, e.maybeStored, e.Status, e.voiced = Retry, true, 0, false
+		e.Err = fmt.Errorf("write: %w", context.Cause(ctx))
+	case strings.HasPrefix(s.Message(), "grpc: received message"): // longer than maxBody: grpc-go's own words, not the API's
+		e.Kind, e.maybeStored, e.Status, e.voiced = Retry, true, 0, false
+	}
+	if !sent {
+		e.Kind, e.maybeStored, e.Status, e.voiced = Retry, false, 0, false
+	}
+	for _, detail := range s.Details() {
+		switch detail := detail.(type) {
+		case *errdetails.RequestInfo:
+			e.RequestID = orDefault(e.RequestID, excerpt(detail.GetRequestId(), 100))
+		case *errdetails.RetryInfo:
+			e.RetryAfter = orDefault(e.RetryAfter, clampRetry(detail.GetRetryDelay().AsDuration()))
+		}
+	}
+	return e
+}
+
+// call learns whether one call got as far as a connection.
+type call struct {
+	mu   sync.Mutex
+	sent bool
+}
+
+type callKey struct{}
+
+func (c *call) wasSent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent
+}
+
+// sentWatcher tells a call when its header goes out on a connection.
+type sentWatcher struct{}
+
+func (sentWatcher) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutHeader); !ok {
+		return
+	}
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		c.mu.Lock()
+		c.sent = true
+		c.mu.Unlock()
+	}
+}
+func (sentWatcher) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (sentWatcher) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (sentWatcher) HandleConn(context.Context, stats.ConnStats)                       {}

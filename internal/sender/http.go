@@ -1,0 +1,92 @@
+package sender
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+)
+
+// newTransport makes a transport for HTTP. Redirects are no matter of it:
+// a RoundTripper follows none.
+func newTransport(caFile string, proxy func(*http.Request) (*url.URL, error), dial func(context.Context, string) (net.Conn, error)) (*http.Transport, error) {
+	config, err := tlsConfig(caFile)
+	if err != nil {
+		return nil, err
+	}
+	t := &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           4,
+		IdleConnTimeout:        20 * time.Second, // less than the pause between two windows: a connection that died unseen is not used again
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	if dial != nil {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, address) }
+	}
+	return t, nil
+}
+
+// tlsConfig trusts the system's certificates and those of caFile.
+func tlsConfig(caFile string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("CA file: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("CA file %s: it holds no PEM certificate", caFile)
+	}
+	config.RootCAs = pool
+	return config, nil
+}
+
+// maxBody is how much of an answer is read, in bytes. The longest that 25
+// records can need is some kilobytes.
+const maxBody = 1 << 20
+
+// httpAnswer is an answer over HTTP, its body read.
+type httpAnswer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error // why the body is not whole
+}
+
+// roundTrip sends one request and reads the answer, at most maxBody bytes of
+// it. err says that there was no answer at all.
+func roundTrip(rt http.RoundTripper, r *http.Request) (httpAnswer, error) {
+	response, err := rt.RoundTrip(r)
+	if err != nil {
+		if r.Context().Err() != nil {
+			err = context.Cause(r.Context())
+		}
+		return httpAnswer{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	switch {
+	case err != nil && r.Context().Err() != nil:
+		err = context.Cause(r.Context())
+	case err == nil && len(body) > maxBody:
+		body, err = body[:maxBody], fmt.Errorf("the answer is longer than %d bytes", maxBody)
+	}
+	return httpAnswer{response.StatusCode, response.Header, body, err}, nil
+}
