@@ -1,8 +1,11 @@
 package rules
 
 import (
+	"path/filepath"
+	"regexp"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -15,15 +18,17 @@ type Config struct {
 	Interval  time.Duration // length of a window, whole seconds
 	Delivery  Delivery
 	Auth      Auth
-	State     string // "" where unset
+	State     string // folder; "" where unset
 	Listen    string // host:port; "" where nothing is to be served
 	Retention time.Duration
 	Tests     []Test
+
+	slots slotTable
 }
 
 // Delivery says where usage records go.
 type Delivery struct {
-	Endpoint  string // scheme://host[:port][/path], without a slash at the end
+	Endpoint  string // scheme://host[:port], without a slash at the end
 	Transport string // rest or grpc
 	Timeout   time.Duration
 }
@@ -39,56 +44,80 @@ type Auth struct {
 // Source is a set of files and how their lines are read.
 type Source struct {
 	Name    string
-	Paths   []string // globs, absolute, as doublestar takes them
-	Exclude []string // globs, absolute or a mere base name
+	Paths   []string // absolute globs, as doublestar takes them
+	Exclude []string // the same; one without a slash is matched with the base name
 	StartAt string   // beginning or end: where a file found at the first start begins
 	Format  string   // text, json, logfmt or regexp
 	Pos     Pos
+
+	pattern   *regexp.Regexp // of format regexp
+	timestamp *timestamp     // nil where events have the time of their reading
+}
+
+// Covers reports whether the source follows a file of this absolute path.
+func (s *Source) Covers(path string) bool {
+	for _, exclude := range s.Exclude {
+		name := path
+		if filepath.Base(exclude) == exclude {
+			name = filepath.Base(path)
+		}
+		if doublestar.MatchUnvalidated(exclude, name) {
+			return false
+		}
+	}
+	for _, glob := range s.Paths {
+		if doublestar.MatchUnvalidated(glob, path) {
+			return true
+		}
+	}
+	return false
 }
 
 // Rule is a rule with its expressions compiled.
 type Rule struct {
 	meter.Rule
-	Sources []string // names of the sources it applies to, never empty
-	Pos     Pos
+	Sources      []string // names of the sources that it applies to, in their order; never empty
+	WhenText     string   // the condition as written
+	QuantityText string   // the quantity as written
+	Pos          Pos
+
+	index    int // among the configuration's rules
+	when     *expression
+	quantity *expression // nil where it is constant
+	constant int64
 }
 
-// Test is an entry of `tests:`: lines and what the rules must count on them.
+// Test is an entry of `tests:`: lines, and what the rules must count on them.
 type Test struct {
 	Name   string
 	Source string
 	Lines  []byte
-	Expect map[string]int64
+	Expect map[string]int64 // units by rule
 	Pos    Pos
 }
 
-// Pos is a place in the configuration file, both counted from 1.
+// Pos is a place in the configuration file, line and column from 1.
 type Pos struct {
 	Line, Column int
 }
 
-// Load reads and checks the configuration file at path. Its error is
-// [Problems] unless the file could not be read.
-func Load(path string) (*Config, error) { return nil, nil }
-
-// Parse checks a configuration. Its error is [Problems], in which name stands
-// as the file.
-func Parse(name string, text []byte) (*Config, error) { return nil, nil }
-
-// TestResult is what one of the configuration's tests came to.
-type TestResult struct {
-	Name   string
-	Pos    Pos
-	OK     bool
-	Counts []TestCount // by rule in the order of the configuration; only rules that were expected or counted
-	Errors []string    // expression errors and other anomalies, in the order of lines
+// Source is the source of that name, or nil.
+func (c *Config) Source(name string) *Source {
+	for _, s := range c.Sources {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
 }
 
-// TestCount compares one rule's units.
-type TestCount struct {
-	Rule      string
-	Want, Got int64
+// SourcesOf names the sources that follow a file of this absolute path.
+func (c *Config) SourcesOf(path string) []string {
+	var names []string
+	for _, s := range c.Sources {
+		if s.Covers(path) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
-
-// RunTests runs the configuration's tests.
-func (c *Config) RunTests() []TestResult { return nil }

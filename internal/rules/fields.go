@@ -1,0 +1,228 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// fieldsOf is the whole map of a line's fields: empty where the line is not of
+// the source's format.
+func (s *Source) fieldsOf(line []byte) map[string]any {
+	switch s.Format {
+	case "json":
+		if v, err := decodeJSON(line); err == nil {
+			if object, ok := v.(map[string]any); ok {
+				return object
+			}
+		}
+	case "logfmt":
+		fields := map[string]any{}
+		scanLogfmt(line, func(key, value []byte, quoted bool) {
+			fields[string(key)] = logfmtValue(value, quoted)
+		})
+		return fields
+	case "regexp":
+		fields := map[string]any{}
+		if m := s.pattern.FindSubmatchIndex(line); m != nil {
+			for i, name := range s.pattern.SubexpNames() {
+				if name != "" && m[2*i] >= 0 {
+					fields[name] = string(line[m[2*i]:m[2*i+1]])
+				}
+			}
+		}
+		return fields
+	}
+	return map[string]any{}
+}
+
+// lookup is the value at a path, nil where there is none.
+func lookup(v any, path []step) any {
+	for _, s := range path {
+		switch base := v.(type) {
+		case map[string]any:
+			if s.index >= 0 {
+				return nil
+			}
+			v = base[s.key]
+		case []any:
+			if s.index < 0 || s.index >= len(base) {
+				return nil
+			}
+			v = base[s.index]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+// decodeJSON reads a JSON text as expressions see it: whole numbers that fit
+// are int, others float64; of keys that come twice the last stays.
+func decodeJSON(text []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	if len(bytes.Trim(text[d.InputOffset():], " \t\r\n")) > 0 {
+		return nil, errors.New("more than one JSON value")
+	}
+	return exactNumbers(v), nil
+}
+
+func exactNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		return jsonNumber(string(v))
+	case map[string]any:
+		for key, value := range v {
+			v[key] = exactNumbers(value)
+		}
+	case []any:
+		for i, value := range v {
+			v[i] = exactNumbers(value)
+		}
+	}
+	return v
+}
+
+// jsonNumber is an int where the number is written as one and fits, else a
+// float64, infinite where it is beyond all.
+func jsonNumber(text string) any {
+	if strings.IndexAny(text, ".eE") < 0 {
+		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return int(i)
+		}
+	}
+	f, _ := strconv.ParseFloat(text, 64)
+	return f
+}
+
+// scanLogfmt calls pair for every key of a logfmt line in order. Pairs are
+// parted by white space; a value may stand in double quotes, and is then given
+// as it stands between them, escapes and all; a key without a value has an
+// empty one. No line is refused: a quote that is not closed ends with the line.
+func scanLogfmt(line []byte, pair func(key, value []byte, quoted bool)) {
+	for i := 0; i < len(line); {
+		if line[i] <= ' ' {
+			i++
+			continue
+		}
+		start := i
+		for i < len(line) && line[i] > ' ' && line[i] != '=' {
+			i++
+		}
+		key := line[start:i]
+		if i == len(line) || line[i] != '=' {
+			pair(key, nil, false)
+			continue
+		}
+		i++
+		var value []byte
+		quoted := i < len(line) && line[i] == '"'
+		if quoted {
+			i++
+			start = i
+			for i < len(line) && line[i] != '"' {
+				if line[i] == '\\' {
+					i++
+				}
+				i++
+			}
+			i = min(i, len(line))
+			value = line[start:i]
+			i = min(i+1, len(line))
+		} else {
+			start = i
+			for i < len(line) && line[i] > ' ' {
+				i++
+			}
+			value = line[start:i]
+		}
+		if len(key) > 0 {
+			pair(key, value, quoted)
+		}
+	}
+}
+
+// logfmtValue is a value without its escapes.
+func logfmtValue(value []byte, quoted bool) string {
+	if !quoted || bytes.IndexByte(value, '\\') < 0 {
+		return string(value)
+	}
+	return string(unescape(nil, value))
+}
+
+// unescape appends text to out with the escapes of a JSON string resolved;
+// others stay as they are.
+func unescape(out, text []byte) []byte {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 == len(text) {
+			out = append(out, text[i])
+			continue
+		}
+		i++
+		switch c := text[i]; c {
+		case '"', '\\', '/':
+			out = append(out, c)
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			r := hex4(text[i+1:])
+			if r < 0 {
+				out = append(out, '\\', 'u')
+				continue
+			}
+			i += 4
+			if utf16.IsSurrogate(r) {
+				low := rune(-1)
+				if i+2 < len(text) && text[i+1] == '\\' && text[i+2] == 'u' {
+					low = hex4(text[i+3:])
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			out = utf8.AppendRune(out, r)
+		default:
+			out = append(out, '\\', c)
+		}
+	}
+	return out
+}
+
+// hex4 is the number that the first four bytes write in hexadecimal, or -1.
+func hex4(text []byte) rune {
+	if len(text) < 4 {
+		return -1
+	}
+	var r rune
+	for _, c := range text[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}

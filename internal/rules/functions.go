@@ -1,0 +1,295 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/vm/runtime"
+)
+
+// checked are the functions that the patcher puts in the place of expr's own.
+// They may be called from several goroutines.
+var checked = map[string]func(args ...any) (any, error){
+	"__add":         add,
+	"__sub":         binaryInt("-", subExact, func(a, b any) any { return runtime.Subtract(a, b) }),
+	"__mul":         binaryInt("*", mulExact, func(a, b any) any { return runtime.Multiply(a, b) }),
+	"__div":         divide,
+	"__neg":         negate,
+	"__less":        compare(runtime.Less),
+	"__lessOrEqual": compare(runtime.LessOrEqual),
+	"__more":        compare(runtime.More),
+	"__moreOrEqual": compare(runtime.MoreOrEqual),
+	"__bool":        truthOf,
+	"__member":      memberOf,
+	"__sum":         sum,
+	"__abs":         abs,
+	"__int":         toInt,
+	"__float":       rounding(builtin.Float),
+	"__ceil":        rounding(builtin.Ceil),
+	"__floor":       rounding(builtin.Floor),
+	"__round":       rounding(builtin.Round),
+	"__date":        date,
+	"__timezone":    timezone,
+	"__fromJSON":    fromJSON,
+	"__extract":     extract,
+	"__matches":     matches,
+}
+
+var add = binaryInt("+", addExact, func(a, b any) any { return runtime.Add(a, b) })
+
+func divide(args ...any) (any, error) {
+	if err := exactPair(args[0], args[1]); err != nil {
+		return nil, err
+	}
+	return runtime.Divide(args[0], args[1]), nil
+}
+
+func negate(args ...any) (any, error) {
+	if i, ok := integer(args[0]); ok {
+		if i == math.MinInt {
+			return nil, fmt.Errorf("integer overflow: -(%d)", i)
+		}
+		return -i, nil
+	}
+	return runtime.Negate(args[0]), nil
+}
+
+func abs(args ...any) (any, error) {
+	if i, ok := integer(args[0]); ok {
+		if i < 0 {
+			return negate(i)
+		}
+		return i, nil
+	}
+	return builtin.Abs(args[0]), nil
+}
+
+// truthOf takes nil, which a missing field is, for false.
+func truthOf(args ...any) (any, error) {
+	switch v := args[0].(type) {
+	case nil:
+		return false, nil
+	case bool:
+		return v, nil
+	}
+	return nil, fmt.Errorf("%s is not true or false", kindOf(args[0]))
+}
+
+// memberOf is a map's value or an array's element, nil where there is none.
+func memberOf(args ...any) (any, error) {
+	switch base := args[0].(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		key, _ := args[1].(string)
+		return base[key], nil
+	case []any:
+		i, ok := integer(args[1])
+		if !ok {
+			return nil, nil
+		}
+		if i < 0 {
+			i += len(base)
+		}
+		if i < 0 || i >= len(base) {
+			return nil, nil
+		}
+		return base[i], nil
+	}
+	v := reflect.ValueOf(args[0])
+	switch v.Kind() {
+	case reflect.Slice, reflect.Array, reflect.String:
+		if i, ok := integer(args[1]); ok {
+			if i < 0 {
+				i += v.Len()
+			}
+			if i >= 0 && i < v.Len() {
+				return v.Index(i).Interface(), nil
+			}
+		}
+	case reflect.Map:
+		key := reflect.ValueOf(args[1])
+		if key.IsValid() && key.Type().AssignableTo(v.Type().Key()) && key.Comparable() {
+			if value := v.MapIndex(key); value.IsValid() {
+				return value.Interface(), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+func sum(args ...any) (any, error) {
+	v := reflect.ValueOf(args[0])
+	if v.Kind() != reflect.Slice && v.Kind() != reflect.Array {
+		return nil, fmt.Errorf("sum needs an array, not %s", kindOf(args[0]))
+	}
+	var total any = 0
+	for i := range v.Len() {
+		var err error
+		if total, err = add(total, v.Index(i).Interface()); err != nil {
+			return nil, err
+		}
+	}
+	return total, nil
+}
+
+// toInt is expr's int, which cuts fractions off, but fails where the number
+// does not fit.
+func toInt(args ...any) (any, error) {
+	switch v := args[0].(type) {
+	case float64:
+		if !(v >= math.MinInt64 && v < math.MaxInt64) { // the latter is 2^63 as a float64
+			return nil, fmt.Errorf("int(%v) does not fit 64 bits", v)
+		}
+	case uint64, uint:
+		if _, ok := integer(v); !ok {
+			return nil, fmt.Errorf("int(%v) does not fit 64 bits", v)
+		}
+	case nil:
+		return nil, errors.New("int(nil): the value is missing")
+	}
+	return builtin.Int(args[0]), nil
+}
+
+// date is expr's date with UTC for times that bear no zone.
+func date(args ...any) (any, error) {
+	for _, arg := range args {
+		if arg == "Local" {
+			return nil, errLocal
+		}
+	}
+	if len(args) > 0 {
+		if _, ok := args[0].(*time.Location); !ok {
+			args = append([]any{time.UTC}, args...)
+		}
+	}
+	return builtin.Builtins[builtin.Index["date"]].Func(args...)
+}
+
+func timezone(args ...any) (any, error) {
+	name, ok := args[0].(string)
+	if !ok {
+		return nil, fmt.Errorf("timezone needs a name, not %s", kindOf(args[0]))
+	}
+	if name == "Local" {
+		return nil, errLocal
+	}
+	return time.LoadLocation(name)
+}
+
+var errLocal = errors.New("the machine's time zone is not available")
+
+func fromJSON(args ...any) (any, error) {
+	text, ok := args[0].(string)
+	if !ok {
+		return nil, fmt.Errorf("fromJSON needs a string, not %s", kindOf(args[0]))
+	}
+	return decodeJSON([]byte(text))
+}
+
+// extract is the first group of a compiled pattern in a text, "" where the
+// text is nil, the pattern does not match or the group takes no part.
+func extract(args ...any) (any, error) {
+	if args[0] == nil {
+		return "", nil
+	}
+	text, ok := args[0].(string)
+	if !ok {
+		return nil, fmt.Errorf("extract needs a string, not %s", kindOf(args[0]))
+	}
+	m := args[1].(*regexp.Regexp).FindStringSubmatchIndex(text)
+	if m == nil || m[2] < 0 {
+		return "", nil
+	}
+	return text[m[2]:m[3]], nil
+}
+
+// extractBy is extract with a pattern that is not constant.
+func extractBy(args ...any) (any, error) {
+	pattern, ok := args[1].(string)
+	if !ok {
+		return nil, fmt.Errorf("extract needs a pattern, not %s", kindOf(args[1]))
+	}
+	re, err := patterns.compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	if re.NumSubexp() == 0 {
+		return nil, fmt.Errorf("the pattern %q has no group to extract", pattern)
+	}
+	return extract(args[0], re)
+}
+
+// matches is expr's operator with a pattern that is not constant.
+func matches(args ...any) (any, error) {
+	if args[0] == nil || args[1] == nil {
+		return false, nil
+	}
+	text, ok1 := args[0].(string)
+	pattern, ok2 := args[1].(string)
+	if !ok1 || !ok2 {
+		return nil, fmt.Errorf("matches needs strings, not %s and %s", kindOf(args[0]), kindOf(args[1]))
+	}
+	re, err := patterns.compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	return re.MatchString(text), nil
+}
+
+// patternCache keeps the patterns that expressions made lately.
+type patternCache struct {
+	mu       sync.Mutex
+	compiled map[string]*regexp.Regexp
+}
+
+var patterns patternCache
+
+const maxPatterns = 256
+
+func (c *patternCache) compile(pattern string) (*regexp.Regexp, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if re := c.compiled[pattern]; re != nil {
+		return re, nil
+	}
+	pattern = strings.Clone(pattern) // it may lie in a block, whose memory is used again
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	if c.compiled == nil || len(c.compiled) >= maxPatterns {
+		c.compiled = make(map[string]*regexp.Regexp, maxPatterns)
+	}
+	c.compiled[pattern] = re
+	return re, nil
+}
+
+// kindOf names what a value is, for messages.
+func kindOf(v any) string {
+	switch v.(type) {
+	case nil:
+		return "nil"
+	case string:
+		return "a string"
+	case bool:
+		return "a boolean"
+	case map[string]any:
+		return "a map"
+	case []any:
+		return "an array"
+	case float64, float32:
+		return "a fractional number"
+	}
+	if _, ok := integer(v); ok {
+		return "a number"
+	}
+	return fmt.Sprintf("a %T", v)
+}

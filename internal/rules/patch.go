@@ -1,0 +1,305 @@
+package rules
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"regexp"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+)
+
+// patcher rewrites a checked tree so that its program
+//   - takes a field that is named by constants from its own variable, so that
+//     a line's other fields need not be parsed;
+//   - finds nil where there is nothing: no field, no element, nothing inside
+//     of nil; takes nil for false where a truth value is needed, and orders
+//     nil before and behind nothing (each of < <= > >= is false);
+//   - fails where integers overflow or a number would be rounded, instead of
+//     going on with another number;
+//   - has constant patterns of `extract` compiled beforehand;
+//   - does not depend on the machine's time zone.
+type patcher struct {
+	slots   *slotTable
+	problem *expressionError
+}
+
+var boolType = reflect.TypeFor[bool]()
+
+// call is a call of one of the checked functions in place of a node.
+func call(name string, arguments ...ast.Node) *ast.CallNode {
+	return &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: arguments}
+}
+
+func unknown(n ast.Node) bool { return n.Type().Kind() == reflect.Interface }
+
+// mayBeInt reports whether a node's value may be an integer.
+func mayBeInt(n ast.Node) bool {
+	switch n.Type() {
+	case reflect.TypeFor[time.Duration]():
+		return false
+	}
+	k := n.Type().Kind()
+	return k == reflect.Interface || k >= reflect.Int && k <= reflect.Uint64
+}
+
+func hasMethods(t reflect.Type) bool {
+	return t.Kind() != reflect.Interface && t.NumMethod() > 0
+}
+
+// typed gives a new node the type of the one it stands in for.
+func typed(node *ast.Node, with ast.Node) {
+	with.SetNature(*(*node).Nature())
+	ast.Patch(node, with)
+}
+
+// truth wraps an operand of which it is not known that it is a bool.
+func truth(node *ast.Node) {
+	if unknown(*node) {
+		c := call("__bool", *node)
+		c.SetType(boolType)
+		ast.Patch(node, c)
+	}
+}
+
+// Visit is called for the innermost nodes first.
+func (p *patcher) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.MemberNode:
+		p.member(node, n)
+	case *ast.UnaryNode:
+		switch _, constant := n.Node.(*ast.IntegerNode); {
+		case n.Operator == "-" && !constant && mayBeInt(n.Node):
+			typed(node, call("__neg", n.Node))
+		case n.Operator == "!" || n.Operator == "not":
+			truth(&n.Node)
+		}
+	case *ast.BinaryNode:
+		p.binary(node, n)
+	case *ast.ConditionalNode:
+		truth(&n.Cond)
+	case *ast.BuiltinNode:
+		p.builtin(node, n)
+	case *ast.CallNode:
+		p.extract(node, n)
+	}
+}
+
+func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
+	if n.Method || hasMethods(n.Node.Type()) {
+		return
+	}
+	if path := p.path(n); path != nil {
+		ast.Patch(node, &ast.IdentifierNode{Value: variable(p.slots.paths[p.slots.slot(path)])})
+		return
+	}
+	ast.Patch(node, call("__member", n.Node, n.Property))
+}
+
+// path is the field that a chain of constant names and indexes leads to, or nil.
+func (p *patcher) path(n *ast.MemberNode) []step {
+	base, ok := n.Node.(*ast.IdentifierNode)
+	if !ok {
+		return nil
+	}
+	var path []step
+	if i, ok := p.slots.index[base.Value]; ok {
+		path = p.slots.paths[i]
+	} else if base.Value != "fields" {
+		return nil
+	}
+	path = path[:len(path):len(path)]
+	switch property := n.Property.(type) {
+	case *ast.StringNode:
+		return append(path, step{property.Value, -1})
+	case *ast.IntegerNode:
+		if property.Value >= 0 && len(path) > 0 {
+			return append(path, step{"", property.Value})
+		}
+	}
+	return nil
+}
+
+var arithmetic = map[string]string{"+": "__add", "-": "__sub", "*": "__mul", "/": "__div"}
+var ordering = map[string]string{"<": "__less", "<=": "__lessOrEqual", ">": "__more", ">=": "__moreOrEqual"}
+
+func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
+	switch n.Operator {
+	case "+", "-", "*", "/":
+		if !mayBeInt(n.Left) && !mayBeInt(n.Right) ||
+			hasMethods(n.Left.Type()) || hasMethods(n.Right.Type()) || // times and durations
+			n.Left.Type().Kind() == reflect.String || n.Right.Type().Kind() == reflect.String {
+			return
+		}
+		a, ok1 := n.Left.(*ast.IntegerNode)
+		b, ok2 := n.Right.(*ast.IntegerNode)
+		if ok1 && ok2 && n.Operator != "/" {
+			sum, err := checked[arithmetic[n.Operator]](a.Value, b.Value)
+			if err != nil {
+				p.fail(n, err.Error(), "")
+				return
+			}
+			typed(node, &ast.IntegerNode{Value: sum.(int)})
+			return
+		}
+		typed(node, call(arithmetic[n.Operator], n.Left, n.Right))
+	case "<", "<=", ">", ">=":
+		if unknown(n.Left) || unknown(n.Right) {
+			typed(node, call(ordering[n.Operator], n.Left, n.Right))
+		}
+	case "and", "&&", "or", "||":
+		truth(&n.Left)
+		truth(&n.Right)
+	case "matches":
+		if _, constant := n.Right.(*ast.StringNode); !constant {
+			typed(node, call("__matches", n.Left, n.Right))
+		}
+	}
+}
+
+func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
+	switch n.Name {
+	case "all", "none", "any", "one", "filter", "find", "findIndex", "findLast", "findLastIndex", "count":
+		if len(n.Arguments) == 2 {
+			if predicate, ok := n.Arguments[1].(*ast.PredicateNode); ok {
+				truth(&predicate.Node)
+			}
+		}
+	case "sum":
+		array := n.Arguments[0]
+		if len(n.Arguments) == 2 {
+			array = &ast.BuiltinNode{Name: "map", Arguments: n.Arguments}
+		}
+		ast.Patch(node, call("__sum", array))
+	case "get":
+		if !hasMethods(n.Arguments[0].Type()) {
+			ast.Patch(node, call("__member", n.Arguments...))
+		}
+	case "abs", "int", "float", "ceil", "floor", "round", "date", "timezone":
+		typed(node, call("__"+n.Name, n.Arguments...))
+	case "fromJSON":
+		ast.Patch(node, call("__fromJSON", n.Arguments...))
+	}
+}
+
+func (p *patcher) extract(node *ast.Node, n *ast.CallNode) {
+	callee, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok || callee.Value != "extract" || len(n.Arguments) != 2 {
+		return
+	}
+	pattern, ok := n.Arguments[1].(*ast.StringNode)
+	if !ok {
+		return
+	}
+	re, err := regexp.Compile(pattern.Value)
+	switch {
+	case err != nil:
+		p.fail(pattern, err.Error(), "")
+	case re.NumSubexp() == 0:
+		p.fail(pattern, fmt.Sprintf("the pattern %q has no group to extract", pattern.Value), "put ( and ) around the part that is wanted")
+	default:
+		constant := &ast.ConstantNode{Value: re}
+		constant.SetType(reflect.TypeOf(re))
+		typed(node, call("__extract", n.Arguments[0], constant))
+	}
+}
+
+func (p *patcher) fail(n ast.Node, message, hint string) {
+	if p.problem == nil {
+		p.problem = &expressionError{n.Location().From, message, hint}
+	}
+}
+
+// maxExact bounds the integers that a float64 tells apart from their
+// neighbours: any whole number below it stands for itself only.
+const maxExact = 1 << 53
+
+// integer is v as an int, where it is of an integer type and fits.
+func integer(v any) (int, bool) {
+	switch v := v.(type) {
+	case int:
+		return v, true
+	case int64:
+		return int(v), true
+	case int8, int16, int32:
+		return int(reflect.ValueOf(v).Int()), true
+	case uint, uint8, uint16, uint32, uint64:
+		if u := reflect.ValueOf(v).Uint(); u <= math.MaxInt64 {
+			return int(u), true
+		}
+	}
+	return 0, false
+}
+
+func addExact(a, b int) (int, bool) {
+	c := a + b
+	return c, (c > a) == (b > 0)
+}
+
+func subExact(a, b int) (int, bool) {
+	c := a - b
+	return c, (c < a) == (b > 0)
+}
+
+func mulExact(a, b int) (int, bool) {
+	if a == 0 || b == 0 {
+		return 0, true
+	}
+	c := a * b
+	return c, (c < 0) == ((a < 0) != (b < 0)) && c/b == a && !(a == -1 && b == math.MinInt) && !(b == -1 && a == math.MinInt)
+}
+
+// exactFloat fails for an integer that a float64 would round.
+func exactFloat(v any) error {
+	if i, ok := integer(v); ok && (i > maxExact || i < -maxExact) {
+		return fmt.Errorf("%d is too large to be reckoned with as a fraction: it would be rounded", i)
+	}
+	return nil
+}
+
+// binaryInt is an operator on whole numbers, with what to do for all others.
+func binaryInt(sign string, exact func(a, b int) (int, bool), other func(a, b any) any) func(...any) (any, error) {
+	return func(args ...any) (any, error) {
+		a, b := args[0], args[1]
+		i, ok1 := integer(a)
+		j, ok2 := integer(b)
+		if ok1 && ok2 {
+			if sum, ok := exact(i, j); ok {
+				return sum, nil
+			}
+			return nil, fmt.Errorf("integer overflow: %d %s %d", i, sign, j)
+		}
+		if err := exactPair(a, b); err != nil {
+			return nil, err
+		}
+		return other(a, b), nil
+	}
+}
+
+func exactPair(a, b any) error {
+	if err := exactFloat(a); err != nil {
+		return err
+	}
+	return exactFloat(b)
+}
+
+// compare is an ordering, false where either side is nil.
+func compare(order func(a, b any) bool) func(...any) (any, error) {
+	return func(args ...any) (any, error) {
+		if args[0] == nil || args[1] == nil {
+			return false, nil
+		}
+		return order(args[0], args[1]), nil
+	}
+}
+
+// rounding is one of expr's functions from a number to a float.
+func rounding(f func(any) any) func(...any) (any, error) {
+	return func(args ...any) (any, error) {
+		if err := exactFloat(args[0]); err != nil {
+			return nil, err
+		}
+		return f(args[0]), nil
+	}
+}

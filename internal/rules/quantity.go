@@ -1,0 +1,68 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// toQuantity is the whole number ≥ 0 that a value stands for, exactly, or why
+// it stands for none. A string may hold a decimal number without a fraction.
+func toQuantity(v any) (int64, error) {
+	switch v := v.(type) {
+	case nil:
+		return 0, errors.New("the quantity is nil")
+	case float64:
+		switch {
+		case math.IsNaN(v) || math.IsInf(v, 0):
+			return 0, fmt.Errorf("the quantity is %v", v)
+		case v < 0:
+			return 0, fmt.Errorf("the quantity is negative: %v", v)
+		case v != math.Trunc(v):
+			return 0, fmt.Errorf("the quantity is not a whole number: %v", v)
+		case v >= maxExact:
+			return 0, fmt.Errorf("the quantity may have been rounded: %.0f as a fractional number", v)
+		}
+		return int64(v), nil
+	case string:
+		return stringQuantity(v)
+	}
+	i, ok := integer(v)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("the quantity is %s", kindOf(v))
+	case i < 0:
+		return 0, fmt.Errorf("the quantity is negative: %d", i)
+	}
+	return int64(i), nil
+}
+
+func stringQuantity(s string) (int64, error) {
+	whole, fraction, point := strings.Cut(s, ".")
+	digits := strings.TrimPrefix(whole, "-")
+	if digits == "" || strings.Trim(digits, "0123456789") != "" || strings.Trim(fraction, "0123456789") != "" || point && fraction == "" {
+		return 0, fmt.Errorf("the quantity is no number: %q", clip(s, 40))
+	}
+	if strings.Trim(fraction, "0") != "" {
+		return 0, fmt.Errorf("the quantity is not a whole number: %q", clip(s, 40))
+	}
+	n, err := strconv.ParseInt(whole, 10, 64)
+	switch {
+	case len(digits) < len(whole) && (err != nil || n < 0):
+		return 0, fmt.Errorf("the quantity is negative: %q", clip(s, 40))
+	case err != nil:
+		return 0, fmt.Errorf("the quantity does not fit 63 bits: %q", clip(s, 40))
+	}
+	return n, nil
+}
+
+// clip is at most n bytes of s, for messages: valid UTF-8, marked where cut,
+// and not bound to the memory of s.
+func clip(s string, n int) string {
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return strings.Clone(strings.ToValidUTF8(s, "�"))
+}
