@@ -100,11 +100,14 @@ func (d *document) syntax(err error) {
 			return
 		}
 	}
+	line = d.syntaxLine(line)
 	text := d.lines[line-1]
-	hint := ""
+	hint := "check the indentation and the quotes"
 	switch {
 	case strings.Contains(message, "mapping values are not allowed"):
 		hint = "check the indentation, and put a value that holds `: ` in quotes"
+	case strings.Contains(message, "expected ',' or"):
+		hint = "inside { } and [ ], put a value that holds any of , ? [ ] { } in quotes"
 	case strings.Contains(message, "could not find expected ':'"):
 		hint = "a key needs `:` and a space behind it"
 	case strings.Contains(message, "cannot start any token"):
@@ -115,6 +118,24 @@ func (d *document) syntax(err error) {
 	d.failAt(line, len(text)-len(strings.TrimLeft(text, " "))+1, hint, "YAML: %s", message)
 }
 
+// syntaxLine is the line at which the text ceases to be YAML, where the parser
+// says that a part which began in line reported is wrong.
+func (d *document) syntaxLine(reported int) int {
+	const enough = 200 // lines to look at
+	first := max(reported-1, 1)
+	found := reported
+	for n := first; n < len(d.lines) && n < first+enough; n++ {
+		var node yaml.Node
+		if yaml.Unmarshal([]byte(strings.Join(d.lines[:n], "\n")), &node) == nil {
+			found = n + 1
+		}
+	}
+	for found < len(d.lines) && strings.TrimSpace(d.lines[found-1]) == "" {
+		found++
+	}
+	return found
+}
+
 // object is a mapping whose keys are known.
 type object struct {
 	doc    *document
@@ -122,6 +143,7 @@ type object struct {
 	what   string                // what it describes, for messages
 	keys   map[string]*yaml.Node // by name
 	values map[string]*yaml.Node // by name, aliases resolved
+	meant  []string              // hints given on unknown keys
 }
 
 // object reads node as a mapping that may have the given keys. It returns nil
@@ -157,7 +179,9 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 			o.doc.fail(key, fmt.Sprintf("it stands already in line %d", first.Line), "duplicate key %q", name)
 			continue
 		case known != nil && !contains(known, name):
-			o.doc.fail(key, oneOf(name, known), "unknown key %q", name)
+			hint := oneOf(name, known)
+			o.doc.fail(key, hint, "unknown key %q", name)
+			o.meant = append(o.meant, hint)
 			own[name] = key
 			continue
 		}
@@ -235,7 +259,7 @@ func describe(node *yaml.Node) string {
 // require notes the keys that are missing.
 func (o *object) require(names ...string) {
 	for _, name := range names {
-		if o.values[name] == nil {
+		if o.values[name] == nil && !contains(o.meant, fmt.Sprintf("did you mean %q?", name)) {
 			o.doc.fail(o.node, "", "%s has no %q", o.what, name)
 		}
 	}

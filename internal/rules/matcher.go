@@ -30,6 +30,8 @@ type lineState struct {
 	text   []byte // without its line end
 	parsed bool
 	fields map[string]any // once parsed
+	timed  bool
+	window meter.Window // once timed
 }
 
 // NewMatcher returns a matcher for the configuration's rules.
@@ -51,7 +53,7 @@ type Hit struct {
 	Start, End int64  // byte range in the generation; End is behind the newline
 	Quantity   int64  // > 0 unless Err
 	Window     meter.Window
-	TimeErr    error // why the event's own time was not taken; Window is that of its reading
+	TimeErr    error // why the event's own time was not taken, on the line's first hit: Window is that of its reading
 	Err        error // the expression failed: nothing was counted
 }
 
@@ -202,8 +204,12 @@ func (m *Matcher) fields() map[string]any {
 }
 
 // window is the one that the current line's own time falls into, or else the
-// given one of its reading, and why.
+// given one of its reading, and, the first time it is asked for, why.
 func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, error) {
+	if m.line.timed {
+		return m.line.window, nil
+	}
+	m.line.timed, m.line.window = true, read
 	t := m.line.source.timestamp
 	var v any
 	if t.pattern == nil {
@@ -215,7 +221,8 @@ func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, err
 	if err != nil {
 		return read, err
 	}
-	return meter.WindowAt(at, m.config.Interval), nil
+	m.line.window = meter.WindowAt(at, m.config.Interval)
+	return m.line.window, nil
 }
 
 // evaluationError says in one line why an expression failed.
@@ -227,10 +234,13 @@ func evaluationError(err error) error {
 			message = at.Prev.Error()
 		}
 	}
+	if kind, ok := strings.CutPrefix(message, "invalid operation: bool("); ok {
+		message = fmt.Sprintf("a %s is not true or false", typeWord(strings.TrimSuffix(kind, ")")))
+	}
 	if c := conversion.FindStringSubmatch(message); c != nil {
 		message = fmt.Sprintf("a %s where a %s is needed", typeWord(c[1]), typeWord(c[2]))
 	}
-	message, _, _ = strings.Cut(message, "\n")
+	message, _, _ = strings.Cut(strings.TrimPrefix(message, "runtime error: "), "\n")
 	return fmt.Errorf("%s", clip(message, maxExample))
 }
 

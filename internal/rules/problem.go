@@ -83,9 +83,14 @@ func excerpt(lines []string, n, column int) string {
 
 // didYouMean is a hint that names the candidate closest to word, or "".
 func didYouMean(word string, candidates []string) string {
-	best, distance := "", len(word)/3+2
+	best, distance := "", 2+min(len(word)/5, 2) // the least that is too far
+	word = strings.ToLower(word)
 	for _, c := range candidates {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(c)); d < distance && d < len(c) {
+		d := editDistance(word, strings.ToLower(c))
+		if len(word) >= 3 && strings.HasPrefix(strings.ToLower(c), word) {
+			d = 1
+		}
+		if d < distance && d < len(c) {
 			best, distance = c, d
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -31,6 +32,8 @@ func toQuantity(v any) (int64, error) {
 	}
 	i, ok := integer(v)
 	switch {
+	case !ok && reflect.ValueOf(v).CanUint():
+		return 0, fmt.Errorf("the quantity does not fit 63 bits: %d", v)
 	case !ok:
 		return 0, fmt.Errorf("the quantity is %s", kindOf(v))
 	case i < 0:

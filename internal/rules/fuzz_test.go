@@ -1,0 +1,117 @@
+package rules
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// Whatever a configuration holds, reading it ends in a Config that can be used
+// or in problems with a place and a message.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/invalid/*.yaml")
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil {
+			f.Add(string(text))
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		config, err := Parse("rules.yaml", []byte(text))
+		if err == nil {
+			config.RunTests()
+			return
+		}
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("%v are no problems", err)
+		}
+		for _, p := range problems {
+			if p.Line < 1 || p.Column < 1 || p.Message == "" || !utf8.ValidString(p.String()) {
+				t.Fatalf("bad problem %+v", p)
+			}
+		}
+	})
+}
+
+func FuzzLogfmt(f *testing.F) {
+	for _, line := range []string{`a=1 b="x y" c`, `a="\u0041\ud83d\ude00\n`, `=`, `a==b`, `"`, "\x00=\xff"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		fields := (&Source{Format: "logfmt"}).fieldsOf([]byte(line))
+		for key := range fields {
+			if key == "" {
+				t.Fatalf("an empty key in %q", line)
+			}
+		}
+	})
+}
+
+// decodeJSON agrees with encoding/json but for whole numbers, which it keeps.
+func FuzzJSON(f *testing.F) {
+	for _, text := range jsonSeeds {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := decodeJSON([]byte(text))
+		var want any
+		wantErr := json.Unmarshal([]byte(text), &want)
+		var tooLarge *json.UnmarshalTypeError // 1e999, which is infinite here
+		if errors.As(wantErr, &tooLarge) {
+			return
+		}
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q: %v, and encoding/json says %v", text, err, wantErr)
+		}
+		if err == nil && !reflect.DeepEqual(floats(got), want) {
+			t.Fatalf("%q: %#v, and encoding/json says %#v", text, got, want)
+		}
+	})
+}
+
+var jsonSeeds = []string{
+	`{"a":1,"b":[true,false,null],"c":{"d":"x\n\u00e9\ud83d\ude00\ud83d"}}`, `{"a":1,"a":{"b":2},"a":[3]}`,
+	`[1,-0,0.5,1e3,-1E-2,9223372036854775807,9223372036854775808,123456789012345678901234567890]`,
+	`{"\u0061":"\"\\\/\b\f\n\r\t"}`, "{\"a\":\"\xff\xc3\"}", `{"a":01}`, `{"a":1,}`, `{,}`, `[1 2]`, ` {} `, `{}x`, "{\"a\":\"\n\"}", `"\ud800\u0041"`,
+	`1.`, `-`, `.5`, `1e`, `+1`, `nul`, `truefalse`, ``, `""`, `{"a"}`, `{"a":}`, `{a:1}`, `"\x"`, `"\u12"`, "\ufeff{}", `[[[[]]]]`,
+}
+
+// floats is a decoded value with its whole numbers as encoding/json has them.
+func floats(v any) any {
+	switch v := v.(type) {
+	case int:
+		return float64(v)
+	case map[string]any:
+		for key, value := range v {
+			v[key] = floats(value)
+		}
+	case []any:
+		for i, value := range v {
+			v[i] = floats(value)
+		}
+	}
+	return v
+}
+
+func FuzzTimestamp(f *testing.F) {
+	f.Add("2026-03-01T12:00:00Z", "Mar  1 15:00:00")
+	f.Add("1772366400", "Feb 29 00:00:00")
+	f.Add("1772366400.999999", "Dec 31 23:59:59")
+	f.Add("99999999999999999999", "")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		stamps := []*timestamp{{layout: "rfc3339"}, {layout: "unix"}, {layout: "unix_ms"}, {layout: "Jan _2 15:04:05", location: time.UTC}}
+		for _, stamp := range stamps {
+			for _, text := range []string{a, b} {
+				at, err := stamp.read(text, readAt)
+				if err == nil && (at.Unix() < 0 || at.Sub(readAt) > maxAhead) {
+					t.Fatalf("%s %q: %v", stamp.layout, text, at)
+				}
+			}
+		}
+	})
+}
