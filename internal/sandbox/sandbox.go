@@ -1,11 +1,37 @@
-// Package sandbox is a model of the Metering API.
+// Package sandbox is a model of the Metering API: what is publicly documented
+// of it, over REST and gRPC on one port, with the metadata service and the key
+// exchange that issue its tokens, and with faults on request. It serves tests,
+// `meterlog sandbox` and `meterlog run --sandbox`.
+//
+// # Promises
+//
+// It stores a record exactly where the documentation says the API would, and
+// never one of a validate_only request. It keeps account of what a client does
+// wrong ([Sandbox.Conflicts], [Sandbox.Violations]), not only of what it
+// stores. Faults happen as configured, and, where chance is in them, as the
+// seed has it.
+//
+// # What no document settles
+//
+// The order of the checks, what becomes of the uuid of a rejected record and
+// whether one malformed record fails its whole request are fields of Config:
+// a client must do right under each.
+//
+// # Ownership and concurrency
+//
+// A Sandbox owns what it has stored, in memory only. Its methods and its
+// handler may be called concurrently. New starts nothing.
 package sandbox
 
 import (
+	"cmp"
 	"context"
+	"crypto/rsa"
+	"io"
 	"log/slog"
-	"net"
-	"net/http"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -14,13 +40,26 @@ import (
 type Config struct {
 	Products map[string][]string // product → SKUs; nil: any
 	Now      func() time.Time    // nil: time.Now
-	Faults   Faults
+	Skew     time.Duration       // how far the API's clock is ahead of Now
+	MaxAge   time.Duration       // how old usage may be; 0: an hour
+	Ahead    time.Duration       // how far in the future usage may be
+
+	TokenLife  time.Duration             // 0: 12 hours
+	AnyToken   bool                      // tokens that were not issued here are good as well
+	Keys       map[string]*rsa.PublicKey // key id → key, for the exchange; nil: any well-formed JWT
+	InstanceID string                    // what the metadata service says; "": "sandbox"
+
+	// What no document settles.
+	DuplicateLast      bool // a record that fails several checks is called DUPLICATE last, not first
+	BurnRejected       bool // the uuid of a rejected record counts as taken
+	MalformedFailsAll  bool // a malformed uuid or quantity fails the request with 400, not the record alone
+	RefuseUnknownNames bool // unknown request fields are answered 400, not dropped silently
+
+	Faults   []Fault
+	Seed     uint64       // of the faults' chance
 	Accepted func(Stored) // called for each record stored, one call at a time
 	Log      *slog.Logger // nil: discards
 }
-
-// Faults says what goes wrong.
-type Faults struct{}
 
 // Stored is a record that the model accepted.
 type Stored struct {
@@ -29,7 +68,7 @@ type Stored struct {
 	SKU       string    `json:"sku_id"`
 	Quantity  int64     `json:"quantity"`
 	Timestamp time.Time `json:"timestamp"`
-	At        time.Time `json:"accepted_at"`
+	At        time.Time `json:"accepted_at"` // by the API's clock
 }
 
 // Total is what was accepted for one SKU.
@@ -40,30 +79,137 @@ type Total struct {
 	Quantity  int64  `json:"quantity"`
 }
 
-// Sandbox is one model of the API with what it has accepted. Its methods may
-// be called concurrently.
-type Sandbox struct{ cfg Config }
-
-// New returns an empty model.
-func New(cfg Config) *Sandbox { return &Sandbox{cfg: cfg} }
-
-// Handler serves the model's endpoints over HTTP, REST and gRPC alike.
-func (s *Sandbox) Handler() http.Handler { return http.NotFoundHandler() }
-
-// Transport carries requests to the model within the process, without a network.
-func (s *Sandbox) Transport() http.RoundTripper { return nil }
-
-// Serve serves the model on ln until ctx ends.
-func (s *Sandbox) Serve(ctx context.Context, ln net.Listener) error { return nil }
-
-// Start serves the model on a free port of 127.0.0.1 until ctx ends. It
-// returns the base URL; wait returns when serving has ended, and why.
-func (s *Sandbox) Start(ctx context.Context) (url string, wait func() error, err error) {
-	return "", nil, nil
+// Stats counts requests to the write method.
+type Stats struct {
+	Requests     int `json:"requests"`      // all of them
+	Writes       int `json:"writes"`        // that were read and were not validate_only
+	ValidateOnly int `json:"validate_only"` // that were read and were
+	Unauthorized int `json:"unauthorized"`  // without a valid token
+	LargestBatch int `json:"largest_batch"` // records of one request
+	Faults       int `json:"faults"`        // faults committed
 }
 
+// Sandbox is one model of the API with what it has accepted. Its methods may
+// be called concurrently.
+type Sandbox struct {
+	cfg     Config
+	started time.Time
+
+	mu         sync.Mutex
+	chance     *rand.Rand
+	faults     []faultState
+	stored     []Stored
+	seen       map[string]content // by uuid in lower case: what it was first sent with
+	taken      map[string]bool    // uuids that are DUPLICATE from now on
+	requestIDs map[string]bool    // x-client-request-id seen
+	tokens     map[string]time.Time
+	metadata   string // the token that the metadata service hands out now
+	conflicts  []string
+	violations []string
+	stats      Stats
+}
+
+// content is what must not change under one uuid.
+type content struct {
+	productID, sku string
+	quantity       int64
+	timestamp      time.Time
+}
+
+// New returns an empty model.
+func New(cfg Config) *Sandbox {
+	cfg.Now = orFunc(cfg.Now)
+	cfg.MaxAge = cmp.Or(cfg.MaxAge, time.Hour)
+	cfg.TokenLife = cmp.Or(cfg.TokenLife, 12*time.Hour)
+	cfg.InstanceID = cmp.Or(cfg.InstanceID, "sandbox")
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s := &Sandbox{
+		cfg: cfg, started: cfg.Now(), chance: rand.New(rand.NewPCG(cfg.Seed, 0)),
+		seen: map[string]content{}, taken: map[string]bool{}, requestIDs: map[string]bool{}, tokens: map[string]time.Time{},
+	}
+	s.SetFaults(cfg.Faults...)
+	return s
+}
+
+func orFunc(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return now
+}
+
+// now is the time by the API's clock.
+func (s *Sandbox) now() time.Time { return s.cfg.Now().Add(s.cfg.Skew) }
+
 // Records lists what was accepted, in order of arrival.
-func (s *Sandbox) Records() []Stored { return nil }
+func (s *Sandbox) Records() []Stored {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.stored)
+}
 
 // Totals sums what was accepted by product and SKU, sorted by these.
-func (s *Sandbox) Totals() []Total { return nil }
+func (s *Sandbox) Totals() []Total {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	type key struct{ product, sku string }
+	sums := map[key]*Total{}
+	for _, r := range s.stored {
+		k := key{r.ProductID, r.SKU}
+		if sums[k] == nil {
+			sums[k] = &Total{ProductID: r.ProductID, SKU: r.SKU}
+		}
+		sums[k].Records++
+		sums[k].Quantity += r.Quantity
+	}
+	totals := make([]Total, 0, len(sums))
+	for _, t := range sums {
+		totals = append(totals, *t)
+	}
+	slices.SortFunc(totals, func(a, b Total) int {
+		return cmp.Or(cmp.Compare(a.ProductID, b.ProductID), cmp.Compare(a.SKU, b.SKU))
+	})
+	return totals
+}
+
+// Conflicts tells of every uuid that came again with another content, in any
+// request. A client that keeps its records has none.
+func (s *Sandbox) Conflicts() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.conflicts)
+}
+
+// Violations tells what else in the requests no client should send, such as
+// too large a batch, an unknown field or validate_only left out. A token that
+// has expired is none; see Stats for their number.
+func (s *Sandbox) Violations() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.violations)
+}
+
+// Stats returns the number of requests so far.
+func (s *Sandbox) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// Revoke makes every token issued so far invalid.
+func (s *Sandbox) Revoke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.tokens)
+	s.metadata = ""
+}
+
+// violation notes one. s.mu is held.
+func (s *Sandbox) violation(text string) {
+	if len(s.violations) < 1000 {
+		s.violations = append(s.violations, text)
+	}
+	s.cfg.Log.LogAttrs(context.Background(), slog.LevelWarn, "a client did wrong", slog.String("what", text))
+}

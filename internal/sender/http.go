@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// dialer opens connections for HTTP.
+var dialer = net.Dialer{Timeout: 10 * time.Second}
+
 // newTransport makes a transport for HTTP. Redirects are no matter of it:
 // a RoundTripper follows none.
 func newTransport(caFile string, proxy func(*http.Request) (*url.URL, error), dial func(context.Context, string) (net.Conn, error)) (*http.Transport, error) {
@@ -22,7 +25,7 @@ func newTransport(caFile string, proxy func(*http.Request) (*url.URL, error), di
 	}
 	t := &http.Transport{
 		Proxy:                  proxy,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		DialContext:            dialer.DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,

@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// jwtAudience is whom a JWT must be for, by the documentation.
+const jwtAudience = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
+
+// issue makes a token that is good from now on. s.mu is held.
+func (s *Sandbox) issue() (token string, until time.Time) {
+	token = "t1." + rand.Text() + "." + rand.Text()
+	until = s.cfg.Now().Add(s.cfg.TokenLife)
+	s.tokens[token] = until
+	return token, until
+}
+
+// Token issues a token, as for a client that is given one.
+func (s *Sandbox) Token() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	token, _ := s.issue()
+	return token
+}
+
+// serveMetadata is the metadata service. It hands out one token until half of
+// its life is over.
+func (s *Sandbox) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Metadata-Flavor") != "Google" {
+		http.Error(w, "Missing Metadata-Flavor:Google header.", http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Metadata-Flavor", "Google")
+	switch strings.TrimPrefix(r.URL.Path, metadataPath) {
+	case "id":
+		_, _ = io.WriteString(w, s.cfg.InstanceID)
+	case "service-accounts/default/token":
+		if f := s.planToken(); f != nil {
+			http.Error(w, "a fault of the sandbox", f.Status)
+			return
+		}
+		s.mu.Lock()
+		token := s.metadata
+		left := s.tokens[token].Sub(s.cfg.Now())
+		if left < s.cfg.TokenLife/2 {
+			token, _ = s.issue()
+			s.metadata, left = token, s.cfg.TokenLife
+		}
+		s.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": token, "expires_in": int(left / time.Second), "token_type": "Bearer"})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// serveExchange is IAM's exchange of a signed JWT for a token.
+func (s *Sandbox) serveExchange(w http.ResponseWriter, r *http.Request) {
+	rest := restCodec{s}
+	if f := s.planToken(); f != nil {
+		rest.fail(w, &apiError{code: codeOf(f.Status), status: f.Status, message: "a fault of the sandbox"}, "")
+		return
+	}
+	var request struct{ JWT string }
+	if json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&request) != nil || request.JWT == "" {
+		rest.fail(w, invalid("jwt: Field is required"), "")
+		return
+	}
+	if err := s.checkJWT(request.JWT); err != nil {
+		rest.fail(w, &apiError{code: codes.Unauthenticated, status: http.StatusUnauthorized, message: "JWT: " + err.Error()}, "")
+		return
+	}
+	s.mu.Lock()
+	token, until := s.issue()
+	s.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"iamToken": token, "expiresAt": until.Add(s.cfg.Skew).UTC().Format(time.RFC3339Nano)})
+}
+
+// checkJWT checks a JWT as the documentation describes it: PS256 with a salt
+// as long as the hash, a key known by its id, and claims that hold now.
+func (s *Sandbox) checkJWT(text string) error {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return errors.New("it has three parts")
+	}
+	var header struct{ Alg, Kid string }
+	var claims struct {
+		Iss, Aud string
+		Iat, Exp int64
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil || decodePart(parts[0], &header) != nil || decodePart(parts[1], &claims) != nil {
+		return errors.New("it cannot be read")
+	}
+	now := s.now()
+	switch {
+	case header.Alg != "PS256":
+		return errors.New("alg must be PS256")
+	case header.Kid == "":
+		return errors.New("kid is missing")
+	case claims.Iss == "":
+		return errors.New("iss is missing")
+	case claims.Aud != jwtAudience:
+		return errors.New("aud must be " + jwtAudience)
+	case claims.Exp > claims.Iat+3600:
+		return errors.New("exp is more than an hour behind iat")
+	case now.Add(5 * time.Second).Before(time.Unix(claims.Iat, 0)):
+		return errors.New("iat is in the future")
+	case !now.Before(time.Unix(claims.Exp, 0)):
+		return errors.New("it has expired")
+	case s.cfg.Keys == nil:
+		return nil
+	}
+	key, ok := s.cfg.Keys[header.Kid]
+	if !ok {
+		return errors.New("unknown key id")
+	}
+	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	if rsa.VerifyPSS(key, crypto.SHA256, sum[:], signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) != nil {
+		return errors.New("the signature does not hold")
+	}
+	return nil
+}
+
+func decodePart(text string, to any) error {
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, to)
+}
