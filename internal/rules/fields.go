@@ -2,10 +2,6 @@ package rules
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
-	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -59,49 +55,6 @@ func lookup(v any, path []step) any {
 		}
 	}
 	return v
-}
-
-// decodeJSON reads a JSON text as expressions see it: whole numbers that fit
-// are int, others float64; of keys that come twice the last stays.
-func decodeJSON(text []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if len(bytes.Trim(text[d.InputOffset():], " \t\r\n")) > 0 {
-		return nil, errors.New("more than one JSON value")
-	}
-	return exactNumbers(v), nil
-}
-
-func exactNumbers(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		return jsonNumber(string(v))
-	case map[string]any:
-		for key, value := range v {
-			v[key] = exactNumbers(value)
-		}
-	case []any:
-		for i, value := range v {
-			v[i] = exactNumbers(value)
-		}
-	}
-	return v
-}
-
-// jsonNumber is an int where the number is written as one and fits, else a
-// float64, infinite where it is beyond all.
-func jsonNumber(text string) any {
-	if strings.IndexAny(text, ".eE") < 0 {
-		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return int(i)
-		}
-	}
-	f, _ := strconv.ParseFloat(text, 64)
-	return f
 }
 
 // scanLogfmt calls pair for every key of a logfmt line in order. Pairs are
