@@ -25,6 +25,8 @@ type expression struct {
 	wholeField bool     // it also uses `fields` other than by constant names, so it needs the whole map
 	wholeAt    int      // character offset of the first such use
 	slotAt     []int    // character offset of the first use of each of slots
+	line       bool     // it uses `line`
+	source     bool     // it uses `source`
 }
 
 // expressionError is a mistake in an expression, at a character offset.
@@ -265,6 +267,8 @@ func (v *usage) Visit(node *ast.Node) {
 		return
 	}
 	at := id.Location().From
+	v.e.line = v.e.line || id.Value == "line"
+	v.e.source = v.e.source || id.Value == "source"
 	if i, ok := v.slots.index[id.Value]; ok {
 		if !slices.Contains(v.e.slots, i) {
 			v.e.slots = append(v.e.slots, i)

@@ -19,9 +19,10 @@ func evaluateOn(t *testing.T, format, text, line string) (any, error) {
 	if problem != nil {
 		t.Fatalf("%s: %s", text, problem.message)
 	}
+	c.Rules = []*Rule{{Sources: []string{"s"}, when: e}}
 	m := NewMatcher(c)
 	m.env["file"] = "/var/log/app.log"
-	m.begin(source, []byte(line))
+	m.begin(m.plans["s"], []byte(line))
 	return m.run(e)
 }
 

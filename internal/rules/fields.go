@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -18,8 +17,12 @@ func (s *Source) fieldsOf(line []byte) map[string]any {
 		}
 	case "logfmt":
 		fields := map[string]any{}
-		scanLogfmt(line, func(key, value []byte, quoted bool) {
-			fields[string(key)] = logfmtValue(value, quoted)
+		scanLogfmt(line, func(key []byte, from, to int, escaped bool) {
+			value := line[from:to]
+			if escaped {
+				value = unescape(nil, value)
+			}
+			fields[string(key)] = string(value)
 		})
 		return fields
 	case "regexp":
@@ -57,11 +60,12 @@ func lookup(v any, path []step) any {
 	return v
 }
 
-// scanLogfmt calls pair for every key of a logfmt line in order. Pairs are
-// parted by white space; a value may stand in double quotes, and is then given
-// as it stands between them, escapes and all; a key without a value has an
-// empty one. No line is refused: a quote that is not closed ends with the line.
-func scanLogfmt(line []byte, pair func(key, value []byte, quoted bool)) {
+// scanLogfmt calls pair for every key of a logfmt line in order, with the
+// place of its value. Pairs are parted by white space; a value may stand in
+// double quotes, between which there may be escapes; a key without a value has
+// an empty one. No line is refused: a quote that is not closed ends with the
+// line.
+func scanLogfmt(line []byte, pair func(key []byte, from, to int, escaped bool)) {
 	for i := 0; i < len(line); {
 		if line[i] <= ' ' {
 			i++
@@ -73,43 +77,33 @@ func scanLogfmt(line []byte, pair func(key, value []byte, quoted bool)) {
 		}
 		key := line[start:i]
 		if i == len(line) || line[i] != '=' {
-			pair(key, nil, false)
+			pair(key, i, i, false)
 			continue
 		}
 		i++
-		var value []byte
-		quoted := i < len(line) && line[i] == '"'
-		if quoted {
+		from, to, escaped := i, i, false
+		if i < len(line) && line[i] == '"' {
 			i++
-			start = i
+			from = i
 			for i < len(line) && line[i] != '"' {
 				if line[i] == '\\' {
+					escaped = true
 					i++
 				}
 				i++
 			}
-			i = min(i, len(line))
-			value = line[start:i]
+			to = min(i, len(line))
 			i = min(i+1, len(line))
 		} else {
-			start = i
 			for i < len(line) && line[i] > ' ' {
 				i++
 			}
-			value = line[start:i]
+			to = i
 		}
 		if len(key) > 0 {
-			pair(key, value, quoted)
+			pair(key, from, to, escaped)
 		}
 	}
-}
-
-// logfmtValue is a value without its escapes.
-func logfmtValue(value []byte, quoted bool) string {
-	if !quoted || bytes.IndexByte(value, '\\') < 0 {
-		return string(value)
-	}
-	return string(unescape(nil, value))
 }
 
 // unescape appends text to out with the escapes of a JSON string resolved;

@@ -26,6 +26,7 @@ var checked = map[string]func(args ...any) (any, error){
 	"__lessOrEqual": compare(runtime.LessOrEqual),
 	"__more":        compare(runtime.More),
 	"__moreOrEqual": compare(runtime.MoreOrEqual),
+	"__in":          in,
 	"__bool":        truthOf,
 	"__member":      memberOf,
 	"__sum":         sum,
@@ -69,6 +70,16 @@ func abs(args ...any) (any, error) {
 		return i, nil
 	}
 	return builtin.Abs(args[0]), nil
+}
+
+// in is expr's operator on a list.
+func in(args ...any) (any, error) {
+	for _, v := range args[1].([]any) {
+		if runtime.Equal(v, args[0]) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // truthOf takes nil, which a missing field is, for false.

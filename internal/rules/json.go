@@ -22,8 +22,8 @@ type jsonScanner struct {
 // span is a raw value's place in a line; kind 0 where there is none.
 type span struct {
 	from, to int
-	kind     byte // the value's first byte: " { [ t f n - or 0 for any digit
-	plain    bool // a string without escapes, of valid UTF-8
+	kind     byte // first byte of a JSON value, '0' of any number; 'v' for a value that is no JSON
+	plain    bool // a string that stands for itself
 }
 
 // pathNode is a point on the way to fields that are asked for.
@@ -350,10 +350,15 @@ func unquote(raw []byte) []byte {
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // decodeSpan is the value at a span of a line. A string may share the line's
-// memory.
+// memory, which is used again with the next block.
 func decodeSpan(line []byte, v span) any {
 	raw := line[v.from:v.to]
 	switch v.kind {
+	case 'v':
+		if v.plain {
+			return view(raw)
+		}
+		return string(unescape(nil, raw))
 	case '"':
 		if v.plain {
 			return view(raw[1 : len(raw)-1])

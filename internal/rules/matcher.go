@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,34 +16,95 @@ import (
 
 // Matcher applies the rules of a configuration to blocks. It belongs to one
 // goroutine.
+//
+// It looks at a line only where the source's search finds a literal that one
+// of its rules requires, or where a rule wants every line; it parses only the
+// fields that are named, and each once a line.
 type Matcher struct {
 	config *Config
-	rules  map[string][]*Rule // by source, in the order of the configuration
+	plans  map[string]*plan // by source
+	names  []string         // of the slots' variables
 
 	machine vm.VM
 	env     map[string]any // what expressions see of the current line
 	line    lineState
+	found   []span   // by slot: where the current line has it, once parsed
+	loaded  []uint64 // by slot: the line for which it stands in env
+	scanner jsonScanner
+	wanted  ruleSet
+
+	// plain, where it is set, decodes a line's fields as a whole, and every
+	// rule is evaluated on every line: what the fast way is tested against.
+	plain func(s *Source, line []byte) map[string]any
+}
+
+// plan is what is to be done for a source.
+type plan struct {
+	source *Source
+	rules  []*Rule // in the order of the configuration
+	search *search
+	slots  []int     // the fields that its rules and its timestamp name
+	root   *pathNode // the same as paths
 }
 
 // lineState is the line that is being evaluated.
 type lineState struct {
-	source *Source
+	number uint64 // of the lines that the matcher has looked at
+	plan   *plan
 	text   []byte // without its line end
 	parsed bool
-	fields map[string]any // once parsed
+	fields map[string]any // where they were wanted as a whole
+	named  bool           // `line` stands in env
 	timed  bool
 	window meter.Window // once timed
 }
 
 // NewMatcher returns a matcher for the configuration's rules.
 func NewMatcher(c *Config) *Matcher {
-	m := &Matcher{config: c, rules: map[string][]*Rule{}, env: map[string]any{}}
-	for _, r := range c.Rules {
-		for _, name := range r.Sources {
-			m.rules[name] = append(m.rules[name], r)
-		}
+	m := &Matcher{
+		config: c,
+		plans:  map[string]*plan{},
+		env:    map[string]any{},
+		found:  make([]span, len(c.slots.paths)),
+		loaded: make([]uint64, len(c.slots.paths)),
+		wanted: newRuleSet(len(c.Rules)),
+	}
+	for _, path := range c.slots.paths {
+		m.names = append(m.names, variable(path))
+	}
+	for _, s := range c.Sources {
+		m.plans[s.Name] = newPlan(c, s)
 	}
 	return m
+}
+
+func newPlan(c *Config, s *Source) *plan {
+	p := &plan{source: s, root: newPathNode()}
+	want := func(slots ...int) {
+		for _, slot := range slots {
+			if !slices.Contains(p.slots, slot) {
+				p.slots = append(p.slots, slot)
+				p.root.add(c.slots.paths[slot], slot)
+			}
+		}
+	}
+	var clauses []*clause
+	for _, r := range c.Rules {
+		if !contains(r.Sources, s.Name) {
+			continue
+		}
+		p.rules = append(p.rules, r)
+		clauses = append(clauses, newDeriver(s, &c.slots).of(r.when.root))
+		want(r.when.slots...)
+		if r.quantity != nil {
+			want(r.quantity.slots...)
+		}
+	}
+	if s.timestamp != nil && s.timestamp.pattern == nil {
+		want(s.timestamp.slot)
+	}
+	p.search = newSearch(clauses)
+	return p
 }
 
 // Hit is a line that a rule counts, or on which it failed.
@@ -92,54 +154,95 @@ func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, err error,
 // several sources of the block have the same rule, the first that counts a
 // line under it does so alone: a line is never counted twice by one rule.
 func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
-	m.env["file"] = block.Path
-	window := meter.WindowAt(block.ReadAt, m.config.Interval)
-	for start := 0; start < len(block.Data); {
-		end := len(block.Data)
-		if i := bytes.IndexByte(block.Data[start:], '\n'); i >= 0 {
-			end = start + i + 1
+	var plans []*plan
+	for _, name := range block.Sources {
+		if p := m.plans[name]; p != nil && len(p.rules) > 0 {
+			plans = append(plans, p)
 		}
-		text := trimLineEnd(block.Data[start:end])
-		var counted []*Rule
-		for _, name := range block.Sources {
-			rules := m.rules[name]
-			if len(rules) == 0 {
-				continue
-			}
-			source := m.config.Source(name)
-			m.begin(source, text)
-			for _, r := range rules {
-				if containsRule(counted, r) {
-					continue
-				}
-				quantity, err := m.evaluate(r)
-				if quantity == 0 && err == nil {
-					continue
-				}
-				h := Hit{
-					Rule: r, Source: name, Line: text, Quantity: quantity, Err: err,
-					Start: block.Start + int64(start), End: block.Start + int64(end), Window: window,
-				}
-				if err == nil {
-					counted = append(counted, r)
-					if source.timestamp != nil {
-						h.Window, h.TimeErr = m.window(block.ReadAt, window)
-					}
-				}
-				hit(h)
-			}
+	}
+	if len(plans) == 0 {
+		return
+	}
+	m.env["file"] = block.Path
+	read := reading{block, meter.WindowAt(block.ReadAt, m.config.Interval), hit}
+	switch {
+	case len(plans) > 1 || m.plain != nil:
+		m.everyRule(read, plans)
+	case plans[0].search.always.empty():
+		m.candidates(read, plans[0])
+	default:
+		m.everyLine(read, plans[0])
+	}
+}
+
+// reading is a block on its way through the matcher.
+type reading struct {
+	meter.Block
+	window meter.Window // of its reading
+	hit    func(Hit)
+}
+
+// lineEnd is behind the newline that ends the line in which at lies.
+func lineEnd(data []byte, at int) int {
+	if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
+		return at + i + 1
+	}
+	return len(data)
+}
+
+// candidates evaluates the lines that the search finds.
+func (m *Matcher) candidates(b reading, p *plan) {
+	p.search.begin(b.Data)
+	for start := 0; ; {
+		at := p.search.next(b.Data)
+		if at == len(b.Data) {
+			return
+		}
+		start += bytes.LastIndexByte(b.Data[start:at], '\n') + 1
+		end := lineEnd(b.Data, at)
+		clear(m.wanted)
+		p.search.take(b.Data, end, m.wanted)
+		m.begin(p, b.Data[start:end])
+		for i := m.wanted.next(0); i >= 0; i = m.wanted.next(i + 1) {
+			m.apply(b, p.rules[i], start, end)
 		}
 		start = end
 	}
 }
 
-func containsRule(list []*Rule, r *Rule) bool {
-	for _, item := range list {
-		if item == r {
-			return true
+// everyLine evaluates on every line the rules that want them all, and others
+// on the lines that the search finds.
+func (m *Matcher) everyLine(b reading, p *plan) {
+	p.search.begin(b.Data)
+	for start := 0; start < len(b.Data); {
+		end := lineEnd(b.Data, start)
+		clear(m.wanted)
+		copy(m.wanted, p.search.always)
+		p.search.take(b.Data, end, m.wanted)
+		m.begin(p, b.Data[start:end])
+		for i := m.wanted.next(0); i >= 0; i = m.wanted.next(i + 1) {
+			m.apply(b, p.rules[i], start, end)
 		}
+		start = end
 	}
-	return false
+}
+
+// everyRule evaluates every rule on every line, as each of the sources has it.
+func (m *Matcher) everyRule(b reading, plans []*plan) {
+	counted := make([]bool, len(m.config.Rules))
+	for start := 0; start < len(b.Data); {
+		end := lineEnd(b.Data, start)
+		clear(counted)
+		for _, p := range plans {
+			m.begin(p, b.Data[start:end])
+			for _, r := range p.rules {
+				if !counted[r.index] {
+					counted[r.index] = m.apply(b, r, start, end)
+				}
+			}
+		}
+		start = end
+	}
 }
 
 // trimLineEnd takes off "\n" or "\r\n", and a "\r" at the end of a file.
@@ -148,11 +251,27 @@ func trimLineEnd(line []byte) []byte {
 	return bytes.TrimSuffix(line, []byte{'\r'})
 }
 
-// begin turns to a line as a source has it.
-func (m *Matcher) begin(source *Source, text []byte) {
-	m.line = lineState{source: source, text: text}
-	m.env["line"] = string(text)
-	m.env["source"] = source.Name
+// begin turns to a line.
+func (m *Matcher) begin(p *plan, line []byte) {
+	m.line = lineState{number: m.line.number + 1, plan: p, text: trimLineEnd(line)}
+}
+
+// apply evaluates a rule on the current line, and reports what it comes to. It
+// returns whether the line was counted.
+func (m *Matcher) apply(b reading, r *Rule, start, end int) bool {
+	quantity, err := m.evaluate(r)
+	if quantity == 0 && err == nil {
+		return false
+	}
+	h := Hit{
+		Rule: r, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
+		Start: b.Start + int64(start), End: b.Start + int64(end), Window: b.window,
+	}
+	if err == nil && m.line.plan.source.timestamp != nil {
+		h.Window, h.TimeErr = m.window(b.ReadAt, b.window)
+	}
+	b.hit(h)
+	return err == nil
 }
 
 // evaluate is what a rule counts on the current line: 0 where nothing.
@@ -181,8 +300,17 @@ func (m *Matcher) evaluate(r *Rule) (int64, error) {
 // run evaluates an expression on the current line.
 func (m *Matcher) run(e *expression) (any, error) {
 	for _, slot := range e.slots {
-		path := m.config.slots.paths[slot]
-		m.env[variable(path)] = lookup(m.fields(), path)
+		if m.loaded[slot] != m.line.number {
+			m.loaded[slot] = m.line.number
+			m.env[m.names[slot]] = m.field(slot)
+		}
+	}
+	if e.line && !m.line.named {
+		m.line.named = true
+		m.env["line"] = view(m.line.text)
+	}
+	if e.source {
+		m.env["source"] = m.line.plan.source.Name
 	}
 	if e.wholeField {
 		m.env["fields"] = m.fields()
@@ -194,13 +322,61 @@ func (m *Matcher) run(e *expression) (any, error) {
 	return v, nil
 }
 
-// fields are the current line's.
+// fields are the current line's as a whole.
 func (m *Matcher) fields() map[string]any {
-	if !m.line.parsed {
-		m.line.parsed = true
-		m.line.fields = m.line.source.fieldsOf(m.line.text)
+	if m.line.fields == nil {
+		decode := (*Source).fieldsOf
+		if m.plain != nil {
+			decode = m.plain
+		}
+		m.line.fields = decode(m.line.plan.source, m.line.text)
 	}
 	return m.line.fields
+}
+
+// field is one of the current line's. A string may share the line's memory.
+func (m *Matcher) field(slot int) any {
+	if m.plain != nil {
+		return lookup(m.fields(), m.config.slots.paths[slot])
+	}
+	if !m.line.parsed {
+		m.line.parsed = true
+		m.line.plan.find(m)
+	}
+	if m.found[slot].kind == 0 {
+		return nil
+	}
+	return decodeSpan(m.line.text, m.found[slot])
+}
+
+// find notes where the current line has the fields that are asked for.
+func (p *plan) find(m *Matcher) {
+	text := m.line.text
+	for _, slot := range p.slots {
+		m.found[slot] = span{}
+	}
+	switch p.source.Format {
+	case "json":
+		if !m.scanner.fields(text, p.root, m.found) {
+			p.root.forget(m.found)
+		}
+	case "logfmt":
+		scanLogfmt(text, func(key []byte, from, to int, escaped bool) {
+			if n := p.root.child(key); n != nil && n.slot >= 0 {
+				m.found[n.slot] = span{from, to, 'v', !escaped}
+			}
+		})
+	case "regexp":
+		match := p.source.pattern.FindSubmatchIndex(text)
+		if match == nil {
+			return
+		}
+		for i, name := range p.source.pattern.SubexpNames() {
+			if n := p.root.child([]byte(name)); name != "" && n != nil && n.slot >= 0 && match[2*i] >= 0 {
+				m.found[n.slot] = span{match[2*i], match[2*i+1], 'v', true}
+			}
+		}
+	}
 }
 
 // window is the one that the current line's own time falls into, or else the
@@ -210,12 +386,12 @@ func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, err
 		return m.line.window, nil
 	}
 	m.line.timed, m.line.window = true, read
-	t := m.line.source.timestamp
+	t := m.line.plan.source.timestamp
 	var v any
 	if t.pattern == nil {
-		v = lookup(m.fields(), t.path)
+		v = m.field(t.slot)
 	} else if g := t.pattern.FindSubmatchIndex(m.line.text); g != nil && g[2] >= 0 {
-		v = string(m.line.text[g[2]:g[3]])
+		v = view(m.line.text[g[2]:g[3]])
 	}
 	at, err := t.read(v, readAt)
 	if err != nil {

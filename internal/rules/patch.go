@@ -16,6 +16,7 @@ import (
 //   - finds nil where there is nothing: no field, no element, nothing inside
 //     of nil; takes nil for false where a truth value is needed, and orders
 //     nil before and behind nothing (each of < <= > >= is false);
+//   - finds a value in a list by comparing it, whatever its kind;
 //   - fails where integers overflow or a number would be rounded, instead of
 //     going on with another number;
 //   - has constant patterns of `extract` compiled beforehand;
@@ -151,6 +152,10 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	case "and", "&&", "or", "||":
 		truth(&n.Left)
 		truth(&n.Right)
+	case "in": // which expr may turn into the lookup of a string, failing for all else
+		if _, list := n.Right.(*ast.ArrayNode); list && unknown(n.Left) {
+			typed(node, call("__in", n.Left, n.Right))
+		}
 	case "matches":
 		if _, constant := n.Right.(*ast.StringNode); !constant {
 			typed(node, call("__matches", n.Left, n.Right))

@@ -1,0 +1,494 @@
+package rules
+
+import (
+	"reflect"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr/ast"
+)
+
+// clause says what a line must contain for a condition to be anything but
+// false: at least one of its literals. Where there are none the condition is
+// false on every line. A nil clause says nothing.
+//
+// It holds for errors, too: on a line without the literals the condition is
+// false, and does not fail.
+type clause struct {
+	literals []string
+	escaped  bool    // a line that contains \u may hide the literals
+	weight   float64 // how seldom lines have them, in bits; the higher the better
+}
+
+// deriver finds clauses for one format.
+type deriver struct {
+	format  string
+	pattern *clause // of format regexp: what a line must contain to have fields
+	slots   *slotTable
+}
+
+func newDeriver(s *Source, slots *slotTable) *deriver {
+	d := &deriver{format: s.Format, slots: slots}
+	if s.Format == "regexp" && s.pattern != nil {
+		d.pattern = patternClause(s.pattern.String(), nil)
+	}
+	return d
+}
+
+// require is a clause of one literal. Lines hold no newline.
+func require(literal string) *clause {
+	switch {
+	case literal == "":
+		return nil
+	case strings.Contains(literal, "\n"):
+		return &clause{weight: 1e9}
+	}
+	return &clause{literals: []string{literal}, weight: rarity(literal)}
+}
+
+// both is a clause for a condition that needs a and b: the better of them.
+func both(a, b *clause) *clause {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	case b.weight > a.weight:
+		return b
+	}
+	return a
+}
+
+// maxLiterals bounds the literals of one clause.
+const maxLiterals = 256
+
+// either is a clause for a condition that needs a or b.
+func either(a, b *clause) *clause {
+	if a == nil || b == nil || len(a.literals)+len(b.literals) > maxLiterals {
+		return nil
+	}
+	literals := slices.Concat(a.literals, b.literals)
+	slices.Sort(literals)
+	return &clause{literals: slices.Compact(literals), escaped: a.escaped || b.escaped, weight: min(a.weight, b.weight)}
+}
+
+// of is what a line must contain for a condition to be true or to fail.
+func (d *deriver) of(node ast.Node) *clause {
+	switch n := node.(type) {
+	case *ast.BoolNode:
+		if !n.Value {
+			return &clause{weight: 1e9}
+		}
+	case *ast.IdentifierNode:
+		return d.present(n)
+	case *ast.CallNode:
+		return d.call(n)
+	case *ast.BuiltinNode:
+		if len(n.Arguments) == 2 {
+			switch n.Name {
+			case "hasPrefix", "hasSuffix": // which fail where a field is nil
+				if isLine(n.Arguments[0]) {
+					return d.within(n.Arguments[0], n.Arguments[1])
+				}
+			}
+		}
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "and", "&&":
+			left := d.of(n.Left)
+			if d.total(n.Left) {
+				return both(left, d.of(n.Right))
+			}
+			return left
+		case "or", "||":
+			return either(d.of(n.Left), d.of(n.Right))
+		case "contains", "startsWith", "endsWith":
+			return d.within(n.Left, n.Right)
+		case "matches":
+			return d.matching(n.Left, n.Right)
+		case "==":
+			return both(d.equal(n.Left, n.Right), d.equal(n.Right, n.Left))
+		case "!=":
+			return both(d.unequal(n.Left, n.Right), d.unequal(n.Right, n.Left))
+		case "in":
+			return d.in(n.Left, n.Right)
+		}
+	}
+	return nil
+}
+
+func (d *deriver) call(n *ast.CallNode) *clause {
+	callee, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return nil
+	}
+	switch callee.Value {
+	case "__bool":
+		return d.of(n.Arguments[0])
+	case "__less", "__lessOrEqual", "__more", "__moreOrEqual":
+		// Where a side is nil they are false; the other side must not fail.
+		left, right := d.present(n.Arguments[0]), d.present(n.Arguments[1])
+		if !d.total(n.Arguments[0]) || !d.total(n.Arguments[1]) {
+			return nil
+		}
+		return both(left, right)
+	case "__in":
+		return d.in(n.Arguments[0], n.Arguments[1])
+	}
+	return nil
+}
+
+// path is the field that a node names, or nil.
+func (d *deriver) path(n ast.Node) []step {
+	if id, ok := n.(*ast.IdentifierNode); ok {
+		if i, ok := d.slots.index[id.Value]; ok {
+			return d.slots.paths[i]
+		}
+	}
+	return nil
+}
+
+func isLine(n ast.Node) bool {
+	id, ok := n.(*ast.IdentifierNode)
+	return ok && id.Value == "line"
+}
+
+// present is what a line must contain for a field not to be nil.
+func (d *deriver) present(n ast.Node) *clause {
+	path := d.path(n)
+	if path == nil {
+		return nil
+	}
+	const common = 0.3 // names of fields stand in most lines
+	var c *clause
+	switch d.format {
+	case "text":
+		return &clause{weight: 1e9}
+	case "regexp":
+		return d.pattern
+	case "json":
+		for _, s := range path {
+			if s.index < 0 {
+				c = both(c, jsonString(s.key))
+			}
+		}
+	case "logfmt":
+		if len(path) > 1 {
+			return &clause{weight: 1e9}
+		}
+		c = require(path[0].key)
+	}
+	if c == nil {
+		return nil
+	}
+	return &clause{literals: c.literals, escaped: c.escaped, weight: c.weight * common}
+}
+
+// jsonString is what a JSON text must contain to hold a string: the string in
+// its quotes, or where it has characters that may be written otherwise, the
+// best part between them. Any other may still be written as \u and four digits.
+func jsonString(s string) *clause {
+	pieces := verbatim(s)
+	literal := bestPiece(pieces)
+	if len(pieces) == 1 && pieces[0] == s || s == "" {
+		literal = `"` + s + `"`
+	}
+	c := require(literal)
+	if c != nil && s != "" {
+		c.escaped = true
+	}
+	return c
+}
+
+// verbatim cuts a text at the characters that a quoted string may write in
+// more than one way, \u apart, or that stand for bytes which are not UTF-8.
+func verbatim(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool {
+		return r < ' ' || r == '"' || r == '\\' || r == '/' || r == utf8.RuneError
+	})
+}
+
+func bestPiece(pieces []string) string {
+	best := ""
+	for _, p := range pieces {
+		if best == "" || rarity(p) > rarity(best) {
+			best = p
+		}
+	}
+	return best
+}
+
+// quotable is what a line must contain for a text to be part of a logfmt
+// value, which may be written with escapes.
+func quotable(s string) *clause {
+	c := require(bestPiece(verbatim(s)))
+	if c != nil {
+		c.escaped = true
+	}
+	return c
+}
+
+// part is what a line must contain for a field that is a string to contain a
+// text. It is nil for JSON, where the field may be no string, and the
+// condition fails.
+func (d *deriver) part(text string) *clause {
+	switch d.format {
+	case "logfmt":
+		return quotable(text)
+	case "regexp":
+		return require(text)
+	}
+	return nil
+}
+
+// within is for `left contains right` and its kin.
+func (d *deriver) within(left, right ast.Node) *clause {
+	text, ok := right.(*ast.StringNode)
+	switch {
+	case !ok:
+		return nil
+	case isLine(left):
+		return require(text.Value)
+	case d.path(left) == nil || !d.total(left):
+		return nil
+	case d.format == "json": // it fails where the field is no string
+		return d.present(left)
+	}
+	return both(d.present(left), d.part(text.Value))
+}
+
+// matching is for `left matches right`.
+func (d *deriver) matching(left, right ast.Node) *clause {
+	pattern, ok := right.(*ast.StringNode)
+	switch {
+	case !ok:
+		return nil
+	case isLine(left):
+		return patternClause(pattern.Value, nil)
+	case d.path(left) == nil:
+		return nil
+	case d.format == "json":
+		return d.present(left)
+	}
+	return both(d.present(left), patternClause(pattern.Value, d.part))
+}
+
+// equal is for `left == right` where right is a constant.
+func (d *deriver) equal(left, right ast.Node) *clause {
+	if text, ok := right.(*ast.StringNode); ok {
+		if isLine(left) {
+			return require(text.Value)
+		}
+		if re := extraction(left); re != nil && isLine(left.(*ast.CallNode).Arguments[0]) && text.Value != "" {
+			return both(require(text.Value), patternClause(re.String(), nil))
+		}
+		if d.path(left) == nil {
+			return nil
+		}
+		c := d.present(left)
+		if d.format == "json" {
+			return both(c, jsonString(text.Value))
+		}
+		return both(c, d.part(text.Value))
+	}
+	switch right.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return d.present(left)
+	}
+	return nil
+}
+
+// unequal is for `left != nil`, and for `extract(...) != ""`.
+func (d *deriver) unequal(left, right ast.Node) *clause {
+	if _, ok := right.(*ast.NilNode); ok {
+		return d.present(left)
+	}
+	if text, ok := right.(*ast.StringNode); ok && text.Value == "" {
+		if re := extraction(left); re != nil && isLine(left.(*ast.CallNode).Arguments[0]) {
+			return patternClause(re.String(), nil)
+		}
+	}
+	return nil
+}
+
+// extraction is the pattern of a node that is an extract with a constant one.
+func extraction(n ast.Node) *regexp.Regexp {
+	call, ok := n.(*ast.CallNode)
+	if !ok {
+		return nil
+	}
+	callee, ok := call.Callee.(*ast.IdentifierNode)
+	if !ok || callee.Value != "__extract" {
+		return nil
+	}
+	constant, ok := call.Arguments[1].(*ast.ConstantNode)
+	if !ok {
+		return nil
+	}
+	re, _ := constant.Value.(*regexp.Regexp)
+	return re
+}
+
+// in is for `left in [...]` with constants.
+func (d *deriver) in(left, right ast.Node) *clause {
+	constant, ok := right.(*ast.ConstantNode)
+	if !ok {
+		return nil
+	}
+	var values []any
+	switch list := constant.Value.(type) {
+	case map[string]struct{}:
+		for s := range list {
+			values = append(values, s)
+		}
+	case []any:
+		values = list
+	default:
+		return nil
+	}
+	all := &clause{weight: 1e9}
+	for _, v := range values {
+		var node ast.Node
+		switch v := v.(type) {
+		case string:
+			node = &ast.StringNode{Value: v}
+		case int:
+			node = &ast.IntegerNode{Value: v}
+		case float64:
+			node = &ast.FloatNode{Value: v}
+		case bool:
+			node = &ast.BoolNode{Value: v}
+		default:
+			return nil
+		}
+		all = either(all, d.equal(left, node))
+	}
+	return all
+}
+
+// total reports whether a node comes to a value on every line: it cannot fail.
+func (d *deriver) total(node ast.Node) bool {
+	switch n := node.(type) {
+	case *ast.NilNode, *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.StringNode, *ast.ConstantNode, *ast.IdentifierNode:
+		return true
+	case *ast.UnaryNode:
+		return (n.Operator == "not" || n.Operator == "!") && n.Node.Type() == boolType && d.total(n.Node)
+	case *ast.BinaryNode:
+		if !d.total(n.Left) || !d.total(n.Right) {
+			return false
+		}
+		switch n.Operator {
+		case "==", "!=", "??":
+			return true
+		case "and", "&&", "or", "||":
+			return n.Left.Type() == boolType && n.Right.Type() == boolType
+		case "contains", "startsWith", "endsWith", "matches":
+			_, constant := n.Right.(*ast.StringNode)
+			return constant && d.text(n.Left)
+		case "in":
+			constant, ok := n.Right.(*ast.ConstantNode)
+			if !ok {
+				return false
+			}
+			_, isMap := constant.Value.(map[string]struct{})
+			return isMap && n.Left.Type().Kind() == reflect.String
+		}
+	case *ast.CallNode:
+		if id, ok := n.Callee.(*ast.IdentifierNode); ok && id.Value == "__in" {
+			return d.total(n.Arguments[0]) && d.total(n.Arguments[1])
+		}
+		if extraction(n) != nil {
+			return d.text(n.Arguments[0])
+		}
+	}
+	return false
+}
+
+// text reports whether a node is a string or nil on every line.
+func (d *deriver) text(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return true
+	case *ast.IdentifierNode:
+		return n.Value == "line" || n.Value == "file" || n.Value == "source" || d.path(n) != nil && d.format != "json"
+	}
+	return extraction(n) != nil && d.total(n)
+}
+
+// patternClause is what a text must contain for a regular expression to match
+// it. A literal is turned into a clause by part, or else stands for itself.
+func patternClause(pattern string, part func(string) *clause) *clause {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	if part == nil {
+		part = require
+	}
+	return syntaxClause(re.Simplify(), part)
+}
+
+func syntaxClause(re *syntax.Regexp, part func(string) *clause) *clause {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase != 0 {
+			return nil
+		}
+		pieces := strings.FieldsFunc(string(re.Rune), func(r rune) bool { return r == utf8.RuneError })
+		return part(bestPiece(pieces))
+	case syntax.OpCapture, syntax.OpPlus:
+		return syntaxClause(re.Sub[0], part)
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return syntaxClause(re.Sub[0], part)
+		}
+	case syntax.OpConcat:
+		var c *clause
+		for _, sub := range re.Sub {
+			c = both(c, syntaxClause(sub, part))
+		}
+		return c
+	case syntax.OpAlternate:
+		c := syntaxClause(re.Sub[0], part)
+		for _, sub := range re.Sub[1:] {
+			c = either(c, syntaxClause(sub, part))
+		}
+		return c
+	}
+	return nil
+}
+
+// byteBits is how seldom each byte is in logs, in bits.
+var byteBits = func() (t [256]float64) {
+	for c := range t {
+		switch {
+		case c >= '0' && c <= '9':
+			t[c] = 4
+		case strings.IndexByte("etaoinsr", byte(c)) >= 0:
+			t[c] = 4.5
+		case c >= 'a' && c <= 'z':
+			t[c] = 5.5
+		case c == ' ':
+			t[c] = 3
+		case strings.IndexByte(`.-:/"=,_[]`, byte(c)) >= 0:
+			t[c] = 5
+		case c >= 'A' && c <= 'Z':
+			t[c] = 6.5
+		default:
+			t[c] = 8
+		}
+	}
+	return t
+}()
+
+// rarity is how seldom a literal is likely to be met, in bits.
+func rarity(literal string) float64 {
+	bits := 0.0
+	for i := range len(literal) {
+		bits += byteBits[literal[i]]
+	}
+	return min(bits, 60)
+}

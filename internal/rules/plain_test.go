@@ -1,0 +1,271 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// plainFields decodes a line's fields as a whole; JSON with encoding/json.
+func plainFields(s *Source, line []byte) map[string]any {
+	if s.Format != "json" {
+		return s.fieldsOf(line)
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	var fields map[string]any
+	if err := d.Decode(&fields); err != nil || fields == nil {
+		return map[string]any{}
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return map[string]any{}
+	}
+	return exactNumbers(fields).(map[string]any)
+}
+
+func exactNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		return jsonNumber(string(v))
+	case map[string]any:
+		for key, value := range v {
+			v[key] = exactNumbers(value)
+		}
+	case []any:
+		for i, value := range v {
+			v[i] = exactNumbers(value)
+		}
+	}
+	return v
+}
+
+// chance makes rules and lines of few words, so that they often meet.
+type chance struct{ *rand.Rand }
+
+func (c chance) of(list ...string) string { return list[c.IntN(len(list))] }
+
+func (c chance) word() string {
+	return c.of("sent", "email sent", "event", "export.finished", "a", "GET /api", "user", "status", "500", "é", "x/y", `q"q`, `b\s`, "", "tab\tx",
+		"true", "ab", "status=sent", "\u2028", "<b>", "null", "n")
+}
+
+func (c chance) field() string {
+	return c.of("fields.event", "fields.n", "fields.user.plan", "fields.user", "fields.list[1]", "fields.list[0].n", `fields["x/y"]`, "fields.ok", "fields.missing")
+}
+
+func (c chance) constant() string {
+	return c.of(quoteWord(c.word()), quoteWord(c.word()), quoteWord(c.word()), "500", "-1", "1.5", "true", "nil", "0")
+}
+
+func quoteWord(s string) string {
+	b, _ := json.Marshal(s)
+	return strings.ReplaceAll(string(b), `\u2028`, "\u2028")
+}
+
+func (c chance) pattern() string {
+	return "`" + c.of("sent", "(sent|event)", "em.*sent", "(?i)sent", "s+ent", `\bevent`, "(a|b)+", "é", `st(at)?us=(\w+)`, "^GET", "x{2}", "[st]ent", "sent$", "(sent|)", `\d+`, `ev(e)(nt){1,2}`) + "`"
+}
+
+func (c chance) group() string {
+	return "`" + c.of(`(\d+)`, `status=(\w*)`, `(sent|event)`, `n=(\d+)?`, `"n":\s*(\d+)`) + "`"
+}
+
+func (c chance) textual() string {
+	return c.of("line", "line", "line", c.field(), c.field(), "extract(line, "+c.group()+")", "extract("+c.field()+", "+c.group()+")", "file", "source", "lower(line)")
+}
+
+func (c chance) condition(depth int) string {
+	if depth > 0 {
+		switch c.IntN(8) {
+		case 0, 1:
+			return "(" + c.condition(depth-1) + c.of(" and ", " && ") + c.condition(depth-1) + ")"
+		case 2, 3:
+			return "(" + c.condition(depth-1) + c.of(" or ", " || ") + c.condition(depth-1) + ")"
+		case 4:
+			return "not (" + c.condition(depth-1) + ")"
+		case 5:
+			return "(" + c.condition(depth-1) + " ? " + c.condition(depth-1) + " : " + c.condition(depth-1) + ")"
+		}
+	}
+	switch c.IntN(12) {
+	case 0, 1, 2:
+		return c.textual() + c.of(" contains ", " startsWith ", " endsWith ") + quoteWord(c.word())
+	case 3, 4:
+		return c.textual() + " == " + quoteWord(c.word())
+	case 5:
+		return c.field() + c.of(" == ", " != ") + c.constant()
+	case 6:
+		return c.textual() + " matches " + c.pattern()
+	case 7:
+		return c.textual() + " in [" + quoteWord(c.word()) + ", " + quoteWord(c.word()) + "]"
+	case 8:
+		return c.field() + c.of(" > ", " <= ") + c.of("0", "499", `"m"`)
+	case 9:
+		return c.field() + " in [500, \"sent\", 1.5]"
+	case 10:
+		return c.of(c.field(), `"event" in fields`, c.field()+" != nil", "len(fields) > 1", c.field()+"?.plan == \"sent\"", `hasPrefix(line, "{")`,
+			"extract(line, "+c.group()+") != \"\"", "("+c.field()+" ?? \"sent\") == \"sent\"", `fields[lower("EVENT")] == "sent"`)
+	}
+	return c.of("true", "false", `upper(line) contains "SENT"`, "int(extract(line, `(\\d+)`)) > 3")
+}
+
+func (c chance) quantity() string {
+	return c.of("1", "1", "0", "3", "fields.n", "fields.n * 2", "extract(line, `(\\d+)`)", "len(line)", "fields.missing ?? 2", "fields.user.plan", "sum(fields.list ?? [])")
+}
+
+func (c chance) value(depth int) string {
+	switch n := c.IntN(12); {
+	case n < 4:
+		text := quoteWord(c.word())
+		if c.IntN(4) == 0 {
+			text = strings.Replace(text, "e", `\u0065`, 1)
+		}
+		if c.IntN(4) == 0 {
+			text = strings.ReplaceAll(text, "/", `\/`)
+		}
+		if c.IntN(8) == 0 {
+			text = strings.Replace(text, "s", "\xff", 1)
+		}
+		return text
+	case n < 8:
+		return c.of("0", "1", "500", "-1", "1.5", "2e2", "9223372036854775807", "9223372036854775808", "true", "false", "null")
+	case n < 9 && depth > 0:
+		return "[" + c.value(depth-1) + "," + c.value(depth-1) + "]"
+	case n < 11 && depth > 0:
+		return c.object(depth - 1)
+	}
+	return quoteWord(c.word())
+}
+
+func (c chance) object(depth int) string {
+	var b strings.Builder
+	b.WriteString("{")
+	for i := range c.IntN(5) {
+		if i > 0 {
+			b.WriteString(c.of(",", ", "))
+		}
+		key := quoteWord(c.of("event", "n", "user", "list", "x/y", "ok", "plan", "other"))
+		switch c.IntN(10) {
+		case 0:
+			key = strings.Replace(key, "e", `\u0065`, 1)
+		case 1:
+			key = strings.ReplaceAll(key, "/", `\/`)
+		}
+		b.WriteString(key + c.of(":", ": ") + c.value(depth))
+	}
+	return b.String() + "}"
+}
+
+func (c chance) line(format string) string {
+	switch {
+	case c.IntN(8) == 0:
+		return c.word() + " " + c.word()
+	case format == "json":
+		text := c.object(3)
+		if c.IntN(12) == 0 {
+			text = text[:len(text)-1] + c.of("", "}}", ",}", "} ")
+		}
+		return text
+	case format == "logfmt":
+		var b strings.Builder
+		for range c.IntN(5) {
+			b.WriteString(c.of("event", "n", "user", "x/y", "ok") + c.of("=", "=", "") + c.of(quoteWord(c.word()), strings.ReplaceAll(c.word(), " ", "_"), "500") + " ")
+		}
+		return b.String()
+	case format == "regexp":
+		return strings.ReplaceAll(c.word(), " ", "_") + " " + c.of("1", "500", "x") + " " + c.word()
+	}
+	return c.word() + c.of(" ", "", "=") + c.word() + c.of("", "500", "\r", "\x00")
+}
+
+func (c chance) log(format string) []byte {
+	var b strings.Builder
+	for range c.IntN(30) {
+		b.WriteString(strings.ReplaceAll(c.line(format), "\n", " ") + c.of("\n", "\n", "\n", "\r\n"))
+	}
+	if c.IntN(3) == 0 {
+		b.WriteString(c.line(format))
+	}
+	return []byte(b.String())
+}
+
+func (c chance) config() string {
+	format := c.of("text", "json", "json", "logfmt", "regexp")
+	var b strings.Builder
+	b.WriteString("product_id: p\nsources:\n  - {name: s, path: /s, format: " + format)
+	if format == "regexp" {
+		b.WriteString(", pattern: '" + c.of(`^(?P<event>\S+) (?P<n>\d+)(?: (?P<user>.*))?`, `(?P<event>sent|x)(?P<n>\d*)`, `(?P<ok>status)=(?P<event>.*)`) + "'")
+	}
+	if format == "json" && c.IntN(3) == 0 {
+		b.WriteString(", timestamp: {field: n, layout: unix}")
+	}
+	b.WriteString("}\n")
+	if c.IntN(6) == 0 {
+		b.WriteString("  - {name: t, path: /s, format: " + c.of("text", "json", "logfmt") + "}\n")
+	} else {
+		b.WriteString("  - {name: u, path: /u, format: json}\n") // so that any field may be named
+	}
+	b.WriteString("rules:\n")
+	for i := range 1 + c.IntN(1+c.IntN(12)) {
+		quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+		fmt.Fprintf(&b, "  - {name: r%d, sku_id: s, when: %s, quantity: %s}\n", i, quote(c.condition(c.IntN(4))), quote(c.quantity()))
+	}
+	return b.String()
+}
+
+// checkPlain compares the fast way with the plain one on a random
+// configuration and log.
+func checkPlain(t *testing.T, seed uint64) (lines, anomalies int) {
+	t.Helper()
+	c := chance{rand.New(rand.NewPCG(seed, 1))}
+	text := c.config()
+	config, err := Parse("rules.yaml", []byte(text))
+	if err != nil {
+		return 0, 0 // such as a comparison of a string with a number
+	}
+	fast, plain := NewMatcher(config), NewMatcher(config)
+	plain.plain = plainFields
+	sources := []string{"s"}
+	if config.Sources[1].Name == "t" {
+		sources = []string{"s", "t"}
+	}
+	var got, want meter.Tally
+	for range 3 { // blocks
+		log := c.log(config.Sources[0].Format)
+		block := meter.Block{Generation: 1, Path: "/s", Sources: sources, Data: log, ReadAt: readAt}
+		fast.Match(block, &got)
+		plain.Match(block, &want)
+		if tallyText(&got) != tallyText(&want) {
+			t.Fatalf("seed %d\n%s\n%s\nfast:\n%s\nplain:\n%s", seed, text, log, tallyText(&got), tallyText(&want))
+		}
+	}
+	for _, n := range want.Counts {
+		lines += int(n.Lines)
+	}
+	for _, n := range want.Anomalies {
+		anomalies += int(n.Count)
+	}
+	return lines, anomalies
+}
+
+func TestFastEqualsPlain(t *testing.T) {
+	lines, anomalies := 0, 0
+	for seed := range uint64(1500) {
+		n, m := checkPlain(t, seed)
+		lines, anomalies = lines+n, anomalies+m
+	}
+	if lines < 10000 || anomalies < 1000 {
+		t.Errorf("only %d lines counted and %d anomalies: the cases prove little", lines, anomalies)
+	}
+}
+
+func FuzzFastEqualsPlain(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) { checkPlain(t, seed) })
+}

@@ -1,0 +1,300 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
+
+// search finds in a block the lines that contain any of a set of literals,
+// and which rules want them.
+//
+// Literals are found by sampling: of every literal as many 4-grams are entered
+// as the step is wide by which the block is stepped through, so that wherever
+// a literal stands one of its grams is looked at; where one is met the literal
+// is compared. Literals that are too short for a step worth having are looked
+// for each by its rarest byte.
+type search struct {
+	always  ruleSet // rules that want every line
+	samples []*sampler
+	bytes   []*byteSearch
+}
+
+// ruleSet is a set of rules by their index in the source's list.
+type ruleSet []uint64
+
+func newRuleSet(rules int) ruleSet { return make(ruleSet, (rules+63)/64) }
+
+func (s ruleSet) add(i int) { s[i/64] |= 1 << (i % 64) }
+
+func (s ruleSet) union(t ruleSet) {
+	for i, w := range t {
+		s[i] |= w
+	}
+}
+
+func (s ruleSet) empty() bool {
+	for _, w := range s {
+		if w != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// next is the first member that is at least i, or -1.
+func (s ruleSet) next(i int) int {
+	for w := i / 64; w < len(s); w++ {
+		word := s[w]
+		if w == i/64 {
+			word &= ^uint64(0) << (i % 64)
+		}
+		if word != 0 {
+			return w*64 + bits.TrailingZeros64(word)
+		}
+	}
+	return -1
+}
+
+// wanted is a literal and the rules that want lines with it.
+type wanted struct {
+	literal []byte
+	rules   ruleSet
+}
+
+const (
+	gramSize  = 4
+	longSize  = 10 // literals of this length and more are sampled together
+	fewShort  = 3  // up to so many shorter ones are looked for by byte
+	minSample = 5  // shorter ones are always looked for by byte
+)
+
+// newSearch makes a search of clauses, one for each of the source's rules.
+func newSearch(clauses []*clause) *search {
+	s := &search{always: newRuleSet(len(clauses))}
+	byLiteral := map[string]ruleSet{}
+	for i, c := range clauses {
+		if c == nil {
+			s.always.add(i)
+			continue
+		}
+		literals := c.literals
+		if c.escaped {
+			literals = append(slices.Clone(literals), `\u`)
+		}
+		for _, l := range literals {
+			if byLiteral[l] == nil {
+				byLiteral[l] = newRuleSet(len(clauses))
+			}
+			byLiteral[l].add(i)
+		}
+	}
+	var long, short, tiny []wanted
+	for l, rules := range byLiteral {
+		w := wanted{[]byte(l), rules}
+		switch {
+		case len(l) >= longSize:
+			long = append(long, w)
+		case len(l) >= minSample:
+			short = append(short, w)
+		default:
+			tiny = append(tiny, w)
+		}
+	}
+	if len(short) <= fewShort {
+		tiny = append(tiny, short...)
+		short = nil
+	}
+	for _, set := range [][]wanted{long, short} {
+		if len(set) > 0 {
+			s.samples = append(s.samples, newSampler(set))
+		}
+	}
+	for _, w := range tiny {
+		s.bytes = append(s.bytes, newByteSearch(w))
+	}
+	return s
+}
+
+// begin turns to a block.
+func (s *search) begin(data []byte) {
+	for _, g := range s.samples {
+		g.begin()
+		g.advance(data)
+	}
+	for _, b := range s.bytes {
+		b.advance(data, 0)
+	}
+}
+
+// next is where the first literal not yet passed lies: in the line that the
+// search has come to. It is len(data) where there are no more.
+func (s *search) next(data []byte) int {
+	at := len(data)
+	for _, g := range s.samples {
+		at = min(at, g.at)
+	}
+	for _, b := range s.bytes {
+		at = min(at, b.at)
+	}
+	return at
+}
+
+// take adds to rules those that want the line that ends at end, and passes it.
+func (s *search) take(data []byte, end int, rules ruleSet) {
+	for _, g := range s.samples {
+		for g.at < end {
+			for _, e := range g.found {
+				rules.union(g.literals[e].rules)
+			}
+			g.advance(data)
+		}
+	}
+	for _, b := range s.bytes {
+		if b.at < end {
+			rules.union(b.rules)
+			b.advance(data, end)
+		}
+	}
+}
+
+// byteSearch looks for a literal by the byte of it that is rarest in logs.
+type byteSearch struct {
+	wanted
+	rarest int // its offset in the literal
+	at     int // where the literal was found; len(data) where it is not there
+}
+
+func newByteSearch(w wanted) *byteSearch {
+	b := &byteSearch{wanted: w}
+	for i, c := range w.literal {
+		if byteBits[c] > byteBits[w.literal[b.rarest]] {
+			b.rarest = i
+		}
+	}
+	return b
+}
+
+// advance finds the literal at from or behind it.
+func (b *byteSearch) advance(data []byte, from int) {
+	c := b.literal[b.rarest]
+	for i := from + b.rarest; i < len(data); i++ {
+		j := bytes.IndexByte(data[i:], c)
+		if j < 0 {
+			break
+		}
+		i += j
+		if start := i - b.rarest; len(data)-start >= len(b.literal) && string(data[start:start+len(b.literal)]) == string(b.literal) {
+			b.at = start
+			return
+		}
+	}
+	b.at = len(data)
+}
+
+// sampler looks for many literals at once.
+type sampler struct {
+	literals []wanted
+	step     int
+	bitmap   [bitmapSize / 64]uint64 // of the hashes of all entered grams
+	heads    [headSize]int32         // by hash: the first of the entries, from 1
+	entries  []gramEntry
+
+	pos   int   // next sample
+	at    int   // where a literal was found
+	found []int // the literals found there
+}
+
+// gramEntry is one gram of a literal.
+type gramEntry struct {
+	gram    uint32
+	literal int32
+	offset  int32 // of the gram in the literal
+	next    int32 // entry of the same hash, from 1; 0 where there is none
+}
+
+const (
+	bitmapBits = 16
+	bitmapSize = 1 << bitmapBits
+	headBits   = 12
+	headSize   = 1 << headBits
+)
+
+func gramHash(gram uint32) uint32 { return gram * 0x9E3779B1 >> (32 - bitmapBits) }
+
+func newSampler(literals []wanted) *sampler {
+	g := &sampler{literals: literals, step: 1 << 30}
+	slices.SortFunc(literals, func(a, b wanted) int { return bytes.Compare(a.literal, b.literal) })
+	for _, w := range literals {
+		g.step = min(g.step, len(w.literal)-gramSize+1)
+	}
+	for i, w := range literals {
+		from := rarestWindow(w.literal, g.step)
+		for offset := from; offset < from+g.step; offset++ {
+			gram := binary.LittleEndian.Uint32(w.literal[offset:])
+			h := gramHash(gram)
+			g.bitmap[h/64] |= 1 << (h % 64)
+			head := &g.heads[h>>(bitmapBits-headBits)]
+			g.entries = append(g.entries, gramEntry{gram, int32(i), int32(offset), *head})
+			*head = int32(len(g.entries))
+		}
+	}
+	return g
+}
+
+// rarestWindow is the offset of as many neighbouring grams as step is wide of
+// which the most common is the rarest.
+func rarestWindow(literal []byte, step int) int {
+	best, bestBits := 0, -1.0
+	for from := 0; from+step+gramSize-1 <= len(literal); from++ {
+		least := 1e9
+		for offset := from; offset < from+step; offset++ {
+			b := 0.0
+			for _, c := range literal[offset : offset+gramSize] {
+				b += byteBits[c]
+			}
+			least = min(least, b)
+		}
+		if least > bestBits {
+			best, bestBits = from, least
+		}
+	}
+	return best
+}
+
+func (g *sampler) begin() { g.pos = 0 }
+
+// advance goes on to the next sample at which a literal is found.
+func (g *sampler) advance(data []byte) {
+	pos, step := g.pos, g.step
+	bitmap := &g.bitmap
+	for pos <= len(data)-gramSize {
+		gram := binary.LittleEndian.Uint32(data[pos:])
+		h := gramHash(gram)
+		if bitmap[h/64%uint32(len(bitmap))]&(1<<(h%64)) != 0 && g.confirm(data, pos, gram, h) {
+			g.at, g.pos = pos, pos+step
+			return
+		}
+		pos += step
+	}
+	g.at, g.pos = len(data), pos
+}
+
+// confirm finds the literals that have the gram at pos.
+func (g *sampler) confirm(data []byte, pos int, gram, hash uint32) bool {
+	g.found = g.found[:0]
+	for i := g.heads[hash>>(bitmapBits-headBits)]; i > 0; {
+		e := &g.entries[i-1]
+		i = e.next
+		if e.gram != gram {
+			continue
+		}
+		literal := g.literals[e.literal].literal
+		start := pos - int(e.offset)
+		if start >= 0 && len(data)-start >= len(literal) && string(data[start:start+len(literal)]) == string(literal) {
+			g.found = append(g.found, int(e.literal))
+		}
+	}
+	return len(g.found) > 0
+}
