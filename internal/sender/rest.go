@@ -26,34 +26,42 @@ const writePath = "/marketplace/metering/v1/imageProductUsage/write"
 type rest struct {
 	url       string
 	userAgent string
-	http      http.RoundTripper
-	own       *http.Transport // http, where it is our own; else nil
+	given     http.RoundTripper // nil: own
+	own       atomic.Pointer[http.Transport]
 	clock     *clock
 }
 
 func newREST(cfg Config, endpoint *url.URL, clock *clock) (*rest, error) {
-	t := &rest{url: endpoint.String() + writePath, userAgent: cfg.UserAgent, http: cfg.HTTP, clock: clock}
-	if t.http == nil {
-		own, err := newTransport(cfg.CAFile, http.ProxyFromEnvironment, cfg.Dial)
-		if err != nil {
-			return nil, err
-		}
-		t.http, t.own = own, own
+	t := &rest{url: endpoint.String() + writePath, userAgent: cfg.UserAgent, given: cfg.HTTP, clock: clock}
+	own, err := newTransport(cfg.CAFile, http.ProxyFromEnvironment, cfg.Dial)
+	if err != nil {
+		return nil, err
 	}
+	t.own.Store(own)
 	return t, nil
 }
 
 func (t *rest) close() error {
-	t.dropConnections()
+	t.own.Load().CloseIdleConnections()
 	return nil
 }
 
 // dropConnections has the next request dial anew: a connection on which an
-// answer did not come may be dead without anybody knowing.
+// answer did not come may be dead without anybody knowing. Over HTTP/2 it
+// would be taken again, so the whole transport is replaced. Requests under way
+// on the old one end as they may.
 func (t *rest) dropConnections() {
-	if t.own != nil {
-		t.own.CloseIdleConnections()
+	old := t.own.Load()
+	if t.own.CompareAndSwap(old, old.Clone()) {
+		old.CloseIdleConnections()
 	}
+}
+
+func (t *rest) roundTripper() http.RoundTripper {
+	if t.given != nil {
+		return t.given
+	}
+	return t.own.Load()
 }
 
 // The body of a request, as the public reference shows it. ValidateOnly is
@@ -110,7 +118,7 @@ func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 		"X-Client-Request-Id": {r.id},
 	}
 	sent := time.Now()
-	got, err := roundTrip(t.http, post)
+	got, err := roundTrip(t.roundTripper(), post)
 	if err != nil {
 		t.dropConnections()
 		return answer{}, &Error{

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,6 +243,61 @@ func TestFateOfConnections(t *testing.T) {
 			if err != nil || results[0].State != meter.Accepted {
 				t.Errorf("after %s: %+v %v", kind, results, err)
 			}
+		}
+	})
+}
+
+// A connection on which an answer did not come, or that could not be opened,
+// is not waited for by the next delivery.
+func TestNextDeliveryDialsAnew(t *testing.T) {
+	both(t, func(t *testing.T, transport string) {
+		box := sandbox.New(sandbox.Config{Faults: []sandbox.Fault{{Kind: sandbox.FaultHangBefore, Times: 1}}})
+		ln := newMemory()
+		server := make(chan error)
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { server <- box.Serve(ctx, ln) }()
+		dials, down := 0, false
+		dial := func(ctx context.Context, address string) (net.Conn, error) {
+			dials++
+			if down {
+				return nil, syscall.ENETUNREACH
+			}
+			return ln.dial(ctx, address)
+		}
+		s := must(New(Config{Endpoint: "http://127.0.0.1", Transport: transport, Tokens: fixedToken(box.Token()), Dial: dial, Log: quiet}))
+		if _, err := s.Send(t.Context(), records(1)); err == nil || dials != 1 {
+			t.Errorf("%d dials, %v", dials, err)
+		}
+		start := time.Now()
+		if _, err := s.Send(t.Context(), records(1)); err != nil || dials != 2 {
+			t.Errorf("after no answer: %d dials, %v", dials, err)
+		}
+		time.Sleep(time.Minute) // an idle connection is not kept for long
+		down = true
+		for range 5 {
+			if _, err := s.Send(t.Context(), records(1)); err == nil {
+				t.Error("a delivery over a network that is down")
+			}
+		}
+		down = false
+		if _, err := s.Send(t.Context(), records(1)); err != nil || time.Since(start) != time.Minute {
+			t.Errorf("after the network is back: %v, %v", err, time.Since(start))
+		}
+		s.Close()
+		cancel()
+		if err := <-server; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRecordInUpperCase(t *testing.T) {
+	both(t, func(t *testing.T, transport string) {
+		list := records(1)
+		list[0].UUID = strings.ToUpper(list[0].UUID)
+		s := connect(t, transport, sandbox.New(sandbox.Config{}), Config{})
+		if results, err := s.Send(t.Context(), list); err != nil || results[0] != (meter.Result{UUID: list[0].UUID, State: meter.Accepted}) {
+			t.Errorf("%+v %v", results, err)
 		}
 	})
 }

@@ -1,13 +1,19 @@
 package sender
 
 import (
+	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,7 +165,7 @@ func TestTLS(t *testing.T) {
 	box := sandbox.New(sandbox.Config{})
 	server := httptest.NewUnstartedServer(box.Handler())
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
@@ -196,6 +202,52 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		s := must(New(Config{Endpoint: server.URL, Tokens: fixedToken("t"), Log: quiet}))
 		results, err := s.Send(t.Context(), records(1))
 		checkFate(t, fmt.Sprint(status), results, err, loudLost)
+		s.Close()
+		server.Close()
+	}
+}
+
+// Over HTTP/2 a connection outlives a request that was given up; the next
+// request takes another all the same.
+func TestGivenUpConnectionIsDropped(t *testing.T) {
+	for _, transport := range transports {
+		box := sandbox.New(sandbox.Config{})
+		arrived := make(chan struct{})
+		var hang atomic.Bool
+		hang.Store(true)
+		var connections atomic.Int32
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != 2 {
+				t.Errorf("%s: HTTP/%d", transport, r.ProtoMajor)
+			}
+			if hang.CompareAndSwap(true, false) {
+				close(arrived)
+				<-r.Context().Done()
+				return
+			}
+			box.Handler().ServeHTTP(w, r)
+		}))
+		server.EnableHTTP2 = true
+		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				connections.Add(1)
+			}
+		}
+		server.StartTLS()
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		block := &pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}
+		if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := must(New(Config{Endpoint: server.URL, Transport: transport, Tokens: fixedToken(box.Token()), CAFile: ca, Log: quiet}))
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-arrived; cancel() }()
+		if _, err := s.Send(ctx, records(1)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", transport, err)
+		}
+		if _, err := s.Send(t.Context(), records(1)); err != nil || connections.Load() != 2 {
+			t.Errorf("%s: %v, %d connections", transport, err, connections.Load())
+		}
 		s.Close()
 		server.Close()
 	}

@@ -292,7 +292,7 @@ func TestProxies(t *testing.T) {
 	s := must(New(Config{Tokens: fixedToken("t"), Log: quiet}))
 	defer s.Close()
 	r := must(http.NewRequest("GET", DefaultEndpoint, nil))
-	if proxy, err := s.transport.(*rest).own.Proxy(r); err != nil || proxy == nil || proxy.Port() != "1" {
+	if proxy, err := s.transport.(*rest).own.Load().Proxy(r); err != nil || proxy == nil || proxy.Port() != "1" {
 		t.Error("the API:", proxy, err)
 	}
 	m := &Metadata{Addr: "127.0.0.1:1"}
