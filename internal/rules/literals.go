@@ -38,6 +38,45 @@ func newDeriver(s *Source, slots *slotTable) *deriver {
 	return d
 }
 
+// Prefilter says how the lines are found on which the rule's condition is
+// evaluated, where source has them: those that contain at least one of
+// literals, or, where that is nil, every line, and why. A list that is empty
+// but not nil means that no line of the source can match.
+func (c *Config) Prefilter(r *Rule, source *Source) (literals []string, why string) {
+	d := newDeriver(source, &c.slots)
+	found := d.of(r.when.root)
+	if found == nil {
+		return nil, d.reason(r.when.root)
+	}
+	return append([]string{}, found.literals...), ""
+}
+
+// reason is why nothing could be derived from a condition, and what helps.
+func (d *deriver) reason(node ast.Node) string {
+	switch n := node.(type) {
+	case *ast.UnaryNode:
+		return "a negation requires no text"
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "or", "||":
+			if d.of(n.Left) == nil {
+				return "one side of `or`: " + d.reason(n.Left)
+			}
+			return "one side of `or`: " + d.reason(n.Right)
+		case "and", "&&":
+			if d.of(n.Right) != nil {
+				return "the first part of `and` may fail, so it is evaluated on every line; put the part first that looks for a text"
+			}
+			return d.reason(n.Left)
+		case "contains", "startsWith", "endsWith", "matches", "==", "in":
+			return "no text that a line must contain can be told from it"
+		}
+	case *ast.BoolNode:
+		return "it is always true"
+	}
+	return "it requires no text that could be searched for"
+}
+
 // require is a clause of one literal. Lines hold no newline.
 func require(literal string) *clause {
 	switch {
@@ -254,8 +293,6 @@ func (d *deriver) within(left, right ast.Node) *clause {
 		return require(text.Value)
 	case d.path(left) == nil || !d.total(left):
 		return nil
-	case d.format == "json": // it fails where the field is no string
-		return d.present(left)
 	}
 	return both(d.present(left), d.part(text.Value))
 }

@@ -52,7 +52,7 @@ func (c chance) of(list ...string) string { return list[c.IntN(len(list))] }
 
 func (c chance) word() string {
 	return c.of("sent", "email sent", "event", "export.finished", "a", "GET /api", "user", "status", "500", "é", "x/y", `q"q`, `b\s`, "", "tab\tx",
-		"true", "ab", "status=sent", "\u2028", "<b>", "null", "n")
+		"true", "ab", "status=sent", "\u2028", "<b>", "null", "n", "s\ufffdt", "x\ufffd")
 }
 
 func (c chance) field() string {
@@ -69,7 +69,7 @@ func quoteWord(s string) string {
 }
 
 func (c chance) pattern() string {
-	return "`" + c.of("sent", "(sent|event)", "em.*sent", "(?i)sent", "s+ent", `\bevent`, "(a|b)+", "é", `st(at)?us=(\w+)`, "^GET", "x{2}", "[st]ent", "sent$", "(sent|)", `\d+`, `ev(e)(nt){1,2}`) + "`"
+	return "`" + c.of("sent", "(sent|event)", "em.*sent", "(?i)sent", "s+ent", `\bevent`, "(a|b)+", "é", `st(at)?us=(\w+)`, "^GET", "x{2}", "[st]ent", "sent$", "(sent|)", `\d+`, `ev(e)(nt){1,2}`, "s\ufffdt") + "`"
 }
 
 func (c chance) group() string {
@@ -132,6 +132,9 @@ func (c chance) value(depth int) string {
 		if c.IntN(8) == 0 {
 			text = strings.Replace(text, "s", "\xff", 1)
 		}
+		if c.IntN(2) == 0 {
+			text = strings.Replace(text, "\ufffd", "\xff", 1)
+		}
 		return text
 	case n < 8:
 		return c.of("0", "1", "500", "-1", "1.5", "2e2", "9223372036854775807", "9223372036854775808", "true", "false", "null")
@@ -181,7 +184,7 @@ func (c chance) line(format string) string {
 	case format == "regexp":
 		return strings.ReplaceAll(c.word(), " ", "_") + " " + c.of("1", "500", "x") + " " + c.word()
 	}
-	return c.word() + c.of(" ", "", "=") + c.word() + c.of("", "500", "\r", "\x00")
+	return strings.Replace(c.word(), "\ufffd", c.of("\xff", "\ufffd"), 1) + c.of(" ", "", "=") + c.word() + c.of("", "500", "\r", "\x00")
 }
 
 func (c chance) log(format string) []byte {
