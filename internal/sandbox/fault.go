@@ -42,7 +42,7 @@ const (
 	FaultCut      FaultKind = "cut"      // all is stored, then half of the body as if it were all
 	FaultHTML     FaultKind = "html"     // all is stored, then a page of HTML
 	FaultEmpty    FaultKind = "empty"    // all is stored, then an empty body
-	FaultHuge     FaultKind = "huge"     // all is stored, then some megabytes
+	FaultHuge     FaultKind = "huge"     // all is stored, then more than a megabyte
 
 	FaultPartial       FaultKind = "partial"        // one record, by chance, is rejected and not stored
 	FaultOmit          FaultKind = "omit"           // one record, by chance, is left out of the answer

@@ -180,7 +180,7 @@ func (s *Sandbox) commit(w http.ResponseWriter, r *http.Request, c codec, f *Fau
 		_, _ = io.WriteString(w, "<!doctype html><html><head><title>Bad gateway</title></head><body><h1>Something went wrong</h1></body></html>\n")
 	case FaultEmpty:
 	case FaultHuge:
-		c.write(w, append(body, []byte(strings.Repeat(" ", 3<<20))...))
+		c.write(w, append(body, []byte(strings.Repeat(" ", 3<<19))...))
 	}
 }
 

@@ -95,7 +95,7 @@ func (d *delivery) write(ctx context.Context, batch []int) *Error {
 func (d *delivery) attempt(ctx context.Context, batch []int) (answer, *Error) {
 	token, err := d.tokens.Token(ctx)
 	if err != nil {
-		return answer{}, &Error{Kind: Retry, Err: fmt.Errorf("token: %w", err)}
+		return answer{}, &Error{Kind: Retry, Err: fmt.Errorf("%w: %w", ErrNoToken, err)}
 	}
 	a, failed := d.request(ctx, token, batch)
 	if failed == nil || failed.Status != http.StatusUnauthorized && failed.Status != http.StatusForbidden {

@@ -32,7 +32,7 @@ func weather(chance *rand.Rand) sandbox.Config {
 		Skew: []time.Duration{0, 90 * time.Second, -90 * time.Second}[chance.IntN(3)],
 	}
 	for _, kind := range sandbox.FaultKinds() {
-		if kind == sandbox.FaultPoison || kind == sandbox.FaultUnknownReason || chance.IntN(3) > 0 {
+		if kind == sandbox.FaultPoison || kind == sandbox.FaultUnknownReason || kind == sandbox.FaultHuge || chance.IntN(3) > 0 {
 			continue
 		}
 		cfg.Faults = append(cfg.Faults, sandbox.Fault{

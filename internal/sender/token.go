@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// ErrNoToken is wrapped by the error of a delivery for which no token could be
+// had. Nothing was sent.
+var ErrNoToken = errors.New("no token")
+
 // TokenSource yields the IAM tokens that requests bear. Its methods may be
 // called concurrently. Its errors hold no secret.
 type TokenSource interface {

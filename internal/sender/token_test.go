@@ -207,6 +207,33 @@ func TestRefusedTokenIsRenewedOnce(t *testing.T) {
 	})
 }
 
+// Several deliveries under way at a time share a token and its renewal.
+func TestDeliveriesAtATime(t *testing.T) {
+	both(t, func(t *testing.T, transport string) {
+		box := sandbox.New(sandbox.Config{})
+		s := connect(t, transport, box, Config{})
+		var deliveries sync.WaitGroup
+		for range 8 {
+			deliveries.Go(func() {
+				for range 10 {
+					results, err := s.Send(t.Context(), records(3))
+					for i := 0; err != nil && i < 100; i++ { // revoked again by another while it was renewed
+						results, err = s.Send(t.Context(), records(3))
+					}
+					if err != nil || results[2].State != meter.Accepted {
+						t.Error(results, err)
+					}
+					box.Revoke()
+				}
+			})
+		}
+		deliveries.Wait()
+		if n := len(box.Records()); n != 8*10*3 {
+			t.Errorf("%d stored", n)
+		}
+	})
+}
+
 func TestForbidden(t *testing.T) {
 	both(t, func(t *testing.T, transport string) {
 		box := sandbox.New(sandbox.Config{AnyToken: true, Faults: []sandbox.Fault{{Kind: sandbox.FaultStatus, Status: 403}}})
@@ -240,6 +267,9 @@ func TestNoToken(t *testing.T) {
 			s := connect(t, transport, box, Config{})
 			results, err := s.Send(t.Context(), records(1))
 			checkFate(t, fmt.Sprint("metadata ", status), results, err, wait)
+			if !errors.Is(err, ErrNoToken) || box.Stats().Requests != 0 {
+				t.Error(err)
+			}
 			if results, err := s.Send(t.Context(), records(1)); err != nil || results[0].State != meter.Accepted {
 				t.Error(results, err)
 			}
