@@ -293,7 +293,7 @@ func (d *document) text(node *yaml.Node, what string) (string, bool) {
 		d.fail(node, "", "%s must be a string, not %s", what, describe(node))
 	case node.ShortTag() == "!!null":
 		d.fail(node, "", "%s has no value", what)
-	case node.ShortTag() != "!!str":
+	case node.ShortTag() != "!!str" && node.ShortTag() != "!!timestamp": // a layout looks like a date
 		d.fail(node, fmt.Sprintf("write it in quotes: %q", node.Value), "%s must be a string, not %s", what, describe(node))
 	case node.Value == "":
 		d.fail(node, "", "%s is empty", what)

@@ -51,3 +51,26 @@ func TestInvalid(t *testing.T) {
 		}
 	}
 }
+
+// The tests of every example must hold.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*.yaml")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		config, err := Load(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if len(config.Tests) == 0 {
+			t.Errorf("%s has no tests", file)
+		}
+		for _, result := range config.RunTests() {
+			if !result.OK || len(result.Errors) > 0 {
+				t.Errorf("%s:%d: %s: %+v %q", file, result.Pos.Line, result.Name, result.Counts, result.Errors)
+			}
+		}
+	}
+}
