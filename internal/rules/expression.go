@@ -27,6 +27,8 @@ type expression struct {
 	slotAt     []int    // character offset of the first use of each of slots
 	line       bool     // it uses `line`
 	source     bool     // it uses `source`
+	native     native   // of a condition; nil where there is none
+	direct     int      // of a quantity that is a field: its slot; or -1
 }
 
 // expressionError is a mistake in an expression, at a character offset.
@@ -50,33 +52,24 @@ type slotTable struct {
 	index map[string]int // by variable
 }
 
-// variable is the name under which a path stands in the environment. No
-// identifier can look like it.
-func variable(path []step) string {
-	var b strings.Builder
-	b.WriteString("fields")
-	for _, s := range path {
-		if s.index >= 0 {
-			b.WriteString("[" + strconv.Itoa(s.index) + "]")
-		} else {
-			b.WriteString("[" + strconv.Quote(s.key) + "]")
-		}
-	}
-	return b.String()
-}
+// variable is the name under which a slot stands in the environment: short, so
+// that it is found fast, and like no identifier.
+func variable(slot int) string { return strconv.Itoa(slot) }
 
 // slot is the index of a path, which it enters where it is new.
 func (t *slotTable) slot(path []step) int {
-	name := variable(path)
-	if i, ok := t.index[name]; ok {
-		return i
+	for i, p := range t.paths {
+		if slices.Equal(p, path) {
+			return i
+		}
 	}
 	if t.index == nil {
 		t.index = map[string]int{}
 	}
-	t.index[name] = len(t.paths)
+	slot := len(t.paths)
+	t.index[variable(slot)] = slot
 	t.paths = append(t.paths, slices.Clone(path))
-	return len(t.paths) - 1
+	return slot
 }
 
 // pathText is a path as an expression would write it.
@@ -118,7 +111,11 @@ var names = []string{"line", "fields", "file", "source", "extract"}
 
 // compileWhen compiles a condition.
 func (t *slotTable) compileWhen(text string) (*expression, *expressionError) {
-	return t.compile(text, expr.AsBool())
+	e, problem := t.compile(text, expr.AsBool())
+	if problem == nil {
+		e.native = newNative(e.root, t)
+	}
+	return e, problem
 }
 
 // compileQuantity compiles a quantity.
@@ -127,6 +124,7 @@ func (t *slotTable) compileQuantity(text string) (*expression, *expressionError)
 	if problem != nil {
 		return nil, problem
 	}
+	e.direct = translator{t}.slot(e.root)
 	switch typ := e.root.Type(); typ.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Float64, reflect.String, reflect.Interface:
 	default:
@@ -173,7 +171,7 @@ func (t *slotTable) compile(text string, as expr.Option) (*expression, *expressi
 	if err != nil {
 		return nil, explain(err)
 	}
-	e := &expression{text: text, program: program, root: program.Node()}
+	e := &expression{text: text, program: program, root: program.Node(), direct: -1}
 	ast.Walk(&e.root, &usage{e, t})
 	return e, nil
 }

@@ -69,8 +69,8 @@ func NewMatcher(c *Config) *Matcher {
 		loaded: make([]uint64, len(c.slots.paths)),
 		wanted: newRuleSet(len(c.Rules)),
 	}
-	for _, path := range c.slots.paths {
-		m.names = append(m.names, variable(path))
+	for slot := range c.slots.paths {
+		m.names = append(m.names, variable(slot))
 	}
 	for _, s := range c.Sources {
 		m.plans[s.Name] = newPlan(c, s)
@@ -164,7 +164,7 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 		return
 	}
 	m.env["file"] = block.Path
-	read := reading{block, meter.WindowAt(block.ReadAt, m.config.Interval), hit}
+	read := &reading{block, meter.WindowAt(block.ReadAt, m.config.Interval), hit}
 	switch {
 	case len(plans) > 1 || m.plain != nil:
 		m.everyRule(read, plans)
@@ -191,7 +191,7 @@ func lineEnd(data []byte, at int) int {
 }
 
 // candidates evaluates the lines that the search finds.
-func (m *Matcher) candidates(b reading, p *plan) {
+func (m *Matcher) candidates(b *reading, p *plan) {
 	p.search.begin(b.Data)
 	for start := 0; ; {
 		at := p.search.next(b.Data)
@@ -212,7 +212,7 @@ func (m *Matcher) candidates(b reading, p *plan) {
 
 // everyLine evaluates on every line the rules that want them all, and others
 // on the lines that the search finds.
-func (m *Matcher) everyLine(b reading, p *plan) {
+func (m *Matcher) everyLine(b *reading, p *plan) {
 	p.search.begin(b.Data)
 	for start := 0; start < len(b.Data); {
 		end := lineEnd(b.Data, start)
@@ -228,7 +228,7 @@ func (m *Matcher) everyLine(b reading, p *plan) {
 }
 
 // everyRule evaluates every rule on every line, as each of the sources has it.
-func (m *Matcher) everyRule(b reading, plans []*plan) {
+func (m *Matcher) everyRule(b *reading, plans []*plan) {
 	counted := make([]bool, len(m.config.Rules))
 	for start := 0; start < len(b.Data); {
 		end := lineEnd(b.Data, start)
@@ -253,12 +253,14 @@ func trimLineEnd(line []byte) []byte {
 
 // begin turns to a line.
 func (m *Matcher) begin(p *plan, line []byte) {
-	m.line = lineState{number: m.line.number + 1, plan: p, text: trimLineEnd(line)}
+	m.line.number++
+	m.line.plan, m.line.text = p, trimLineEnd(line)
+	m.line.parsed, m.line.fields, m.line.named, m.line.timed = false, nil, false, false
 }
 
 // apply evaluates a rule on the current line, and reports what it comes to. It
 // returns whether the line was counted.
-func (m *Matcher) apply(b reading, r *Rule, start, end int) bool {
+func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	quantity, err := m.evaluate(r)
 	if quantity == 0 && err == nil {
 		return false
@@ -276,15 +278,33 @@ func (m *Matcher) apply(b reading, r *Rule, start, end int) bool {
 
 // evaluate is what a rule counts on the current line: 0 where nothing.
 func (m *Matcher) evaluate(r *Rule) (int64, error) {
-	matched, err := m.run(r.when)
-	if err != nil {
-		return 0, fmt.Errorf("when: %w", err)
+	v := unsure
+	if r.when.native != nil && m.plain == nil {
+		v = r.when.native(m)
 	}
-	if matched != true {
+	if v == unsure {
+		matched, err := m.run(r.when)
+		if err != nil {
+			return 0, fmt.Errorf("when: %w", err)
+		}
+		v = verdictOf(matched == true)
+	}
+	switch {
+	case v == no:
 		return 0, nil
-	}
-	if r.quantity == nil {
+	case r.quantity == nil:
 		return r.constant, nil
+	}
+	return m.quantity(r)
+}
+
+func (m *Matcher) quantity(r *Rule) (int64, error) {
+	if slot := r.quantity.direct; slot >= 0 && m.plain == nil {
+		if f := m.span(slot); f.kind == '0' {
+			if n, ok := f.number(m.line.text); ok && n >= 0 {
+				return int64(n), nil
+			}
+		}
 	}
 	v, err := m.run(r.quantity)
 	if err != nil {
@@ -339,14 +359,20 @@ func (m *Matcher) field(slot int) any {
 	if m.plain != nil {
 		return lookup(m.fields(), m.config.slots.paths[slot])
 	}
+	f := m.span(slot)
+	if f.kind == 0 {
+		return nil
+	}
+	return decodeSpan(m.line.text, f)
+}
+
+// span is where the current line has a field.
+func (m *Matcher) span(slot int) span {
 	if !m.line.parsed {
 		m.line.parsed = true
 		m.line.plan.find(m)
 	}
-	if m.found[slot].kind == 0 {
-		return nil
-	}
-	return decodeSpan(m.line.text, m.found[slot])
+	return m.found[slot]
 }
 
 // find notes where the current line has the fields that are asked for.

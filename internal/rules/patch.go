@@ -92,7 +92,7 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 		return
 	}
 	if path := p.path(n); path != nil {
-		ast.Patch(node, &ast.IdentifierNode{Value: variable(p.slots.paths[p.slots.slot(path)])})
+		ast.Patch(node, &ast.IdentifierNode{Value: variable(p.slots.slot(path))})
 		return
 	}
 	ast.Patch(node, call("__member", n.Node, n.Property))

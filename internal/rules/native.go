@@ -1,0 +1,332 @@
+package rules
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+
+	"github.com/expr-lang/expr/ast"
+)
+
+// verdict is what a native condition comes to.
+type verdict int8
+
+const (
+	no verdict = iota
+	yes
+	unsure // the expression's program must say, or fail
+)
+
+func verdictOf(b bool) verdict {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// native is a condition, or the first parts of one, without the virtual
+// machine. It is unsure rather than wrong: of what it does not know, and where
+// an expression would fail.
+type native func(m *Matcher) verdict
+
+// newNative translates what can be translated of a condition. It returns nil
+// where that is nothing.
+func newNative(node ast.Node, slots *slotTable) native {
+	t := translator{slots}
+	return t.condition(node)
+}
+
+type translator struct{ slots *slotTable }
+
+// slot is the field that a node names, or -1.
+func (t translator) slot(node ast.Node) int {
+	if id, ok := node.(*ast.IdentifierNode); ok {
+		if i, ok := t.slots.index[id.Value]; ok {
+			return i
+		}
+	}
+	return -1
+}
+
+func (t translator) condition(node ast.Node) native {
+	switch n := node.(type) {
+	case *ast.BoolNode:
+		constant := verdictOf(n.Value)
+		return func(*Matcher) verdict { return constant }
+	case *ast.IdentifierNode:
+		return t.truth(n)
+	case *ast.UnaryNode:
+		if inner := t.condition(n.Node); inner != nil && (n.Operator == "not" || n.Operator == "!") {
+			return func(m *Matcher) verdict {
+				switch inner(m) {
+				case no:
+					return yes
+				case yes:
+					return no
+				}
+				return unsure
+			}
+		}
+	case *ast.BinaryNode:
+		return t.binary(n)
+	case *ast.CallNode:
+		callee, ok := n.Callee.(*ast.IdentifierNode)
+		if !ok {
+			return nil
+		}
+		switch callee.Value {
+		case "__bool":
+			return t.condition(n.Arguments[0])
+		case "__in":
+			return t.in(n.Arguments[0], n.Arguments[1])
+		case "__less", "__lessOrEqual", "__more", "__moreOrEqual":
+			return t.order(callee.Value, n.Arguments[0], n.Arguments[1])
+		}
+	}
+	return nil
+}
+
+func (t translator) binary(n *ast.BinaryNode) native {
+	switch n.Operator {
+	case "and", "&&", "or", "||":
+		left, right := t.condition(n.Left), t.condition(n.Right)
+		if left == nil {
+			return nil
+		}
+		if right == nil {
+			right = func(*Matcher) verdict { return unsure }
+		}
+		decided := verdictOf(n.Operator == "or" || n.Operator == "||") // what the left side alone decides
+		return func(m *Matcher) verdict {
+			if v := left(m); v == decided || v == unsure {
+				return v
+			}
+			return right(m)
+		}
+	case "contains":
+		return t.textual(n, bytes.Contains)
+	case "startsWith":
+		return t.textual(n, bytes.HasPrefix)
+	case "endsWith":
+		return t.textual(n, bytes.HasSuffix)
+	case "matches":
+		if pattern, ok := n.Right.(*ast.StringNode); ok {
+			if re, err := regexp.Compile(pattern.Value); err == nil {
+				return t.text(n.Left, re.Match)
+			}
+		}
+	case "==":
+		return t.equal(n)
+	case "!=":
+		if equal := t.equal(n); equal != nil {
+			return func(m *Matcher) verdict {
+				switch equal(m) {
+				case no:
+					return yes
+				case yes:
+					return no
+				}
+				return unsure
+			}
+		}
+	case "in":
+		return t.in(n.Left, n.Right)
+	}
+	return nil
+}
+
+func (t translator) textual(n *ast.BinaryNode, is func(text, part []byte) bool) native {
+	part, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		return nil
+	}
+	constant := []byte(part.Value)
+	return t.text(n.Left, func(text []byte) bool { return is(text, constant) })
+}
+
+// text is a condition on a text: false of nil, failing of other kinds.
+func (t translator) text(node ast.Node, is func([]byte) bool) native {
+	if isLine(node) {
+		return func(m *Matcher) verdict { return verdictOf(is(m.line.text)) }
+	}
+	slot := t.slot(node)
+	if slot < 0 {
+		return nil
+	}
+	return func(m *Matcher) verdict {
+		switch f := m.span(slot); {
+		case f.missing():
+			return no
+		case f.plain:
+			return verdictOf(is(f.text(m.line.text)))
+		}
+		return unsure
+	}
+}
+
+// missing reports whether a field is nil.
+func (f span) missing() bool { return f.kind == 0 || f.kind == 'n' }
+
+// text is the string that a plain span stands for.
+func (f span) text(line []byte) []byte {
+	if f.kind == '"' {
+		return line[f.from+1 : f.to-1]
+	}
+	return line[f.from:f.to]
+}
+
+// number is the whole number that a span holds, where it is written as one and
+// fits.
+func (f span) number(line []byte) (int, bool) {
+	digits := line[f.from:f.to]
+	negative := digits[0] == '-'
+	if negative {
+		digits = digits[1:]
+	}
+	if len(digits) > 18 {
+		return 0, false
+	}
+	n := 0
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	if negative {
+		n = -n
+	}
+	return n, true
+}
+
+func (t translator) equal(n *ast.BinaryNode) native {
+	left, right := n.Left, n.Right
+	if t.slot(left) < 0 && !isLine(left) {
+		left, right = right, left
+	}
+	slot := t.slot(left)
+	if slot < 0 && !isLine(left) {
+		return nil
+	}
+	switch constant := right.(type) {
+	case *ast.StringNode:
+		want := []byte(constant.Value)
+		if slot < 0 {
+			return func(m *Matcher) verdict { return verdictOf(bytes.Equal(m.line.text, want)) }
+		}
+		return func(m *Matcher) verdict {
+			switch f := m.span(slot); {
+			case f.plain:
+				return verdictOf(bytes.Equal(f.text(m.line.text), want))
+			case f.kind == '"' || f.kind == 'v':
+				return unsure
+			}
+			return no
+		}
+	case *ast.NilNode:
+		if slot >= 0 {
+			return func(m *Matcher) verdict { return verdictOf(m.span(slot).missing()) }
+		}
+	case *ast.BoolNode:
+		want := byte('f')
+		if constant.Value {
+			want = 't'
+		}
+		if slot >= 0 {
+			return func(m *Matcher) verdict { return verdictOf(m.span(slot).kind == want) }
+		}
+	case *ast.IntegerNode:
+		if slot >= 0 {
+			return t.compare(slot, func(n int) bool { return n == constant.Value }, no)
+		}
+	}
+	return nil
+}
+
+// compare is a condition on a field that is a number. It is false where the
+// field is nil, and comes to other where it is of another kind.
+func (t translator) compare(slot int, is func(int) bool, other verdict) native {
+	return func(m *Matcher) verdict {
+		switch f := m.span(slot); {
+		case f.missing():
+			return no
+		case f.kind == '0':
+			if n, ok := f.number(m.line.text); ok {
+				return verdictOf(is(n))
+			}
+			return unsure
+		}
+		return other
+	}
+}
+
+func (t translator) order(name string, left, right ast.Node) native {
+	slot := t.slot(left)
+	constant, ok := right.(*ast.IntegerNode)
+	if slot < 0 || !ok {
+		return nil
+	}
+	bound := constant.Value
+	is := map[string]func(int) bool{
+		"__less":        func(n int) bool { return n < bound },
+		"__lessOrEqual": func(n int) bool { return n <= bound },
+		"__more":        func(n int) bool { return n > bound },
+		"__moreOrEqual": func(n int) bool { return n >= bound },
+	}
+	return t.compare(slot, is[name], unsure)
+}
+
+// in is for a list of constant strings.
+func (t translator) in(left, right ast.Node) native {
+	constant, ok := right.(*ast.ConstantNode)
+	slot := t.slot(left)
+	if !ok || slot < 0 && !isLine(left) {
+		return nil
+	}
+	var list []string
+	switch values := constant.Value.(type) {
+	case map[string]struct{}:
+		for v := range values {
+			list = append(list, v)
+		}
+	case []any:
+		for _, v := range values {
+			s, ok := v.(string)
+			if !ok {
+				return nil
+			}
+			list = append(list, s)
+		}
+	default:
+		return nil
+	}
+	if slot < 0 {
+		return func(m *Matcher) verdict { return verdictOf(slices.Contains(list, view(m.line.text))) }
+	}
+	return func(m *Matcher) verdict {
+		switch f := m.span(slot); {
+		case f.plain:
+			return verdictOf(slices.Contains(list, view(f.text(m.line.text))))
+		case f.kind == '"' || f.kind == 'v':
+			return unsure
+		}
+		return no
+	}
+}
+
+// truth is a field where a truth is needed: nil is false.
+func (t translator) truth(node ast.Node) native {
+	slot := t.slot(node)
+	if slot < 0 {
+		return nil
+	}
+	return func(m *Matcher) verdict {
+		switch f := m.span(slot); {
+		case f.missing() || f.kind == 'f':
+			return no
+		case f.kind == 't':
+			return yes
+		}
+		return unsure
+	}
+}
