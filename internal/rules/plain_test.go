@@ -105,7 +105,7 @@ func (c chance) condition(depth int) string {
 	case 7:
 		return c.textual() + " in [" + quoteWord(c.word()) + ", " + quoteWord(c.word()) + "]"
 	case 8:
-		return c.field() + c.of(" > ", " <= ") + c.of("0", "499", `"m"`)
+		return c.of("fields.n", c.field()) + c.of(" > ", " >= ", " < ", " <= ") + c.of("0", "1", "500", `"m"`)
 	case 9:
 		return c.field() + " in [500, \"sent\", 1.5]"
 	case 10:
