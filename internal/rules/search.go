@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"math/bits"
 	"slices"
 )
@@ -10,11 +11,11 @@ import (
 // search finds in a block the lines that contain any of a set of literals,
 // and which rules want them.
 //
-// Literals are found by sampling: of every literal as many 4-grams are entered
-// as the step is wide by which the block is stepped through, so that wherever
-// a literal stands one of its grams is looked at; where one is met the literal
-// is compared. Literals that are too short for a step worth having are looked
-// for each by its rarest byte.
+// Literals are found by sampling: of every literal as many grams, of four bytes,
+// are entered as the step is wide by which the block is stepped through, so
+// that wherever a literal stands one of its grams is looked at; where one is
+// met the literal is compared. Where there are but a few short literals each is
+// looked for by its rarest byte, which is faster than short steps.
 type search struct {
 	always  ruleSet // rules that want every line
 	samples []*sampler
@@ -64,54 +65,59 @@ type wanted struct {
 }
 
 const (
-	gramSize  = 4
 	longSize  = 10 // literals of this length and more are sampled together
-	fewShort  = 3  // up to so many shorter ones are looked for by byte
-	minSample = 5  // shorter ones are always looked for by byte
+	shortSize = 4  // and those of this length and more; the others by shorter grams
+	fewShort  = 3  // up to so many short ones are looked for by byte
 )
 
 // newSearch makes a search of clauses, one for each of the source's rules.
 func newSearch(clauses []*clause) *search {
 	s := &search{always: newRuleSet(len(clauses))}
-	byLiteral := map[string]ruleSet{}
+	byLiteral, escaped := map[string]ruleSet{}, newRuleSet(len(clauses))
 	for i, c := range clauses {
 		if c == nil {
 			s.always.add(i)
 			continue
 		}
-		literals := c.literals
-		if c.escaped {
-			literals = append(slices.Clone(literals), `\u`)
-		}
-		for _, l := range literals {
+		for _, l := range c.literals {
 			if byLiteral[l] == nil {
 				byLiteral[l] = newRuleSet(len(clauses))
 			}
 			byLiteral[l].add(i)
 		}
+		if c.escaped {
+			escaped.add(i)
+		}
 	}
-	var long, short, tiny []wanted
-	for l, rules := range byLiteral {
-		w := wanted{[]byte(l), rules}
+	var long, short, tiny, single []wanted
+	for _, l := range slices.Sorted(maps.Keys(byLiteral)) {
+		w := wanted{[]byte(l), byLiteral[l]}
 		switch {
 		case len(l) >= longSize:
 			long = append(long, w)
-		case len(l) >= minSample:
+		case len(l) >= shortSize:
 			short = append(short, w)
-		default:
+		case len(l) > 1:
 			tiny = append(tiny, w)
+		default:
+			single = append(single, w)
 		}
 	}
-	if len(short) <= fewShort {
-		tiny = append(tiny, short...)
-		short = nil
+	if !escaped.empty() {
+		single = append(single, wanted{[]byte(`\u`), escaped})
 	}
-	for _, set := range [][]wanted{long, short} {
+	if len(short) <= fewShort {
+		single, short = append(single, short...), nil
+	}
+	if len(tiny) <= fewShort {
+		single, tiny = append(single, tiny...), nil
+	}
+	for _, set := range [][]wanted{long, short, tiny} {
 		if len(set) > 0 {
 			s.samples = append(s.samples, newSampler(set))
 		}
 	}
-	for _, w := range tiny {
+	for _, w := range single {
 		s.bytes = append(s.bytes, newByteSearch(w))
 	}
 	return s
@@ -197,6 +203,8 @@ func (b *byteSearch) advance(data []byte, from int) {
 type sampler struct {
 	literals []wanted
 	step     int
+	size     int                     // of the grams in bytes: 4, or the length of the shortest literal
+	mask     uint32                  // of a gram in four bytes
 	bitmap   [bitmapSize / 64]uint64 // of the hashes of all entered grams
 	heads    [headSize]int32         // by hash: the first of the entries, from 1
 	entries  []gramEntry
@@ -224,15 +232,17 @@ const (
 func gramHash(gram uint32) uint32 { return gram * 0x9E3779B1 >> (32 - bitmapBits) }
 
 func newSampler(literals []wanted) *sampler {
-	g := &sampler{literals: literals, step: 1 << 30}
-	slices.SortFunc(literals, func(a, b wanted) int { return bytes.Compare(a.literal, b.literal) })
+	shortest := len(literals[0].literal)
 	for _, w := range literals {
-		g.step = min(g.step, len(w.literal)-gramSize+1)
+		shortest = min(shortest, len(w.literal))
 	}
+	g := &sampler{literals: literals, size: min(shortest, 4)}
+	g.step = shortest - g.size + 1
+	g.mask = 1<<(8*g.size) - 1
 	for i, w := range literals {
-		from := rarestWindow(w.literal, g.step)
+		from := rarestWindow(w.literal, g.step, g.size)
 		for offset := from; offset < from+g.step; offset++ {
-			gram := binary.LittleEndian.Uint32(w.literal[offset:])
+			gram := g.gram(w.literal, offset)
 			h := gramHash(gram)
 			g.bitmap[h/64] |= 1 << (h % 64)
 			head := &g.heads[h>>(bitmapBits-headBits)]
@@ -245,13 +255,13 @@ func newSampler(literals []wanted) *sampler {
 
 // rarestWindow is the offset of as many neighbouring grams as step is wide of
 // which the most common is the rarest.
-func rarestWindow(literal []byte, step int) int {
+func rarestWindow(literal []byte, step, size int) int {
 	best, bestBits := 0, -1.0
-	for from := 0; from+step+gramSize-1 <= len(literal); from++ {
+	for from := 0; from+step+size-1 <= len(literal); from++ {
 		least := 1e9
 		for offset := from; offset < from+step; offset++ {
 			b := 0.0
-			for _, c := range literal[offset : offset+gramSize] {
+			for _, c := range literal[offset : offset+size] {
 				b += byteBits[c]
 			}
 			least = min(least, b)
@@ -265,18 +275,30 @@ func rarestWindow(literal []byte, step int) int {
 
 func (g *sampler) begin() { g.pos = 0 }
 
+// gram is the one at an offset of a text that holds it.
+func (g *sampler) gram(text []byte, offset int) uint32 {
+	var padded [4]byte
+	copy(padded[:], text[offset:])
+	return binary.LittleEndian.Uint32(padded[:]) & g.mask
+}
+
 // advance goes on to the next sample at which a literal is found.
 func (g *sampler) advance(data []byte) {
-	pos, step := g.pos, g.step
-	bitmap := &g.bitmap
-	for pos <= len(data)-gramSize {
-		gram := binary.LittleEndian.Uint32(data[pos:])
+	pos, step, mask, bitmap := g.pos, g.step, g.mask, &g.bitmap
+	for pos <= len(data)-4 {
+		gram := binary.LittleEndian.Uint32(data[pos:]) & mask
 		h := gramHash(gram)
 		if bitmap[h/64%uint32(len(bitmap))]&(1<<(h%64)) != 0 && g.confirm(data, pos, gram, h) {
 			g.at, g.pos = pos, pos+step
 			return
 		}
 		pos += step
+	}
+	for ; pos <= len(data)-g.size; pos += step { // short grams at the end
+		if gram := g.gram(data, pos); g.confirm(data, pos, gram, gramHash(gram)) {
+			g.at, g.pos = pos, pos+step
+			return
+		}
 	}
 	g.at, g.pos = len(data), pos
 }
