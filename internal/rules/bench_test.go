@@ -129,14 +129,25 @@ rules:
 `, log, matching)
 }
 
-// A condition on which nothing can be skipped.
+// A field that may be no string, on which the condition would fail.
+func BenchmarkJSONContains(b *testing.B) {
+	log, matching := jsonLog()
+	benchmarkMatch(b, `
+product_id: p
+sources: [{name: s, path: /s, format: json}]
+rules:
+  - {name: bytes, when: fields.event endsWith "finished" or fields.event endsWith "mail.sent", sku_id: a, quantity: fields.bytes}
+`, log, matching)
+}
+
+// A condition on which no line can be skipped.
 func BenchmarkJSONEveryLine(b *testing.B) {
 	log, matching := jsonLog()
 	benchmarkMatch(b, `
 product_id: p
 sources: [{name: s, path: /s, format: json}]
 rules:
-  - {name: bytes, when: fields.event endsWith "finished" or fields.event endsWith "sent", sku_id: a, quantity: fields.bytes}
+  - {name: bytes, when: fields.bytes > -1 and (fields.event endsWith "finished" or fields.event endsWith "sent"), sku_id: a, quantity: fields.bytes}
 `, log, matching)
 }
 

@@ -152,7 +152,7 @@ func (t *slotTable) compile(text string, as expr.Option) (*expression, *expressi
 		return nil, &expressionError{0, "the expression is empty", ""}
 	}
 	look := &inspection{}
-	_, err := expr.Compile(text, append(options(), as, expr.Patch(look))...)
+	_, err := build(text, append(options(), as, expr.Patch(look)))
 	if look.problem != nil {
 		return nil, look.problem
 	}
@@ -164,7 +164,7 @@ func (t *slotTable) compile(text string, as expr.Option) (*expression, *expressi
 	for name, f := range checked {
 		ops = append(ops, expr.Function(name, f))
 	}
-	program, err := expr.Compile(text, ops...)
+	program, err := build(text, ops)
 	if patch.problem != nil {
 		return nil, patch.problem
 	}
@@ -174,6 +174,16 @@ func (t *slotTable) compile(text string, as expr.Option) (*expression, *expressi
 	e := &expression{text: text, program: program, root: program.Node(), direct: -1}
 	ast.Walk(&e.root, &usage{e, t})
 	return e, nil
+}
+
+// build compiles. Should the compiler panic, that is an error, too.
+func build(text string, ops []expr.Option) (program *vm.Program, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the expression cannot be compiled: %v", r)
+		}
+	}()
+	return expr.Compile(text, ops...)
 }
 
 // options are what every expression is compiled with.

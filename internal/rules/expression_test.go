@@ -138,6 +138,7 @@ func TestExpressions(t *testing.T) {
 		{`(date("2026-01-02") - date("2026-01-01")).Hours()`, 24.0},
 
 		{`repeat("x", 2000000)`, "!memory budget exceeded"},
+		{`len(reduce(1..60, #acc + #acc, "x"))`, "!memory budget exceeded"},
 		{`1..9999999`, "!memory budget exceeded"},
 	} {
 		got, err := evaluateOn(t, "json", tt.text, order)

@@ -43,7 +43,17 @@ var checked = map[string]func(args ...any) (any, error){
 	"__matches":     matches,
 }
 
-var add = binaryInt("+", addExact, func(a, b any) any { return runtime.Add(a, b) })
+var add = binaryInt("+", addExact, func(a, b any) any {
+	s, ok1 := a.(string)
+	t, ok2 := b.(string)
+	if ok1 && ok2 && len(s)+len(t) > maxString {
+		panic(errors.New("memory budget exceeded"))
+	}
+	return runtime.Add(a, b)
+})
+
+// maxString is the most bytes that a string may grow to by adding to it.
+const maxString = 1 << 20
 
 func divide(args ...any) (any, error) {
 	if err := exactPair(args[0], args[1]); err != nil {

@@ -19,8 +19,9 @@ import (
 // false, and does not fail.
 type clause struct {
 	literals []string
-	escaped  bool    // a line that contains \u may hide the literals
-	weight   float64 // how seldom lines have them, in bits; the higher the better
+	guards   []string // JSON names in their quotes: or a name of these with a value that is no string, on which the condition fails
+	escaped  bool     // a line that contains \u may hide the literals
+	weight   float64  // how seldom lines have them, in bits; the higher the better
 }
 
 // deriver finds clauses for one format.
@@ -109,9 +110,18 @@ func either(a, b *clause) *clause {
 	if a == nil || b == nil || len(a.literals)+len(b.literals) > maxLiterals {
 		return nil
 	}
-	literals := slices.Concat(a.literals, b.literals)
-	slices.Sort(literals)
-	return &clause{literals: slices.Compact(literals), escaped: a.escaped || b.escaped, weight: min(a.weight, b.weight)}
+	return &clause{
+		literals: merge(a.literals, b.literals),
+		guards:   merge(a.guards, b.guards),
+		escaped:  a.escaped || b.escaped,
+		weight:   min(a.weight, b.weight),
+	}
+}
+
+func merge(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // of is what a line must contain for a condition to be true or to fail.
@@ -270,15 +280,24 @@ func quotable(s string) *clause {
 	return c
 }
 
-// part is what a line must contain for a field that is a string to contain a
-// text. It is nil for JSON, where the field may be no string, and the
-// condition fails.
-func (d *deriver) part(text string) *clause {
+// part is what a line must contain for a field to contain a text, or for the
+// condition to fail because the field is no string, as it may be in JSON.
+func (d *deriver) part(path []step, text string) *clause {
 	switch d.format {
 	case "logfmt":
 		return quotable(text)
 	case "regexp":
 		return require(text)
+	case "json":
+		name := path[len(path)-1].key
+		if pieces := verbatim(name); len(pieces) != 1 || pieces[0] != name {
+			return nil
+		}
+		c := quotable(text)
+		if c != nil {
+			c.guards = []string{`"` + name + `"`}
+		}
+		return c
 	}
 	return nil
 }
@@ -291,10 +310,10 @@ func (d *deriver) within(left, right ast.Node) *clause {
 		return nil
 	case isLine(left):
 		return require(text.Value)
-	case d.path(left) == nil || !d.total(left):
+	case d.path(left) == nil:
 		return nil
 	}
-	return both(d.present(left), d.part(text.Value))
+	return both(d.present(left), d.part(d.path(left), text.Value))
 }
 
 // matching is for `left matches right`.
@@ -307,10 +326,9 @@ func (d *deriver) matching(left, right ast.Node) *clause {
 		return patternClause(pattern.Value, nil)
 	case d.path(left) == nil:
 		return nil
-	case d.format == "json":
-		return d.present(left)
 	}
-	return both(d.present(left), patternClause(pattern.Value, d.part))
+	part := func(text string) *clause { return d.part(d.path(left), text) }
+	return both(d.present(left), patternClause(pattern.Value, part))
 }
 
 // equal is for `left == right` where right is a constant.
@@ -329,7 +347,7 @@ func (d *deriver) equal(left, right ast.Node) *clause {
 		if d.format == "json" {
 			return both(c, jsonString(text.Value))
 		}
-		return both(c, d.part(text.Value))
+		return both(c, d.part(d.path(left), text.Value))
 	}
 	switch right.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -271,4 +272,31 @@ func TestFastEqualsPlain(t *testing.T) {
 func FuzzFastEqualsPlain(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) { checkPlain(t, seed) })
+}
+
+// A configuration may be shared by matchers of several goroutines.
+func TestSharedConfig(t *testing.T) {
+	c := parse(t, `
+product_id: p
+sources: [{name: s, path: /s, format: json}]
+rules:
+  - {name: a, when: 'fields.event == "sent" and extract(line, "n\":(" + fields.pattern + ")") != ""', sku_id: s, quantity: fields.n}
+`)
+	block := meter.Block{Generation: 1, Sources: []string{"s"}, ReadAt: readAt}
+	for i := range 400 {
+		block.Data = fmt.Appendf(block.Data, `{"event":"sent","n":%d,"pattern":"%d+"}`+"\n", i, i%300)
+	}
+	var want meter.Tally
+	NewMatcher(c).Match(block, &want)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			var got meter.Tally
+			NewMatcher(c).Match(block, &got)
+			if tallyText(&got) != tallyText(&want) || len(got.Counts) != 1 {
+				t.Errorf("got %s, want %s", tallyText(&got), tallyText(&want))
+			}
+		})
+	}
+	group.Wait()
 }

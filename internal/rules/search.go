@@ -3,9 +3,7 @@ package rules
 import (
 	"bytes"
 	"encoding/binary"
-	"maps"
 	"math/bits"
-	"slices"
 )
 
 // search finds in a block the lines that contain any of a set of literals,
@@ -61,7 +59,25 @@ func (s ruleSet) next(i int) int {
 // wanted is a literal and the rules that want lines with it.
 type wanted struct {
 	literal []byte
+	guard   bool // a name in JSON: only where a value follows that is no string
 	rules   ruleSet
+}
+
+// at reports whether the literal stands at an offset.
+func (w *wanted) at(data []byte, start int) bool {
+	end := start + len(w.literal)
+	return start >= 0 && end <= len(data) && string(data[start:end]) == string(w.literal) && !(w.guard && textFollows(data[end:]))
+}
+
+// textFollows reports whether behind a quoted text in JSON there is a string or
+// null as its value, or no value: then it was no name.
+func textFollows(rest []byte) bool {
+	rest = bytes.TrimLeft(rest, " \t\r")
+	if len(rest) == 0 || rest[0] != ':' {
+		return true
+	}
+	rest = bytes.TrimLeft(rest[1:], " \t\r")
+	return len(rest) > 0 && (rest[0] == '"' || rest[0] == 'n')
 }
 
 const (
@@ -73,38 +89,48 @@ const (
 // newSearch makes a search of clauses, one for each of the source's rules.
 func newSearch(clauses []*clause) *search {
 	s := &search{always: newRuleSet(len(clauses))}
-	byLiteral, escaped := map[string]ruleSet{}, newRuleSet(len(clauses))
+	type text struct {
+		literal string
+		guard   bool
+	}
+	byText, escaped := map[text]ruleSet{}, newRuleSet(len(clauses))
 	for i, c := range clauses {
 		if c == nil {
 			s.always.add(i)
 			continue
 		}
-		for _, l := range c.literals {
-			if byLiteral[l] == nil {
-				byLiteral[l] = newRuleSet(len(clauses))
+		want := func(t text) {
+			if byText[t] == nil {
+				byText[t] = newRuleSet(len(clauses))
 			}
-			byLiteral[l].add(i)
+			byText[t].add(i)
+		}
+		for _, l := range c.literals {
+			want(text{l, false})
+		}
+		for _, l := range c.guards {
+			want(text{l, true})
 		}
 		if c.escaped {
 			escaped.add(i)
 		}
 	}
 	var long, short, tiny, single []wanted
-	for _, l := range slices.Sorted(maps.Keys(byLiteral)) {
-		w := wanted{[]byte(l), byLiteral[l]}
+	for t, rules := range byText {
+		w := wanted{[]byte(t.literal), t.guard, rules}
 		switch {
-		case len(l) >= longSize:
+		case len(w.literal) >= longSize:
 			long = append(long, w)
-		case len(l) >= shortSize:
+		case len(w.literal) >= shortSize:
 			short = append(short, w)
-		case len(l) > 1:
+		case len(w.literal) > 1:
 			tiny = append(tiny, w)
 		default:
 			single = append(single, w)
 		}
 	}
 	if !escaped.empty() {
-		single = append(single, wanted{[]byte(`\u`), escaped})
+		single = append(single, wanted{literal: []byte(`\u`), rules: escaped})
 	}
 	if len(short) <= fewShort {
 		single, short = append(single, short...), nil
@@ -191,7 +217,7 @@ func (b *byteSearch) advance(data []byte, from int) {
 			break
 		}
 		i += j
-		if start := i - b.rarest; len(data)-start >= len(b.literal) && string(data[start:start+len(b.literal)]) == string(b.literal) {
+		if start := i - b.rarest; b.wanted.at(data, start) {
 			b.at = start
 			return
 		}
@@ -312,9 +338,7 @@ func (g *sampler) confirm(data []byte, pos int, gram, hash uint32) bool {
 		if e.gram != gram {
 			continue
 		}
-		literal := g.literals[e.literal].literal
-		start := pos - int(e.offset)
-		if start >= 0 && len(data)-start >= len(literal) && string(data[start:start+len(literal)]) == string(literal) {
+		if g.literals[e.literal].at(data, pos-int(e.offset)) {
 			g.found = append(g.found, int(e.literal))
 		}
 	}
