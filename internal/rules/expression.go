@@ -111,7 +111,7 @@ var names = []string{"line", "fields", "file", "source", "extract"}
 
 // compileWhen compiles a condition.
 func (t *slotTable) compileWhen(text string) (*expression, *expressionError) {
-	e, problem := t.compile(text, expr.AsBool())
+	e, problem := t.compile(text, expr.AsBool(), false)
 	if problem == nil {
 		e.native = newNative(e.root, t)
 	}
@@ -120,11 +120,14 @@ func (t *slotTable) compileWhen(text string) (*expression, *expressionError) {
 
 // compileQuantity compiles a quantity.
 func (t *slotTable) compileQuantity(text string) (*expression, *expressionError) {
-	e, problem := t.compile(text, expr.AsAny())
+	e, problem := t.compile(text, expr.AsAny(), true)
 	if problem != nil {
 		return nil, problem
 	}
 	e.direct = translator{t}.slot(e.root)
+	if isCall(e.root, "__add") { // of strings: numbers are added by another
+		return nil, &expressionError{e.root.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
+	}
 	switch typ := e.root.Type(); typ.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Float64, reflect.String, reflect.Interface:
 	default:
@@ -147,7 +150,7 @@ func typeName(t reflect.Type) string {
 
 // compile checks an expression as it is written, so that messages speak of
 // what is written, and then compiles it with the patches that make it exact.
-func (t *slotTable) compile(text string, as expr.Option) (*expression, *expressionError) {
+func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*expression, *expressionError) {
 	if strings.TrimSpace(text) == "" {
 		return nil, &expressionError{0, "the expression is empty", ""}
 	}
@@ -159,7 +162,7 @@ func (t *slotTable) compile(text string, as expr.Option) (*expression, *expressi
 	if err != nil {
 		return nil, explain(err)
 	}
-	patch := &patcher{slots: t}
+	patch := &patcher{slots: t, quantity: quantity}
 	ops := append(options(), as, expr.AllowUndefinedVariables(), expr.Patch(patch))
 	for name, f := range checked {
 		ops = append(ops, expr.Function(name, f))
@@ -261,6 +264,51 @@ func (v *inspection) Visit(node *ast.Node) {
 				"use .UTC(), or .In(timezone(\"Europe/Berlin\"))")
 		}
 	}
+}
+
+// numberMistake finds a field that is reckoned with, or compared with a number,
+// although it can only be a string.
+type numberMistake struct {
+	slots *slotTable
+	found *expressionError
+}
+
+func (v *numberMistake) Visit(node *ast.Node) {
+	var a, b ast.Node
+	switch n := (*node).(type) {
+	case *ast.CallNode:
+		callee, ok := n.Callee.(*ast.IdentifierNode)
+		if !ok || len(n.Arguments) != 2 {
+			return
+		}
+		switch callee.Value {
+		case "__less", "__lessOrEqual", "__more", "__moreOrEqual", "__add", "__addNumbers", "__sub", "__mul", "__div":
+			a, b = n.Arguments[0], n.Arguments[1]
+		}
+	case *ast.BinaryNode:
+		if n.Operator == "==" || n.Operator == "!=" {
+			a, b = n.Left, n.Right
+		}
+	}
+	if a == nil || v.found != nil {
+		return
+	}
+	t := translator{v.slots}
+	if t.slot(a) < 0 {
+		a, b = b, a
+	}
+	if slot := t.slot(a); slot >= 0 && isNumber(b) {
+		text := pathText(v.slots.paths[slot])
+		v.found = &expressionError{(*node).Location().From, text + " is a string in this format, and not a number", "write int(" + text + ")"}
+	}
+}
+
+func isNumber(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return true
+	}
+	return false
 }
 
 // usage notes which fields a compiled tree names.

@@ -15,7 +15,7 @@ func evaluateOn(t *testing.T, format, text, line string) (any, error) {
 	c := &Config{Interval: defaultInterval}
 	source := &Source{Name: "s", Format: format}
 	c.Sources = []*Source{source}
-	e, problem := c.slots.compile(text, expr.AsAny())
+	e, problem := c.slots.compile(text, expr.AsAny(), true)
 	if problem != nil {
 		t.Fatalf("%s: %s", text, problem.message)
 	}
@@ -114,6 +114,8 @@ func TestExpressions(t *testing.T) {
 		{`-fields.n`, -7},
 		{`fields.f + 1`, 2.5},
 		{`"a" + fields.s`, "atext"},
+		{`fields.s + fields.user.plan`, "!+ would join two strings; convert them with int()"},
+		{`fields.n + fields.n`, 14},
 		{`2 ** 3`, 8.0},
 		{`fromJSON("[9007199254740993]")[0]`, 9007199254740993},
 		{`round(fields.f)`, 2.0},
@@ -138,7 +140,7 @@ func TestExpressions(t *testing.T) {
 		{`(date("2026-01-02") - date("2026-01-01")).Hours()`, 24.0},
 
 		{`repeat("x", 2000000)`, "!memory budget exceeded"},
-		{`len(reduce(1..60, #acc + #acc, "x"))`, "!memory budget exceeded"},
+		{`len(reduce(1..60, # > 0 ? #acc + upper(#acc) : 0, "x"))`, "!memory budget exceeded"},
 		{`1..9999999`, "!memory budget exceeded"},
 	} {
 		got, err := evaluateOn(t, "json", tt.text, order)

@@ -18,6 +18,7 @@ import (
 // They may be called from several goroutines.
 var checked = map[string]func(args ...any) (any, error){
 	"__add":         add,
+	"__addNumbers":  addNumbers,
 	"__sub":         binaryInt("-", subExact, func(a, b any) any { return runtime.Subtract(a, b) }),
 	"__mul":         binaryInt("*", mulExact, func(a, b any) any { return runtime.Multiply(a, b) }),
 	"__div":         divide,
@@ -51,6 +52,16 @@ var add = binaryInt("+", addExact, func(a, b any) any {
 	}
 	return runtime.Add(a, b)
 })
+
+// addNumbers is add where two strings are not to be joined.
+func addNumbers(args ...any) (any, error) {
+	_, ok1 := args[0].(string)
+	_, ok2 := args[1].(string)
+	if ok1 && ok2 {
+		return nil, errors.New("+ would join two strings; convert them with int()")
+	}
+	return add(args...)
+}
 
 // maxString is the most bytes that a string may grow to by adding to it.
 const maxString = 1 << 20

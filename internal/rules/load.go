@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
+	"github.com/expr-lang/expr/ast"
 	"gopkg.in/yaml.v3"
 )
 
@@ -494,46 +495,48 @@ func (l *loader) expression(node *yaml.Node, key string, compile func(string) (*
 }
 
 // checkFields refuses an expression that names fields which no source of its
-// rule has.
+// rule has, or takes them for numbers where they can only be strings. It says
+// nothing where one of the sources is JSON, in which any may be.
 func (l *loader) checkFields(node *yaml.Node, r *Rule, e *expression) {
 	if e == nil || len(r.Sources) == 0 {
 		return
 	}
-	allText := true
+	fail := func(p expressionError) {
+		line, column := l.position(node, p.offset)
+		l.failAt(line, column, p.hint, "%s", p.message)
+	}
+	allText, anyLogfmt := true, false
 	var known []string
 	for _, name := range r.Sources {
 		s := l.config.Source(name)
-		if s == nil {
+		switch {
+		case s.Format == "json" || s.Format == "regexp" && s.pattern == nil:
 			return
+		case s.Format == "logfmt":
+			anyLogfmt = true
+		case s.Format == "regexp":
+			known = append(known, groups(s.pattern)...)
 		}
 		allText = allText && s.Format == "text"
-		switch {
-		case s.Format == "regexp" && s.pattern != nil:
-			known = append(known, groups(s.pattern)...)
-		case s.Format != "text":
-			known = nil
-			if !allText {
-				return
-			}
-		}
-	}
-	at := func(offset int, hint, format string, args ...any) {
-		line, column := l.position(node, offset)
-		l.failAt(line, column, hint, format, args...)
 	}
 	if allText && (e.wholeField || len(e.slots) > 0) {
 		offset := e.wholeAt
 		if len(e.slotAt) > 0 {
 			offset = e.slotAt[0]
 		}
-		at(offset, "use line and extract, or give the source a `format` that has fields", "format text has no fields")
+		fail(expressionError{offset, "format text has no fields", "use line and extract, or give the source a `format` that has fields"})
 		return
 	}
 	for i, slot := range e.slots {
 		key := l.config.slots.paths[slot][0].key
-		if len(known) > 0 && !contains(known, key) {
-			at(e.slotAt[i], oneOf(key, known), "the source's pattern has no group %q", key)
+		if !anyLogfmt && !contains(known, key) {
+			fail(expressionError{e.slotAt[i], fmt.Sprintf("the source's pattern has no group %q", key), oneOf(key, known)})
 		}
+	}
+	mistake := numberMistake{slots: &l.config.slots}
+	ast.Walk(&e.root, &mistake)
+	if mistake.found != nil {
+		fail(*mistake.found)
 	}
 }
 

@@ -22,8 +22,9 @@ import (
 //   - has constant patterns of `extract` compiled beforehand;
 //   - does not depend on the machine's time zone.
 type patcher struct {
-	slots   *slotTable
-	problem *expressionError
+	slots    *slotTable
+	quantity bool // + adds numbers only: two strings that look like numbers must not be joined to one
+	problem  *expressionError
 }
 
 var boolType = reflect.TypeFor[bool]()
@@ -128,9 +129,16 @@ var ordering = map[string]string{"<": "__less", "<=": "__lessOrEqual", ">": "__m
 func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	switch n.Operator {
 	case "+", "-", "*", "/":
+		if n.Left.Type().Kind() == reflect.String || n.Right.Type().Kind() == reflect.String {
+			_, constant1 := n.Left.(*ast.StringNode)
+			_, constant2 := n.Right.(*ast.StringNode)
+			if !constant1 || !constant2 {
+				typed(node, call("__add", n.Left, n.Right)) // which bounds its length
+			}
+			return
+		}
 		if !mayBeInt(n.Left) && !mayBeInt(n.Right) ||
-			hasMethods(n.Left.Type()) || hasMethods(n.Right.Type()) || // times and durations
-			n.Left.Type().Kind() == reflect.String || n.Right.Type().Kind() == reflect.String {
+			hasMethods(n.Left.Type()) || hasMethods(n.Right.Type()) { // times and durations
 			return
 		}
 		a, ok1 := n.Left.(*ast.IntegerNode)
@@ -144,7 +152,11 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 			typed(node, &ast.IntegerNode{Value: sum.(int)})
 			return
 		}
-		typed(node, call(arithmetic[n.Operator], n.Left, n.Right))
+		name := arithmetic[n.Operator]
+		if p.quantity && n.Operator == "+" {
+			name = "__addNumbers"
+		}
+		typed(node, call(name, n.Left, n.Right))
 	case "<", "<=", ">", ">=":
 		if unknown(n.Left) || unknown(n.Right) {
 			typed(node, call(ordering[n.Operator], n.Left, n.Right))
@@ -307,4 +319,14 @@ func rounding(f func(any) any) func(...any) (any, error) {
 		}
 		return f(args[0]), nil
 	}
+}
+
+// isCall reports whether a node calls one of the checked functions.
+func isCall(node ast.Node, name string) bool {
+	c, ok := node.(*ast.CallNode)
+	if !ok {
+		return false
+	}
+	callee, ok := c.Callee.(*ast.IdentifierNode)
+	return ok && callee.Value == name
 }
