@@ -439,6 +439,9 @@ func evaluationError(err error) error {
 	if kind, ok := strings.CutPrefix(message, "invalid operation: bool("); ok {
 		message = fmt.Sprintf("a %s is not true or false", typeWord(strings.TrimSuffix(kind, ")")))
 	}
+	if c := mixed.FindStringSubmatch(message); c != nil && (c[1] == "string") != (c[2] == "string") {
+		message += "; convert the string with int()"
+	}
 	if c := conversion.FindStringSubmatch(message); c != nil {
 		message = fmt.Sprintf("a %s where a %s is needed", typeWord(c[1]), typeWord(c[2]))
 	}
@@ -446,6 +449,7 @@ func evaluationError(err error) error {
 	return fmt.Errorf("%s", clip(message, maxExample))
 }
 
+var mixed = regexp.MustCompile(`^invalid operation: (string|int|float64) [-+*/%<>=]+ (string|int|float64)$`)
 var conversion = regexp.MustCompile(`^interface conversion: interface (?:\{\} )?is ([^,]+), not (.+)$`)
 
 // typeWord is a Go type in the words of this package's messages.
