@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -178,7 +179,7 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 		case first != nil:
 			o.doc.fail(key, fmt.Sprintf("it stands already in line %d", first.Line), "duplicate key %q", name)
 			continue
-		case known != nil && !contains(known, name):
+		case known != nil && !slices.Contains(known, name):
 			hint := oneOf(name, known)
 			o.doc.fail(key, hint, "unknown key %q", name)
 			o.meant = append(o.meant, hint)
@@ -224,15 +225,6 @@ func flat(node *yaml.Node) []*yaml.Node {
 	return items
 }
 
-func contains(list []string, s string) bool {
-	for _, item := range list {
-		if item == s {
-			return true
-		}
-	}
-	return false
-}
-
 // describe says what a node is, for messages.
 func describe(node *yaml.Node) string {
 	switch node.Kind {
@@ -259,7 +251,7 @@ func describe(node *yaml.Node) string {
 // require notes the keys that are missing.
 func (o *object) require(names ...string) {
 	for _, name := range names {
-		if o.values[name] == nil && !contains(o.meant, fmt.Sprintf("did you mean %q?", name)) {
+		if o.values[name] == nil && !slices.Contains(o.meant, fmt.Sprintf("did you mean %q?", name)) {
 			o.doc.fail(o.node, "", "%s has no %q", o.what, name)
 		}
 	}
@@ -324,7 +316,7 @@ func (o *object) texts(name string) (list []string, nodes []*yaml.Node) {
 // in for a missing one.
 func (o *object) choice(name string, choices ...string) string {
 	s := o.text(name, choices[0])
-	if !contains(choices, s) {
+	if !slices.Contains(choices, s) {
 		o.doc.fail(o.at(name), oneOf(s, choices), "unknown %s %q", name, s)
 		return choices[0]
 	}

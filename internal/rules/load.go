@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -325,7 +326,7 @@ func (l *loader) timestampField(o *object, s *Source, t *timestamp) {
 	case "text":
 		l.fail(o.at("field"), "use \"pattern\", or another format", "format text has no fields")
 	case "regexp":
-		if s.pattern != nil && !contains(groups(s.pattern), name) {
+		if s.pattern != nil && !slices.Contains(groups(s.pattern), name) {
 			l.fail(o.at("field"), oneOf(name, groups(s.pattern)), "the pattern has no group %q", name)
 		}
 		t.path = []step{{name, -1}}
@@ -443,9 +444,9 @@ func (l *loader) readRuleSources(o *object, r *Rule) {
 	}
 	for i, name := range names {
 		switch {
-		case !contains(known, name):
+		case !slices.Contains(known, name):
 			l.fail(nodes[i], oneOf(name, known), "unknown source %q", name)
-		case contains(r.Sources, name):
+		case slices.Contains(r.Sources, name):
 			l.fail(nodes[i], "", "source %q stands twice", name)
 		default:
 			r.Sources = append(r.Sources, name)
@@ -529,7 +530,7 @@ func (l *loader) checkFields(node *yaml.Node, r *Rule, e *expression) {
 	}
 	for i, slot := range e.slots {
 		key := l.config.slots.paths[slot][0].key
-		if !anyLogfmt && !contains(known, key) {
+		if !anyLogfmt && !slices.Contains(known, key) {
 			fail(expressionError{e.slotAt[i], fmt.Sprintf("the source's pattern has no group %q", key), oneOf(key, known)})
 		}
 	}
@@ -647,7 +648,7 @@ func (l *loader) testSource(o *object) string {
 	}
 	switch name := o.text("source", ""); {
 	case name != "":
-		if !contains(known, name) {
+		if !slices.Contains(known, name) {
 			l.fail(o.at("source"), oneOf(name, known), "unknown source %q", name)
 		}
 		return name
@@ -676,7 +677,7 @@ func (l *loader) readExpect(o *object, expect map[string]int64) {
 	for name, value := range pairs.values {
 		n, ok := wholeNumber(value)
 		switch {
-		case !contains(known, name):
+		case !slices.Contains(known, name):
 			l.fail(pairs.keys[name], oneOf(name, known), "unknown rule %q", name)
 		case !ok || n < 0:
 			l.fail(value, "", "rule %q: a quantity must be a whole number ≥ 0, not %s", name, valueOf(value))

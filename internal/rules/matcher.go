@@ -90,7 +90,7 @@ func newPlan(c *Config, s *Source) *plan {
 	}
 	var clauses []*clause
 	for _, r := range c.Rules {
-		if !contains(r.Sources, s.Name) {
+		if !slices.Contains(r.Sources, s.Name) {
 			continue
 		}
 		p.rules = append(p.rules, r)
