@@ -11,4 +11,20 @@
 // guessed at.
 //
 // A Config is immutable and may be shared. A Matcher belongs to one goroutine.
+//
+// How it is made, from the file to the tally:
+//
+//   - document.go, position.go and problem.go read YAML so that every mistake
+//     has its place; load*.go make a Config of it.
+//   - expression.go compiles with expr-lang/expr, after patch.go has rewritten
+//     the tree so that missing fields are nil and numbers are exact, with the
+//     functions of functions.go in the place of expr's own.
+//   - literals.go derives from a condition what a line must contain for it to
+//     be true or to fail; search.go finds the lines of a block that do.
+//   - matcher.go evaluates those lines alone: by native.go where the condition
+//     is simple, else by expr's virtual machine, with the fields that json.go
+//     and fields.go find. plain_test.go holds this against the plain way:
+//     every line, every rule, all fields, the virtual machine.
+//
+// docs/rules.md describes the language.
 package rules

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -49,7 +50,7 @@ func (t Test) run(c *Config, m *Matcher) TestResult {
 			result.Errors = append(result.Errors, fmt.Sprintf("rule %q: %v: %s", h.Rule.Name, h.Err, clip(string(h.Line), maxExample)))
 			return
 		}
-		amounts[h.Rule.Name] += h.Quantity
+		amounts[h.Rule.Name] += min(h.Quantity, math.MaxInt64-amounts[h.Rule.Name])
 	})
 	for _, r := range c.Rules {
 		want, expected := t.Expect[r.Name]

@@ -1,0 +1,257 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"gopkg.in/yaml.v3"
+)
+
+func (l *loader) readRules(top *object) {
+	for _, item := range top.list("rules") {
+		o := l.object(item, "a rule", ruleKeys)
+		if o == nil {
+			continue
+		}
+		r := l.readRule(o)
+		r.index = len(l.config.Rules)
+		l.config.Rules = append(l.config.Rules, r)
+	}
+}
+
+func (l *loader) readRule(o *object) *Rule {
+	o.require("name", "when", "sku_id")
+	r := &Rule{Pos: Pos{o.node.Line, o.node.Column}, constant: 1, QuantityText: "1"}
+	r.ProductID = l.config.ProductID
+	r.SKU = l.id(o, "sku_id")
+	if r.Name = o.text("name", ""); r.Name != "" {
+		node := o.at("name")
+		switch first := l.rules[r.Name]; {
+		case strings.ContainsFunc(r.Name, func(c rune) bool { return c < ' ' }) || strings.TrimSpace(r.Name) != r.Name:
+			l.fail(node, "", "a rule cannot be named %q", r.Name)
+		case first != nil:
+			l.fail(node, fmt.Sprintf("it is that of line %d already", first.Line), "duplicate rule name %q", r.Name)
+		default:
+			l.rules[r.Name] = node
+		}
+	}
+	l.readRuleSources(o, r)
+	if node := o.values["when"]; node != nil {
+		r.WhenText = node.Value
+		r.when = l.expression(node, "when", l.config.slots.compileWhen)
+		l.checkFields(node, r, r.when)
+	}
+	if node := o.values["quantity"]; node != nil {
+		r.QuantityText = node.Value
+		l.readQuantity(node, r)
+		l.checkFields(node, r, r.quantity)
+	}
+	r.Per = 1
+	if node := o.values["per"]; node != nil {
+		n, ok := wholeNumber(node)
+		switch {
+		case !ok:
+			l.fail(node, "", "\"per\" must be a whole number, not %s", valueOf(node))
+		case n < 1:
+			l.fail(node, "", "\"per\" must be at least 1: %s", node.Value)
+		default:
+			r.Per = n
+		}
+	}
+	return r
+}
+
+// wholeNumber is a scalar that YAML takes for an integer.
+func wholeNumber(node *yaml.Node) (int64, bool) {
+	if node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int" {
+		return 0, false
+	}
+	var n int64
+	err := node.Decode(&n)
+	return n, err == nil
+}
+
+// valueOf shows a node's value, for messages.
+func valueOf(node *yaml.Node) string {
+	if node.Kind == yaml.ScalarNode && node.Value != "" {
+		return strconv.Quote(clip(node.Value, 40))
+	}
+	return describe(node)
+}
+
+func (l *loader) readRuleSources(o *object, r *Rule) {
+	names, nodes := o.texts("source")
+	var known []string
+	for _, s := range l.config.Sources {
+		if s.Name != "" {
+			known = append(known, s.Name)
+		}
+	}
+	if o.values["source"] == nil {
+		r.Sources = known
+		return
+	}
+	for i, name := range names {
+		switch {
+		case !slices.Contains(known, name):
+			l.fail(nodes[i], oneOf(name, known), "unknown source %q", name)
+		case slices.Contains(r.Sources, name):
+			l.fail(nodes[i], "", "source %q stands twice", name)
+		default:
+			r.Sources = append(r.Sources, name)
+		}
+	}
+}
+
+func (l *loader) readQuantity(node *yaml.Node, r *Rule) {
+	if node.Kind == yaml.ScalarNode {
+		switch node.ShortTag() {
+		case "!!int":
+			n, ok := wholeNumber(node)
+			switch {
+			case !ok:
+				l.fail(node, "", "\"quantity\" does not fit 63 bits: %s", node.Value)
+			case n < 0:
+				l.fail(node, "", "\"quantity\" must not be negative: %s", node.Value)
+			}
+			r.constant = n
+			return
+		case "!!float":
+			l.fail(node, "with `per`, several make one unit", "\"quantity\" must be a whole number: %s", node.Value)
+			return
+		}
+	}
+	r.quantity = l.expression(node, "quantity", l.config.slots.compileQuantity)
+}
+
+// expression compiles a scalar. A boolean or number that stands there as such
+// is an expression, too.
+func (l *loader) expression(node *yaml.Node, key string, compile func(string) (*expression, *expressionError)) *expression {
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		l.fail(node, "put an expression that begins with [ or { in quotes", "%q must be an expression, not %s", key, describe(node))
+		return nil
+	case node.ShortTag() == "!!null":
+		l.fail(node, "", "%q has no value", key)
+		return nil
+	}
+	e, problem := compile(node.Value)
+	if problem != nil {
+		line, column := l.position(node, problem.offset)
+		l.failAt(line, column, problem.hint, "%s: %s", key, problem.message)
+		return nil
+	}
+	return e
+}
+
+// checkFields refuses an expression that names fields which no source of its
+// rule has, or takes them for numbers where they can only be strings. It says
+// nothing where one of the sources is JSON, in which any may be.
+func (l *loader) checkFields(node *yaml.Node, r *Rule, e *expression) {
+	if e == nil || len(r.Sources) == 0 {
+		return
+	}
+	fail := func(p expressionError) {
+		line, column := l.position(node, p.offset)
+		l.failAt(line, column, p.hint, "%s", p.message)
+	}
+	allText, anyLogfmt := true, false
+	var known []string
+	for _, name := range r.Sources {
+		s := l.config.Source(name)
+		switch {
+		case s.Format == "json" || s.Format == "regexp" && s.pattern == nil:
+			return
+		case s.Format == "logfmt":
+			anyLogfmt = true
+		case s.Format == "regexp":
+			known = append(known, groups(s.pattern)...)
+		}
+		allText = allText && s.Format == "text"
+	}
+	if allText && (e.wholeField || len(e.slots) > 0) {
+		offset := e.wholeAt
+		if len(e.slotAt) > 0 {
+			offset = e.slotAt[0]
+		}
+		fail(expressionError{offset, "format text has no fields", "use line and extract, or give the source a `format` that has fields"})
+		return
+	}
+	for i, slot := range e.slots {
+		key := l.config.slots.paths[slot][0].key
+		if !anyLogfmt && !slices.Contains(known, key) {
+			fail(expressionError{e.slotAt[i], fmt.Sprintf("the source's pattern has no group %q", key), oneOf(key, known)})
+		}
+	}
+	mistake := numberMistake{slots: &l.config.slots}
+	ast.Walk(&e.root, &mistake)
+	if mistake.found != nil {
+		fail(*mistake.found)
+	}
+}
+
+func (l *loader) readTests(top *object) {
+	for _, item := range top.list("tests") {
+		o := l.object(item, "a test", testKeys)
+		if o == nil {
+			continue
+		}
+		o.require("lines", "expect")
+		t := Test{Name: o.text("name", ""), Pos: Pos{o.node.Line, o.node.Column}, Expect: map[string]int64{}}
+		if o.values["name"] == nil {
+			t.Name = fmt.Sprintf("test in line %d", o.node.Line)
+		}
+		t.Source = l.testSource(o)
+		t.Lines = []byte(o.text("lines", ""))
+		l.readExpect(o, t.Expect)
+		l.config.Tests = append(l.config.Tests, t)
+	}
+}
+
+func (l *loader) testSource(o *object) string {
+	var known []string
+	for _, s := range l.config.Sources {
+		known = append(known, s.Name)
+	}
+	switch name := o.text("source", ""); {
+	case name != "":
+		if !slices.Contains(known, name) {
+			l.fail(o.at("source"), oneOf(name, known), "unknown source %q", name)
+		}
+		return name
+	case o.values["source"] == nil && len(known) == 1:
+		return known[0]
+	case o.values["source"] == nil && len(known) > 1:
+		l.fail(o.node, "use one of "+strings.Join(known, ", "), "there are several sources, so a test needs a \"source\"")
+	}
+	return ""
+}
+
+func (l *loader) readExpect(o *object, expect map[string]int64) {
+	node := o.values["expect"]
+	if node == nil {
+		return
+	}
+	if node.Kind != yaml.MappingNode {
+		l.fail(node, "write {rule: quantity}, or {} where nothing must count", "\"expect\" must be a mapping, not %s", describe(node))
+		return
+	}
+	pairs := l.object(node, "expect", nil)
+	var known []string
+	for _, r := range l.config.Rules {
+		known = append(known, r.Name)
+	}
+	for name, value := range pairs.values {
+		n, ok := wholeNumber(value)
+		switch {
+		case !slices.Contains(known, name):
+			l.fail(pairs.keys[name], oneOf(name, known), "unknown rule %q", name)
+		case !ok || n < 0:
+			l.fail(value, "", "rule %q: a quantity must be a whole number ≥ 0, not %s", name, valueOf(value))
+		}
+		expect[name] = n
+	}
+}

@@ -1,0 +1,240 @@
+package rules
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"gopkg.in/yaml.v3"
+)
+
+func (l *loader) readSources(top *object) {
+	var unnamed []*Source
+	used := map[string]*yaml.Node{}
+	for _, item := range top.list("sources") {
+		o := l.object(item, "a source", sourceKeys)
+		if o == nil {
+			continue
+		}
+		s := l.readSource(o)
+		l.config.Sources = append(l.config.Sources, s)
+		node := o.at("name")
+		switch first := used[s.Name]; {
+		case o.values["name"] == nil:
+			unnamed = append(unnamed, s)
+			continue
+		case s.Name == "":
+			continue
+		case !sourceName.MatchString(s.Name):
+			l.fail(node, "use small letters, digits, - and _", "a source cannot be named %q", s.Name)
+		case first != nil:
+			l.fail(node, fmt.Sprintf("it is that of line %d already", first.Line), "duplicate source name %q", s.Name)
+		}
+		used[s.Name] = node
+	}
+	for _, s := range unnamed {
+		base := derivedName(s.Paths)
+		s.Name = base
+		for n := 2; used[s.Name] != nil; n++ {
+			s.Name = fmt.Sprintf("%s-%d", base, n)
+		}
+		used[s.Name] = &yaml.Node{Line: s.Pos.Line}
+	}
+}
+
+var sourceName = regexp.MustCompile(`^[a-z0-9_-]+$`)
+
+// derivedName names a source after its first path: after the file, up to its
+// extension or first wildcard, or where nothing is left of it after its folder.
+func derivedName(paths []string) string {
+	if len(paths) == 0 {
+		return "logs"
+	}
+	for path := paths[0]; path != "/" && path != "." && path != ""; path = filepath.Dir(path) {
+		base := filepath.Base(path)
+		if i := strings.IndexAny(base, "*?[{\\"); i >= 0 {
+			base = base[:i]
+		}
+		if path == paths[0] {
+			base, _, _ = strings.Cut(base, ".")
+		}
+		name := strings.Trim(notName.ReplaceAllString(strings.ToLower(base), "-"), "-_")
+		if name != "" {
+			return name
+		}
+	}
+	return "logs"
+}
+
+var notName = regexp.MustCompile(`[^a-z0-9_-]+`)
+
+func (l *loader) readSource(o *object) *Source {
+	s := &Source{Name: o.text("name", ""), Pos: Pos{o.node.Line, o.node.Column}}
+	o.require("path")
+	s.Paths = l.globs(o, "path", false)
+	s.Exclude = l.globs(o, "exclude", true)
+	s.StartAt = o.choice("start_at", "beginning", "end")
+	s.Format = o.choice("format", "text", "json", "logfmt", "regexp")
+	l.readPattern(o, s)
+	if node := o.values["timestamp"]; node != nil {
+		s.timestamp = l.readTimestamp(node, s)
+	}
+	return s
+}
+
+// globs are a key's patterns, made absolute, but for a base name to exclude.
+func (l *loader) globs(o *object, key string, bare bool) []string {
+	list, nodes := o.texts(key)
+	for i, glob := range list {
+		if !doublestar.ValidatePattern(glob) {
+			hint := "close every [ and {"
+			l.fail(nodes[i], hint, "%q is not a glob: %q", key, glob)
+			continue
+		}
+		if bare && !strings.Contains(glob, "/") {
+			continue
+		}
+		if strings.HasSuffix(glob, "/") {
+			l.fail(nodes[i], fmt.Sprintf("name the files: %q", glob+"*.log"), "%q is a folder: %q", key, glob)
+			continue
+		}
+		if abs, err := filepath.Abs(glob); err == nil {
+			list[i] = abs
+		}
+	}
+	return list
+}
+
+func (l *loader) readPattern(o *object, s *Source) {
+	node := o.values["pattern"]
+	switch {
+	case s.Format != "regexp" && node != nil:
+		l.fail(o.keys["pattern"], "write `format: regexp`", "\"pattern\" is only for format regexp")
+	case s.Format == "regexp" && node == nil:
+		l.fail(o.at("format"), "give one with named groups: '^(?P<ts>\\S+) (?P<msg>.*)'", "format regexp needs a \"pattern\"")
+	case node != nil:
+		if s.pattern = l.pattern(o, "pattern"); s.pattern != nil && len(groups(s.pattern)) == 0 {
+			l.fail(node, "write (?P<name>...)", "\"pattern\" has no named groups, so there would be no fields")
+		}
+	}
+}
+
+// pattern compiles a key's regular expression. It returns nil after a problem.
+func (l *loader) pattern(o *object, key string) *regexp.Regexp {
+	text := o.text(key, "")
+	if text == "" {
+		return nil
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		node, offset := o.at(key), 0
+		message := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		if m := quotedPart.FindStringSubmatch(message); m != nil {
+			if i := strings.Index(text, m[1]); i > 0 {
+				offset = utf8.RuneCountInString(text[:i])
+			}
+		}
+		line, column := l.position(node, offset)
+		l.failAt(line, column, "", "%q is not a regular expression: %s", key, message)
+		return nil
+	}
+	return re
+}
+
+// quotedPart is the part of a regular expression that regexp complains of.
+var quotedPart = regexp.MustCompile("`(.*)`$")
+
+// groups are the names of a pattern's named groups.
+func groups(re *regexp.Regexp) []string {
+	var names []string
+	for _, name := range re.SubexpNames() {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (l *loader) readTimestamp(node *yaml.Node, s *Source) *timestamp {
+	o := l.object(node, "timestamp", timestampKeys)
+	if o == nil {
+		return nil
+	}
+	t := &timestamp{location: time.UTC}
+	field, pattern := o.values["field"], o.values["pattern"]
+	switch {
+	case field == nil && pattern == nil:
+		l.fail(o.node, "", "timestamp needs a \"field\" or a \"pattern\"")
+	case field != nil && pattern != nil:
+		l.fail(o.keys["pattern"], "keep one of them", "timestamp has both a \"field\" and a \"pattern\"")
+	case field != nil:
+		l.timestampField(o, s, t)
+	default:
+		if t.pattern = l.pattern(o, "pattern"); t.pattern != nil && t.pattern.NumSubexp() != 1 {
+			l.fail(pattern, "put ( ) around the time, and (?: ) around other groups",
+				"the timestamp's \"pattern\" must have one group, and it has %d", t.pattern.NumSubexp())
+		}
+	}
+	o.require("layout")
+	if t.layout = o.text("layout", ""); t.layout != "" {
+		l.checkTimestampLayout(o.at("layout"), t)
+	}
+	if name := o.text("location", "UTC"); name != "UTC" {
+		location, err := time.LoadLocation(name)
+		switch {
+		case name == "Local":
+			l.fail(o.at("location"), "name the zone, such as Europe/Berlin", "the machine's zone is not available: the same line must always count the same")
+		case err != nil:
+			l.fail(o.at("location"), "use a name such as Europe/Berlin", "unknown location %q", name)
+		default:
+			t.location = location
+		}
+	}
+	return t
+}
+
+func (l *loader) timestampField(o *object, s *Source, t *timestamp) {
+	name := o.text("field", "")
+	if name == "" {
+		return
+	}
+	switch s.Format {
+	case "text":
+		l.fail(o.at("field"), "use \"pattern\", or another format", "format text has no fields")
+	case "regexp":
+		if s.pattern != nil && !slices.Contains(groups(s.pattern), name) {
+			l.fail(o.at("field"), oneOf(name, groups(s.pattern)), "the pattern has no group %q", name)
+		}
+		t.path = []step{{name, -1}}
+	case "json":
+		for _, key := range strings.Split(name, ".") {
+			t.path = append(t.path, step{key, -1})
+		}
+	default:
+		t.path = []step{{name, -1}}
+	}
+	if t.path != nil {
+		t.slot = l.config.slots.slot(t.path)
+	}
+}
+
+func (l *loader) checkTimestampLayout(node *yaml.Node, t *timestamp) {
+	switch t.layout {
+	case "rfc3339", "unix", "unix_ms":
+		return
+	}
+	var missing string
+	if t.hasYear, missing = checkLayout(t.layout); missing == "" {
+		return
+	}
+	hint := didYouMean(t.layout, []string{"rfc3339", "unix", "unix_ms"})
+	if hint == "" {
+		hint = "write the time 2006-01-02 15:04:05 the way the log would, or use rfc3339, unix or unix_ms"
+	}
+	l.fail(node, hint, "the layout %q does not tell %s", t.layout, missing)
+}
