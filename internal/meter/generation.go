@@ -3,17 +3,16 @@ package meter
 // Generation is one logical byte stream that once had a followed name. A
 // file's name is only a hint of it: it is known by inode and content.
 type Generation struct {
-	ID         int64    // unique in a ledger, ascending
-	Path       string   // the name under which the application wrote it
-	Dev, Ino   uint64   // device and inode that held it last; both 0 where unknown
-	Offset     int64    // bytes consumed: behind a newline, or the end of a finished file
-	HeadLen    int      // length in bytes of the head: min(HeadSize, bytes consumed)
-	Head       [32]byte // SHA-256 of the first HeadLen bytes
-	Mark       []byte   // the last bytes before Offset, at most MarkSize
-	Compressed string   // "" or "gzip": how the file that Dev and Ino name stores it; offsets count decompressed bytes
-	EOFAt      int64    // its length in bytes when it was last seen at rest; -1 before
+	ID         int64  // unique in a ledger, ascending
+	Path       string // the name under which the application wrote it
+	Dev, Ino   uint64 // device and inode that held it last; both 0 where none does
+	Offset     int64  // bytes consumed: behind a newline, or the end of a finished file
+	Head       []byte // its first bytes, at most HeadSize and at most Offset
+	Mark       []byte // the last bytes before Offset, at most MarkSize
+	Compressed bool   // whether the file that Dev and Ino name is compressed; offsets count decompressed bytes
+	EOFAt      int64  // its length in bytes when it was found finished; -1 before
 	State      GenerationState
-	Missed     int64 // bytes known to have been there and lost (in state Gap)
+	Missed     int64 // bytes known to have been there and lost, in state Gap
 }
 
 const (

@@ -1,0 +1,221 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Batch is what the meter loop has read and counted since the last commit.
+type Batch struct {
+	Generations []meter.Generation   // those that changed, as they are now
+	Globs       map[string]time.Time // patterns of sources, of whose first scan, at that time, Generations is the result
+	Tally       *meter.Tally
+}
+
+// Empty reports whether there is nothing to commit.
+func (b Batch) Empty() bool {
+	return len(b.Generations) == 0 && len(b.Globs) == 0 && b.Tally.Empty()
+}
+
+// Commit makes positions and counts durable, both or neither. After an error
+// nothing of the batch is in the ledger, and the same batch can be committed
+// again. now is the time at which records are opened.
+func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
+	return l.update(ctx, "commit", func(tx *transaction) error {
+		for pattern, first := range b.Globs {
+			if _, err := tx.exec(`INSERT INTO globs (pattern, first_scan) VALUES (?, ?) ON CONFLICT DO NOTHING`, pattern, instant(first)); err != nil {
+				return err
+			}
+		}
+		for _, g := range b.Generations {
+			if err := tx.putGeneration(g, now); err != nil {
+				return err
+			}
+		}
+		for _, entry := range inOrder(b.Tally.Counts) {
+			if err := tx.addCount(entry.CountKey, entry.Count, now); err != nil {
+				return fmt.Errorf("rule %s: %w", entry.Rule.Name, err)
+			}
+		}
+		for key, a := range b.Tally.Anomalies {
+			if err := tx.addAnomaly(key, a, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+type countEntry struct {
+	meter.CountKey
+	*meter.Count
+}
+
+// inOrder sorts counts by window, so that a remainder is carried forward in
+// time, and then by what makes the order the same on every run.
+func inOrder(counts map[meter.CountKey]*meter.Count) []countEntry {
+	entries := make([]countEntry, 0, len(counts))
+	for key, count := range counts {
+		entries = append(entries, countEntry{key, count})
+	}
+	slices.SortFunc(entries, func(a, b countEntry) int {
+		return cmp.Or(
+			cmp.Compare(a.Window.Start, b.Window.Start),
+			cmp.Compare(a.Rule.Name, b.Rule.Name),
+			cmp.Compare(a.Generation, b.Generation),
+			cmp.Compare(a.Count.Start, b.Count.Start),
+		)
+	})
+	return entries
+}
+
+func (t *transaction) putGeneration(g meter.Generation, now time.Time) error {
+	_, err := t.exec(`
+		INSERT INTO generations (id, path, dev, ino, offset, head, mark, compressed, eof_at, state, missed, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET
+			dev = excluded.dev, ino = excluded.ino, offset = excluded.offset, head = excluded.head, mark = excluded.mark,
+			compressed = excluded.compressed, eof_at = excluded.eof_at, state = excluded.state, missed = excluded.missed,
+			updated_at = excluded.updated_at`,
+		g.ID, g.Path, int64(g.Dev), int64(g.Ino), g.Offset, nonNil(g.Head), nonNil(g.Mark), g.Compressed, g.EOFAt, string(g.State), g.Missed, instant(now))
+	return err
+}
+
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// addCount adds a count to the open record of its SKU and window, or opens one.
+func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.Time) error {
+	units, carried, err := t.carry(key.Rule, count.Amount)
+	if err != nil {
+		return err
+	}
+	if units == 0 {
+		return t.contribute(0, key, count)
+	}
+	record, err := t.bill(key, units, now)
+	if err != nil {
+		return err
+	}
+	waiting, err := t.adoptContributions(record, key.Rule)
+	if err != nil {
+		return err
+	}
+	if err := t.contribute(record, key, count); err != nil {
+		return err
+	}
+	_, err = t.exec(`
+		INSERT INTO shares (record_id, rule, per, carried, units) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET carried = carried + excluded.carried, units = units + excluded.units`,
+		record, key.Rule.Name, key.Rule.Per, carried-waiting, units)
+	return err
+}
+
+// carry turns an amount into units of the rule and keeps the rest for the
+// next. carried is what the rest was before, less what it is now.
+func (t *transaction) carry(rule *meter.Rule, amount int64) (units, carried int64, err error) {
+	if rule.Per <= 1 {
+		return amount, 0, nil
+	}
+	var before int64
+	err = t.scan(`SELECT remainder FROM remainders WHERE rule = ? AND sku_id = ?`, []any{rule.Name, rule.SKU}, &before)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, err
+	}
+	total := uint64(before) + uint64(amount) // two int64 ≥ 0 fit
+	after := int64(total % uint64(rule.Per))
+	_, err = t.exec(`
+		INSERT INTO remainders (rule, sku_id, remainder) VALUES (?, ?, ?)
+		ON CONFLICT DO UPDATE SET remainder = excluded.remainder`,
+		rule.Name, rule.SKU, after)
+	return int64(total / uint64(rule.Per)), before - after, err
+}
+
+// bill adds units to the open record of the key's product, SKU and window. A
+// record that cannot hold them is sealed, and another opened.
+func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (record int64, err error) {
+	var quantity int64
+	window := key.Window.StartTime().Format(windowLayout)
+	err = t.scan(`SELECT id, quantity FROM records WHERE product_id = ? AND sku_id = ? AND window_start = ? AND state = 'open'`,
+		[]any{key.Rule.ProductID, key.Rule.SKU, window}, &record, &quantity)
+	switch {
+	case err == nil && quantity <= math.MaxInt64-units:
+		_, err = t.exec(`UPDATE records SET quantity = quantity + ? WHERE id = ?`, units, record)
+		return record, err
+	case err == nil:
+		if _, err := t.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE id = ?`, instant(now), record); err != nil {
+			return 0, err
+		}
+	case !errors.Is(err, sql.ErrNoRows):
+		return 0, err
+	}
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return 0, err
+	}
+	err = t.scan(`
+		INSERT INTO records (uuid, product_id, sku_id, window_start, window_end, quantity, state, opened_at)
+		VALUES (?, ?, ?, ?, ?, ?, 'open', ?) RETURNING id`,
+		[]any{id.String(), key.Rule.ProductID, key.Rule.SKU, window, key.Window.EndTime().Format(windowLayout), units, instant(now)}, &record)
+	return record, err
+}
+
+// addContribution widens the range of a contribution that is there already.
+const addContribution = `ON CONFLICT DO UPDATE SET
+	start_offset = min(start_offset, excluded.start_offset), end_offset = max(end_offset, excluded.end_offset),
+	lines = lines + excluded.lines, amount = amount + excluded.amount`
+
+// contribute notes which lines went into the record.
+func (t *transaction) contribute(record int64, key meter.CountKey, count *meter.Count) error {
+	_, err := t.exec(`
+		INSERT INTO contributions (record_id, rule, sku_id, generation_id, start_offset, end_offset, lines, amount)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		`+addContribution,
+		record, key.Rule.Name, key.Rule.SKU, key.Generation, count.Start, count.End, count.Lines, count.Amount)
+	return err
+}
+
+// adoptContributions gives the record those of its rule that had not made a
+// whole unit before. It returns their amount.
+func (t *transaction) adoptContributions(record int64, rule *meter.Rule) (amount int64, err error) {
+	if rule.Per <= 1 {
+		return 0, nil
+	}
+	err = t.scan(`SELECT coalesce(sum(amount), 0) FROM contributions WHERE record_id = 0 AND rule = ? AND sku_id = ?`,
+		[]any{rule.Name, rule.SKU}, &amount)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := t.exec(`
+		INSERT INTO contributions (record_id, rule, sku_id, generation_id, start_offset, end_offset, lines, amount)
+		SELECT ?, rule, sku_id, generation_id, start_offset, end_offset, lines, amount
+		FROM contributions WHERE record_id = 0 AND rule = ? AND sku_id = ?
+		`+addContribution, record, rule.Name, rule.SKU); err != nil {
+		return 0, err
+	}
+	_, err = t.exec(`DELETE FROM contributions WHERE record_id = 0 AND rule = ? AND sku_id = ?`, rule.Name, rule.SKU)
+	return amount, err
+}
+
+func (t *transaction) addAnomaly(key meter.AnomalyKey, a *meter.Anomaly, now time.Time) error {
+	_, err := t.exec(`
+		INSERT INTO anomalies (kind, subject, count, bytes, example, first_at, last_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET
+			count = count + excluded.count, bytes = bytes + excluded.bytes, example = excluded.example, last_at = excluded.last_at`,
+		string(key.Kind), key.Subject, a.Count, a.Bytes, a.Example, instant(now), instant(now))
+	return err
+}

@@ -1,0 +1,260 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite", in pure Go
+)
+
+// FileName is the name of the database in the state folder.
+const FileName = "ledger.db"
+
+const (
+	instantLayout = "2006-01-02T15:04:05.000Z"
+	windowLayout  = "2006-01-02T15:04:05Z"
+)
+
+// CorruptError is returned by Open when the database is damaged. meterlog
+// never begins a new one by itself: it would bill everything again.
+type CorruptError struct {
+	Path   string
+	Detail string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("ledger: %s is damaged: %s: restore a backup of it, or set the file aside and decide with `start_at: end` where counting begins anew", e.Path, e.Detail)
+}
+
+// Ledger is the open accounting book. Make one with Open; Close it.
+type Ledger struct {
+	db   *sql.DB
+	lock *os.File
+}
+
+// Open locks the folder dir, which is made if need be, and opens the ledger in
+// it; a missing one is created. It returns a *LockedError when another process
+// has it, and a *CorruptError when it is damaged.
+func Open(ctx context.Context, dir string) (*Ledger, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	lockFile, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openDatabase(ctx, dir)
+	if err != nil {
+		lockFile.Close()
+		return nil, err
+	}
+	return &Ledger{db: db, lock: lockFile}, nil
+}
+
+func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {
+	path := filepath.Join(dir, FileName)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(path + "-wal"); err == nil {
+			return nil, &CorruptError{Path: path, Detail: "it is missing, though its journal " + FileName + "-wal is there"}
+		}
+		if err := create(ctx, path); err != nil {
+			return nil, fmt.Errorf("ledger: create %s: %w", path, err)
+		}
+	case err != nil:
+		return nil, fmt.Errorf("ledger: %w", err)
+	case info.Size() == 0:
+		return nil, &CorruptError{Path: path, Detail: "it is empty"}
+	}
+	db, err := connect(path, "rw")
+	if err != nil {
+		return nil, err
+	}
+	if err := verify(ctx, db); err != nil {
+		db.Close()
+		return nil, explain(path, err)
+	}
+	if err := migrate(ctx, db); err != nil {
+		db.Close()
+		return nil, explain(path, err)
+	}
+	return db, nil
+}
+
+// create makes the database under another name and renames it, so that a
+// ledger that exists has always been whole.
+func create(ctx context.Context, path string) error {
+	draft := path + ".new"
+	for _, leftover := range []string{draft, draft + "-wal", draft + "-shm", draft + "-journal"} {
+		if err := os.Remove(leftover); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	db, err := connect(draft, "rwc")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db); err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil { // folds the journal into the file
+		return err
+	}
+	if err := syncPath(draft); err != nil {
+		return err
+	}
+	if err := os.Chmod(draft, 0o640); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(path))
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+func connect(path, mode string) (*sql.DB, error) {
+	query := url.Values{"mode": {mode}, "_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
+	if mode == "ro" {
+		query.Del("_txlock")
+	} else {
+		query["_pragma"] = append(query["_pragma"], "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1024)")
+	}
+	name := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
+	if !filepath.IsAbs(path) {
+		name.Path, name.Opaque = "", (&url.URL{Path: path}).EscapedPath()
+	}
+	db, err := sql.Open("sqlite", name.String())
+	if err != nil {
+		return nil, fmt.Errorf("ledger: open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+// verify refuses what is no ledger, or a damaged one.
+func verify(ctx context.Context, db *sql.DB) error {
+	var id int64
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return err
+	}
+	if id != applicationID {
+		return errors.New("malformed: it is not a ledger of meterlog")
+	}
+	var finding string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&finding); err != nil {
+		return err
+	}
+	if finding != "ok" {
+		return errors.New("malformed: " + finding)
+	}
+	return nil
+}
+
+// explain tells damage from other failures to open the database.
+func explain(path string, err error) error {
+	text := err.Error()
+	for _, sign := range []string{"malformed", "not a database", "corrupt"} {
+		if strings.Contains(text, sign) {
+			return &CorruptError{Path: path, Detail: strings.TrimPrefix(text, "malformed: ")}
+		}
+	}
+	return fmt.Errorf("ledger: open %s: %w", path, err)
+}
+
+// Close ends the use of the ledger and frees its lock.
+func (l *Ledger) Close() error {
+	return errors.Join(l.db.Close(), l.lock.Close())
+}
+
+// update runs f in one transaction, which is durable when update returns nil.
+func (l *Ledger) update(ctx context.Context, operation string, f func(*transaction) error) error {
+	tx, err := l.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("ledger: %s: %w", operation, err)
+	}
+	defer tx.Rollback()
+	if err := f(&transaction{ctx: ctx, tx: tx, statements: make(map[string]*sql.Stmt)}); err != nil {
+		return fmt.Errorf("ledger: %s: %w", operation, err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("ledger: %s: %w", operation, err)
+	}
+	return nil
+}
+
+// transaction runs statements, each prepared once, that end with it.
+type transaction struct {
+	ctx        context.Context // that of the call of update
+	tx         *sql.Tx
+	statements map[string]*sql.Stmt
+}
+
+func (t *transaction) prepare(query string) (*sql.Stmt, error) {
+	if s, ok := t.statements[query]; ok {
+		return s, nil
+	}
+	s, err := t.tx.PrepareContext(t.ctx, query)
+	if err == nil {
+		t.statements[query] = s
+	}
+	return s, err
+}
+
+// exec returns the number of rows that the statement changed.
+func (t *transaction) exec(query string, args ...any) (int64, error) {
+	s, err := t.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := s.ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// scan reads the one row that the query gives; sql.ErrNoRows where there is none.
+func (t *transaction) scan(query string, args []any, into ...any) error {
+	s, err := t.prepare(query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowContext(t.ctx, args...).Scan(into...)
+}
+
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(instantLayout)
+}
+
+func parseInstant(text string) time.Time {
+	t, err := time.Parse(instantLayout, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}

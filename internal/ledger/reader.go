@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Reader reads a ledger that another process may be writing. Make one with
+// OpenReader; Close it.
+type Reader struct {
+	db *sql.DB
+}
+
+// ErrNone is returned by OpenReader where the folder holds no ledger.
+var ErrNone = errors.New("there is no ledger yet: `meterlog run` makes it")
+
+// OpenReader opens the ledger in dir for reading, without its lock.
+func OpenReader(dir string) (*Reader, error) {
+	path := filepath.Join(dir, FileName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("ledger: %s: %w", dir, ErrNone)
+	} else if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	db, err := connect(path, "ro")
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{db: db}, nil
+}
+
+// Close ends the reading.
+func (r *Reader) Close() error { return r.db.Close() }
+
+// Filter chooses records. Its zero value chooses all.
+type Filter struct {
+	Since time.Time     // windows that begin then or later
+	State []meter.State // any of these
+	SKU   string
+	UUID  string // lower case
+}
+
+// Records calls each for the records that the filter chooses, in the order of
+// their windows, until it returns an error.
+func (r *Reader) Records(ctx context.Context, f Filter, each func(meter.Record) error) error {
+	return eachRecord(ctx, r.db, f, each)
+}
+
+// Records is what it is for a Reader.
+func (l *Ledger) Records(ctx context.Context, f Filter, each func(meter.Record) error) error {
+	return eachRecord(ctx, l.db, f, each)
+}
+
+func eachRecord(ctx context.Context, db *sql.DB, f Filter, each func(meter.Record) error) error {
+	where, args := f.where()
+	rows, err := db.QueryContext(ctx, `SELECT `+recordColumns+` FROM records WHERE `+where+` ORDER BY window_start, id`, args...)
+	if err != nil {
+		return fmt.Errorf("ledger: records: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		record, err := scanRecord(rows)
+		if err != nil {
+			return fmt.Errorf("ledger: records: %w", err)
+		}
+		if err := each(record); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("ledger: records: %w", err)
+	}
+	return nil
+}
+
+func (f Filter) where() (string, []any) {
+	conditions, args := []string{"true"}, []any{}
+	if !f.Since.IsZero() {
+		conditions, args = append(conditions, "window_start >= ?"), append(args, f.Since.UTC().Format(windowLayout))
+	}
+	if len(f.State) > 0 {
+		conditions = append(conditions, "state IN (?"+strings.Repeat(", ?", len(f.State)-1)+")")
+		for _, s := range f.State {
+			args = append(args, string(s))
+		}
+	}
+	if f.SKU != "" {
+		conditions, args = append(conditions, "sku_id = ?"), append(args, f.SKU)
+	}
+	if f.UUID != "" {
+		conditions, args = append(conditions, "uuid = ?"), append(args, f.UUID)
+	}
+	return strings.Join(conditions, " AND "), args
+}

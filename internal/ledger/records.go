@@ -1,0 +1,198 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// usable is how long the API takes a record for (its reason EXPIRED: "older
+// than one hour"). Records within it are delivered before those past it.
+const usable = time.Hour
+
+// longestDelay bounds how far ahead a record may have been put off. One that
+// seems to wait longer was put off before the clock was set back.
+const longestDelay = 10 * time.Minute
+
+// reissueDelay is how long a record that was refused for its timestamp waits
+// before it is sent under a new uuid.
+const reissueDelay = time.Minute
+
+// Seal closes the open records whose window has ended by now, and returns how
+// many. From then on nothing that the API is told of them changes.
+func (l *Ledger) Seal(ctx context.Context, now time.Time) (n int, err error) {
+	return n, l.update(ctx, "seal", func(tx *transaction) error {
+		changed, err := tx.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE state = 'open' AND window_end <= ?`,
+			instant(now), now.UTC().Format(windowLayout))
+		n = int(changed)
+		return err
+	})
+}
+
+// NextSeal returns the end of the earliest window of an open record; the zero
+// time where none is open.
+func (l *Ledger) NextSeal(ctx context.Context) (time.Time, error) {
+	var text sql.NullString
+	if err := l.db.QueryRowContext(ctx, `SELECT min(window_end) FROM records WHERE state = 'open'`).Scan(&text); err != nil {
+		return time.Time{}, fmt.Errorf("ledger: next seal: %w", err)
+	}
+	if !text.Valid {
+		return time.Time{}, nil
+	}
+	return time.Parse(windowLayout, text.String)
+}
+
+const recordColumns = `uuid, product_id, sku_id, window_start, window_end, quantity, state, reason, attempts,
+	in_flight OR maybe_stored, opened_at, settled_at`
+
+func scanRecord(rows *sql.Rows) (meter.Record, error) {
+	var r meter.Record
+	var start, end, opened, settled string
+	err := rows.Scan(&r.UUID, &r.ProductID, &r.SKU, &start, &end, &r.Quantity, &r.State, &r.Reason, &r.Attempts,
+		&r.MaybeStored, &opened, &settled)
+	if err != nil {
+		return meter.Record{}, err
+	}
+	from, err := time.Parse(windowLayout, start)
+	if err != nil {
+		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
+	}
+	to, err := time.Parse(windowLayout, end)
+	if err != nil {
+		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
+	}
+	r.Window = meter.Window{Start: from.Unix(), End: to.Unix()}
+	r.OpenedAt, r.SettledAt = parseInstant(opened), parseInstant(settled)
+	return r, nil
+}
+
+// Pending returns sealed records of one product that are due for delivery, at
+// most limit: the oldest that the API still takes first, and those past its
+// hour only when there are no others.
+func (l *Ledger) Pending(ctx context.Context, now time.Time, limit int) ([]meter.Record, error) {
+	horizon := now.Add(-usable).UTC().Format(windowLayout)
+	for _, side := range []string{">=", "<"} {
+		records, err := queryRecords(ctx, l.db, `SELECT `+recordColumns+` FROM records
+			WHERE state = 'sealed' AND (not_before <= ? OR not_before > ?) AND window_start `+side+` ? ORDER BY window_start, id LIMIT ?`,
+			instant(now), instant(now.Add(longestDelay)), horizon, limit)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: pending: %w", err)
+		}
+		if len(records) > 0 {
+			return ofOneProduct(records), nil
+		}
+	}
+	return nil, nil
+}
+
+func ofOneProduct(records []meter.Record) []meter.Record {
+	kept := records[:0]
+	product := records[0].ProductID
+	for _, r := range records {
+		if r.ProductID == product {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+func queryRecords(ctx context.Context, db *sql.DB, query string, args ...any) ([]meter.Record, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var records []meter.Record
+	for rows.Next() {
+		r, err := scanRecord(rows)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, rows.Err()
+}
+
+// Attempt notes that the delivery of the records begins. It comes before the
+// request leaves, so that after a crash their uuids are known to have been out.
+func (l *Ledger) Attempt(ctx context.Context, records []meter.Record) error {
+	return l.update(ctx, "attempt", func(tx *transaction) error {
+		for _, r := range records {
+			n, err := tx.exec(`UPDATE records SET attempts = attempts + 1, in_flight = 1 WHERE uuid = ? AND state = 'sealed'`, r.UUID)
+			if err != nil {
+				return err
+			}
+			if n != 1 {
+				return fmt.Errorf("record %s is not sealed", r.UUID)
+			}
+		}
+		return nil
+	})
+}
+
+// Settle notes what an attempt came to. A record whose result is Sealed stays
+// to be delivered: at once, or after retryAfter.
+func (l *Ledger) Settle(ctx context.Context, results []meter.Result, now time.Time, retryAfter time.Duration) error {
+	return l.update(ctx, "settle", func(tx *transaction) error {
+		for _, r := range results {
+			if err := tx.settle(r, now, retryAfter); err != nil {
+				return fmt.Errorf("record %s: %w", r.UUID, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (t *transaction) settle(r meter.Result, now time.Time, retryAfter time.Duration) error {
+	if r.State == meter.Sealed {
+		_, err := t.exec(`UPDATE records SET in_flight = 0, maybe_stored = maybe_stored OR ?, reason = ?, not_before = ? WHERE uuid = ? AND state = 'sealed'`,
+			r.MaybeStored, r.Reason, instant(now.Add(retryAfter)), r.UUID)
+		return err
+	}
+	if !r.State.Settled() {
+		return fmt.Errorf("%s is no result", r.State)
+	}
+	n, err := t.exec(`UPDATE records SET state = ?, reason = ?, in_flight = 0, settled_at = ? WHERE uuid = ? AND state = 'sealed'`,
+		string(r.State), r.Reason, instant(now), r.UUID)
+	if err != nil {
+		return err
+	}
+	if n == 1 && r.Reissue {
+		return t.reissue(r.UUID, now.Add(reissueDelay))
+	}
+	return nil
+}
+
+// reissue queues the usage of a refused record again, under a new uuid.
+func (t *transaction) reissue(refused string, notBefore time.Time) error {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`
+		INSERT INTO records (uuid, product_id, sku_id, window_start, window_end, quantity, state, not_before, opened_at, sealed_at, reissue_of)
+		SELECT ?, product_id, sku_id, window_start, window_end, quantity, 'sealed', ?, opened_at, sealed_at, id
+		FROM records WHERE uuid = ?`, id.String(), instant(notBefore), refused)
+	return err
+}
+
+// Prune deletes what was settled before the given time, with what it was
+// counted from. Unsettled records stay, and so does the last of every chain of
+// reissues until all of it is past.
+func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error) {
+	return n, l.update(ctx, "prune", func(tx *transaction) error {
+		deleted, err := tx.exec(`DELETE FROM records WHERE settled_at <> '' AND settled_at < ?
+			AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)`, instant(before))
+		if err != nil || deleted == 0 {
+			return err
+		}
+		n = int(deleted)
+		_, err = tx.exec(`DELETE FROM contributions WHERE record_id <> 0 AND NOT EXISTS (SELECT 1 FROM records WHERE id = record_id)`)
+		return err
+	})
+}

@@ -1,0 +1,146 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// applicationID stands in the header of the database (PRAGMA application_id):
+// "mlog" in ASCII.
+const applicationID = 0x6d6c6f67
+
+// migrations[i] brings a database from schema version i to i+1 (PRAGMA
+// user_version). They are never edited, only added to.
+//
+// Times are text in RFC 3339, UTC: instants with milliseconds, windows with
+// seconds, so that they sort and a person can read them.
+var migrations = []string{`
+CREATE TABLE meta (
+	key   TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Patterns of sources whose first scan is behind us: files that they match
+-- from now on are new, and read from their beginning.
+CREATE TABLE globs (
+	pattern    TEXT PRIMARY KEY,
+	first_scan TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE generations (
+	id         INTEGER PRIMARY KEY,
+	path       TEXT    NOT NULL,
+	dev        INTEGER NOT NULL,
+	ino        INTEGER NOT NULL,
+	offset     INTEGER NOT NULL,
+	head       BLOB    NOT NULL,
+	mark       BLOB    NOT NULL,
+	compressed INTEGER NOT NULL,
+	eof_at     INTEGER NOT NULL,
+	state      TEXT    NOT NULL,
+	missed     INTEGER NOT NULL,
+	updated_at TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE records (
+	id           INTEGER PRIMARY KEY,
+	uuid         TEXT    NOT NULL UNIQUE,
+	product_id   TEXT    NOT NULL,
+	sku_id       TEXT    NOT NULL,
+	window_start TEXT    NOT NULL,
+	window_end   TEXT    NOT NULL,
+	quantity     INTEGER NOT NULL CHECK (quantity > 0),
+	state        TEXT    NOT NULL CHECK (state IN ('open', 'sealed', 'accepted', 'refused', 'expired', 'in_doubt', 'foreign')),
+	reason       TEXT    NOT NULL DEFAULT '',
+	attempts     INTEGER NOT NULL DEFAULT 0,
+	in_flight    INTEGER NOT NULL DEFAULT 0, -- an attempt has begun and not been settled
+	maybe_stored INTEGER NOT NULL DEFAULT 0, -- an attempt ended without telling whether it was stored
+	not_before   TEXT    NOT NULL DEFAULT '',
+	opened_at    TEXT    NOT NULL,
+	sealed_at    TEXT    NOT NULL DEFAULT '',
+	settled_at   TEXT    NOT NULL DEFAULT '',
+	reissue_of   INTEGER REFERENCES records (id) ON DELETE SET NULL
+) STRICT;
+CREATE UNIQUE INDEX records_open     ON records (product_id, sku_id, window_start) WHERE state = 'open';
+CREATE INDEX        records_closing  ON records (window_end)               WHERE state = 'open';
+CREATE INDEX        records_pending  ON records (window_start, id)         WHERE state = 'sealed';
+CREATE INDEX        records_settled  ON records (settled_at)               WHERE settled_at <> '';
+CREATE INDEX        records_reissues ON records (reissue_of)               WHERE reissue_of IS NOT NULL;
+
+-- What each rule gave to a record: units * per = amounts + carried, where the
+-- amounts are those of its contributions and carried is what was left over
+-- before, less what is left over for later.
+CREATE TABLE shares (
+	record_id INTEGER NOT NULL REFERENCES records (id) ON DELETE CASCADE,
+	rule      TEXT    NOT NULL,
+	per       INTEGER NOT NULL,
+	carried   INTEGER NOT NULL,
+	units     INTEGER NOT NULL,
+	PRIMARY KEY (record_id, rule)
+) STRICT, WITHOUT ROWID;
+
+-- Which lines went into a record. record_id 0: their amount has not made a
+-- whole unit yet; they go to the record that it completes.
+CREATE TABLE contributions (
+	record_id     INTEGER NOT NULL,
+	rule          TEXT    NOT NULL,
+	sku_id        TEXT    NOT NULL,
+	generation_id INTEGER NOT NULL,
+	start_offset  INTEGER NOT NULL,
+	end_offset    INTEGER NOT NULL,
+	lines         INTEGER NOT NULL,
+	amount        INTEGER NOT NULL,
+	PRIMARY KEY (record_id, rule, sku_id, generation_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX contributions_generation ON contributions (generation_id);
+
+-- What is left of the amounts of rules with per: always less than per.
+CREATE TABLE remainders (
+	rule      TEXT    NOT NULL,
+	sku_id    TEXT    NOT NULL,
+	remainder INTEGER NOT NULL,
+	PRIMARY KEY (rule, sku_id)
+) STRICT, WITHOUT ROWID;
+
+-- What went wrong with the input, counted by kind and rule, source or path.
+CREATE TABLE anomalies (
+	kind     TEXT    NOT NULL,
+	subject  TEXT    NOT NULL,
+	count    INTEGER NOT NULL,
+	bytes    INTEGER NOT NULL,
+	example  TEXT    NOT NULL,
+	first_at TEXT    NOT NULL,
+	last_at  TEXT    NOT NULL,
+	PRIMARY KEY (kind, subject)
+) STRICT, WITHOUT ROWID;
+`,
+}
+
+// migrate brings the database to the newest schema, one version a transaction.
+func migrate(ctx context.Context, db *sql.DB) error {
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(migrations) {
+		return fmt.Errorf("its schema version is %d and this meterlog knows %d: install the newer meterlog again", version, len(migrations))
+	}
+	for ; version < len(migrations); version++ {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
+			return fmt.Errorf("migrate to schema version %d: %w", version+1, err)
+		}
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1)); err != nil {
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package tailer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// inode names a file on this machine for as long as it is open or linked. A
+// file system may give it to another file at once after that.
+type inode struct{ dev, ino uint64 }
+
+// look is what stat tells of a file. Two equal looks are taken for "nothing
+// was written in between".
+type look struct {
+	inode
+	size     int64
+	mtime    int64 // nanoseconds since 1970
+	unlinked bool
+}
+
+func lookAt(info fs.FileInfo) look {
+	st := info.Sys().(*syscall.Stat_t)
+	return look{
+		inode:    inode{uint64(st.Dev), st.Ino},
+		size:     info.Size(),
+		mtime:    info.ModTime().UnixNano(),
+		unlinked: st.Nlink == 0,
+	}
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// stat follows symbolic links, and refuses all but regular files.
+func stat(name string) (look, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return look{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return look{}, &fs.PathError{Op: "follow", Path: name, Err: errNotRegular}
+	}
+	return lookAt(info), nil
+}
+
+func (l look) writtenAt() time.Time { return time.Unix(0, l.mtime) }
+
+// verdict is how a file's content compares with a generation.
+type verdict int
+
+const (
+	other   verdict = iota // it does not hold the generation
+	same                   // head and mark stand where they should
+	shorter                // it begins like the generation and ends before the position
+	unread                 // it could not be looked at
+	blanked                // head stands; where the mark should be are NULs, as a power failure leaves them
+)
+
+// compare tells whether the file of the given size holds the generation. A
+// generation of which nothing was consumed has no content to be known by: no
+// file holds it.
+func compare(f io.ReaderAt, size int64, g *meter.Generation) (verdict, error) {
+	if g.Offset == 0 || size == 0 {
+		return other, nil
+	}
+	head, err := readAt(f, 0, int(min(int64(len(g.Head)), size)))
+	if err != nil {
+		return other, err
+	}
+	if !beginsAlike(head, g.Head) {
+		return other, nil
+	}
+	if size < g.Offset {
+		return shorter, nil
+	}
+	mark, err := readAt(f, g.Offset-int64(len(g.Mark)), len(g.Mark))
+	if err != nil {
+		return other, err
+	}
+	return compareMark(mark, g.Mark), nil
+}
+
+// beginsAlike reports whether one of the two begins with the other.
+func beginsAlike(a, b []byte) bool {
+	n := min(len(a), len(b))
+	return n > 0 && bytes.Equal(a[:n], b[:n])
+}
+
+func compareMark(found, want []byte) verdict {
+	switch {
+	case bytes.Equal(found, want):
+		return same
+	case len(found) == len(want) && len(bytes.Trim(found, "\x00")) == 0:
+		return blanked
+	}
+	return other
+}
+
+// isPrefix reports whether the file a, of the given size, looks like the
+// beginning of the file b: its first and its last bytes stand there too.
+func isPrefix(a io.ReaderAt, size int64, b io.ReaderAt) (bool, error) {
+	headLen := int(min(size, meter.HeadSize))
+	tailLen := int(min(size, meter.MarkSize))
+	for _, part := range []struct {
+		offset int64
+		length int
+	}{{0, headLen}, {size - int64(tailLen), tailLen}} {
+		x, err := readAt(a, part.offset, part.length)
+		if err != nil {
+			return false, err
+		}
+		y, err := readAt(b, part.offset, part.length)
+		if err != nil {
+			return false, err
+		}
+		if !bytes.Equal(x, y) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// readAt returns up to n bytes at the offset: fewer at the file's end.
+func readAt(f io.ReaderAt, offset int64, n int) ([]byte, error) {
+	buf := make([]byte, n)
+	read, err := f.ReadAt(buf, offset)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return buf[:read], err
+}

@@ -1,0 +1,181 @@
+package tailer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// stream is a generation as the tailer works on it. Without an open file it is
+// idle, lost, or done.
+type stream struct {
+	meter.Generation
+	sources []string // names of those that follow its path
+
+	name string   // under which its file was opened
+	file *os.File // nil while it is not open, or open as an archive
+	arch *archive // where the file is compressed
+	seen look     // the file at the last look; the zero look before the first
+
+	readTo  int64     // behind the last byte that a read has seen: Offset, or the end of a torn line
+	skipped int64     // above Offset only within a line that is too long: it has no newline before here
+	queued  bool      // stands in the tailer's queue
+	ending  bool      // rotated and quiet: a line without a newline is its last
+	changed bool      // differs from what the tailer last gave out
+	grewAt  time.Time // when it last grew, was opened or was rotated
+	metAt   time.Time // the scan that last met its inode
+	lostAt  time.Time // when the search for it began
+}
+
+func (s *stream) isOpen() bool { return s.file != nil || s.arch != nil }
+
+// finished reports whether nothing more is expected of it.
+func (s *stream) finished() bool { return s.State == meter.Done || s.State == meter.Gap }
+
+// isBlank reports whether nothing but the inode is known of a file that was
+// found and not read from yet.
+func (s *stream) isBlank() bool {
+	return s.Offset == 0 && !s.isOpen() && !s.finished() && s.State != meter.Lost
+}
+
+func (s *stream) inode() inode { return inode{s.Dev, s.Ino} }
+
+func (s *stream) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+	if s.arch != nil {
+		s.arch.Close()
+	}
+	s.file, s.arch = nil, nil
+}
+
+// errReplaced is returned by read when the bytes before the position are no
+// longer those that were consumed.
+var errReplaced = errors.New("truncated or overwritten")
+
+// read fills buf with the bytes at the offset, and returns how many there are;
+// fewer than asked for at the end. Mark and head are read after the data: where
+// they still stand, the data belongs to this generation.
+func (s *stream) read(buf []byte, offset int64) (int, error) {
+	if s.arch != nil {
+		n, err := s.arch.ReadAt(buf, offset)
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return n, err
+	}
+	n, err := s.file.ReadAt(buf, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	return n, s.verify()
+}
+
+// verify returns errReplaced when the plain file no longer holds what was
+// consumed.
+func (s *stream) verify() error {
+	if err := s.holds(s.Mark, s.Offset-int64(len(s.Mark))); err != nil {
+		return err
+	}
+	// Lines of one length that end alike leave the mark standing; their
+	// beginnings differ.
+	return s.holds(s.Head[:min(len(s.Head), meter.MarkSize)], 0)
+}
+
+func (s *stream) holds(want []byte, offset int64) error {
+	var found [meter.MarkSize]byte
+	n, err := s.file.ReadAt(found[:len(want)], offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if verdict := compareMark(found[:n], want); verdict != same && verdict != blanked {
+		return errReplaced
+	}
+	return nil
+}
+
+// beginning returns the first bytes of the stream: those that were consumed,
+// or, where none were, those of its file.
+func (s *stream) beginning() ([]byte, error) {
+	if s.file == nil || len(s.Head) > 0 {
+		return s.Head, nil
+	}
+	return readAt(s.file, 0, meter.HeadSize)
+}
+
+// consume moves the position over data, which was read at it.
+func (s *stream) consume(data []byte) {
+	if room := meter.HeadSize - len(s.Head); room > 0 && int64(len(s.Head)) == s.Offset {
+		s.Head = append(s.Head, data[:min(room, len(data))]...)
+	}
+	if len(data) >= meter.MarkSize {
+		s.Mark = bytes.Clone(data[len(data)-meter.MarkSize:])
+	} else {
+		mark := append(bytes.Clone(s.Mark), data...)
+		s.Mark = mark[max(0, len(mark)-meter.MarkSize):]
+	}
+	s.Offset += int64(len(data))
+	s.readTo, s.skipped, s.changed = s.Offset, 0, true
+}
+
+// jump moves the position without consuming: head and mark are read from the
+// file.
+func (s *stream) jump(f io.ReaderAt, offset int64) error {
+	head, err := readAt(f, 0, int(min(offset, meter.HeadSize)))
+	if err != nil {
+		return err
+	}
+	from := max(0, offset-meter.MarkSize)
+	mark, err := readAt(f, from, int(offset-from))
+	if err != nil {
+		return err
+	}
+	s.Head, s.Mark, s.Offset = head, mark, offset
+	s.readTo, s.skipped, s.changed = offset, 0, true
+	return nil
+}
+
+// beginsWith reports whether the stream's plain file, as it is now, looks like
+// beginning with all of f.
+func (s *stream) beginsWith(f io.ReaderAt, size int64) (bool, error) {
+	if s.Compressed {
+		return false, nil
+	}
+	own := s.file
+	if own == nil {
+		var err error
+		if own, err = os.Open(s.name); isMissing(err) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		defer own.Close()
+	}
+	info, err := own.Stat()
+	if err != nil || info.Size() < size {
+		return false, err
+	}
+	return isPrefix(f, size, own)
+}
+
+// lastNewline returns the offset behind the last newline of the file's first
+// size bytes; 0 where there is none.
+func lastNewline(f io.ReaderAt, size int64) (int64, error) {
+	const step = 64 << 10
+	for end := size; end > 0; end -= min(end, step) {
+		from := max(0, end-step)
+		buf, err := readAt(f, from, int(end-from))
+		if err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(buf, '\n'); i >= 0 {
+			return from + int64(i) + 1, nil
+		}
+	}
+	return 0, nil
+}

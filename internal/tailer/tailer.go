@@ -1,0 +1,424 @@
+package tailer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Config says what a Tailer follows. The zero value of every field but Sources
+// is a default.
+type Config struct {
+	Sources []Source
+
+	Known []meter.Generation   // what the ledger knows of files; empty at the first start
+	Globs map[string]time.Time // patterns that were scanned before, with the time of their first scan
+
+	Quiet   time.Duration // a rotated file that has not grown for so long is finished; 5 s
+	Search  time.Duration // how long a lost generation is looked for; 10 s
+	MaxLine int           // longer lines are counted and skipped, in bytes; 1 MiB
+	MaxOpen int           // descriptors of followed files; 1,000
+	NoWatch bool          // do without notifications: the slow poll alone
+
+	Log *slog.Logger
+}
+
+// blockSize is the most that one read hands out, in bytes, but for longer
+// lines.
+const blockSize = 256 << 10
+
+const (
+	pollWatched   = 5 * time.Second        // between scans while notifications come
+	pollUnwatched = time.Second            // between scans where some do not
+	minScanPause  = 50 * time.Millisecond  // between scans that notifications ask for
+	minWakePause  = 5 * time.Millisecond   // between wakes by notifications
+	linger        = time.Minute            // a finished file stays open for so long
+	settle        = 2 * time.Second        // a compressed file that was written to more recently may not be whole
+	tornPoll      = 100 * time.Millisecond // between looks at rotated files, whose late writers are not notified by name
+)
+
+// Tailer follows the files of its sources. Make one with New, which starts
+// nothing and reads nothing; see the package's comment for its use.
+type Tailer struct {
+	cfg      Config
+	globs    map[string]time.Time // first scans, those not yet taken included
+	newGlobs map[string]time.Time
+
+	streams   []*stream            // every generation whose path is followed, by ID
+	byPath    map[string][]*stream // the same
+	byInode   map[inode]*stream
+	byName    map[string]*stream  // by the name under which it is found at present
+	late      []*stream           // those that were rotated and open at the last scan
+	aliases   map[look]bool       // files that hold what is counted elsewhere
+	bases     map[string][]string // what rotatedFrom gives, remembered
+	restless  map[string]int      // paths whose rotated forms are looked at in so many more scans
+	queue     []*stream           // those that may have something to read
+	opened    int                 // descriptors at the last count, and those opened since
+	lastID    int64
+	nextScan  time.Time
+	lastScan  time.Time
+	buffer    []byte
+	long      []byte // for lines longer than buffer
+	anomalies meter.Tally
+	failures  map[string]string // by path: what keeps it from being followed, reported once
+	watch     *watcher
+}
+
+// New prepares to follow the sources from where the ledger left them.
+func New(cfg Config) *Tailer {
+	if cfg.Quiet == 0 {
+		cfg.Quiet = 5 * time.Second
+	}
+	if cfg.Search == 0 {
+		cfg.Search = 10 * time.Second
+	}
+	if cfg.MaxLine == 0 {
+		cfg.MaxLine = 1 << 20
+	}
+	if cfg.MaxOpen == 0 {
+		cfg.MaxOpen = 1000
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	t := &Tailer{
+		cfg:      cfg,
+		globs:    make(map[string]time.Time),
+		newGlobs: make(map[string]time.Time),
+		byPath:   make(map[string][]*stream),
+		bases:    make(map[string][]string),
+		byInode:  make(map[inode]*stream),
+		byName:   make(map[string]*stream),
+		aliases:  make(map[look]bool),
+		restless: make(map[string]int),
+		failures: make(map[string]string),
+		buffer:   make([]byte, blockSize),
+	}
+	for pattern, first := range cfg.Globs {
+		t.globs[pattern] = first
+	}
+	for _, g := range cfg.Known {
+		t.know(g)
+	}
+	if !cfg.NoWatch {
+		t.watch = newWatcher(cfg.Log)
+	}
+	return t
+}
+
+// know takes up a generation of an earlier run. One whose path no source
+// follows any more is left as it is.
+func (t *Tailer) know(g meter.Generation) {
+	t.lastID = max(t.lastID, g.ID)
+	sources := t.sourcesOf(g.Path)
+	if len(sources) == 0 {
+		return
+	}
+	s := &stream{Generation: g, sources: sources, readTo: g.Offset}
+	t.add(s)
+	if !s.finished() {
+		t.restless[s.Path] = 2
+	}
+}
+
+func (t *Tailer) add(s *stream) {
+	t.streams = append(t.streams, s)
+	t.byPath[s.Path] = append(t.byPath[s.Path], s)
+	if s.inode() != (inode{}) {
+		t.byInode[s.inode()] = s
+	}
+}
+
+func (t *Tailer) sourcesOf(path string) []string {
+	var names []string
+	for _, s := range t.cfg.Sources {
+		if s.follows(path) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// Close closes the files. What was read and not taken is read again next time.
+func (t *Tailer) Close() {
+	for _, s := range t.streams {
+		s.close()
+	}
+	if t.watch != nil {
+		t.watch.Close()
+	}
+}
+
+// Next returns the next block of lines, and false when there is nothing to
+// read at present. The block's data is valid until the next call. Its lines
+// are consumed: the positions that Take returns are behind them.
+func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
+	for {
+		if !now.Before(t.nextScan) || now.Before(t.lastScan) { // due, or the clock was set back
+			t.scan(now)
+		}
+		if len(t.queue) == 0 {
+			return meter.Block{}, false
+		}
+		s := t.queue[0]
+		t.queue = t.queue[1:]
+		s.queued = false
+		if !s.isOpen() {
+			continue
+		}
+		block, err := t.readBlock(s, now)
+		switch {
+		case errors.Is(err, errReplaced):
+			t.truncated(s, now)
+		case err != nil:
+			t.fail(s.name, err)
+			t.reopen(s)
+		case len(block.Data) > 0:
+			return block, true
+		}
+	}
+}
+
+// reopen closes a stream whose file could not be read. A scan opens it again.
+func (t *Tailer) reopen(s *stream) {
+	s.close()
+	s.seen.mtime = -1 // so that it does not pass for unchanged
+	t.restless[s.Path] = 2
+}
+
+// enqueue has the stream read from, after those that wait already.
+func (t *Tailer) enqueue(s *stream) {
+	if !s.queued && s.isOpen() {
+		s.queued = true
+		t.queue = append(t.queue, s)
+	}
+}
+
+// readBlock reads whole lines from the stream's position on; none where no
+// line is complete. While there is more, the stream is queued again.
+func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
+	if s.skipped > s.Offset {
+		return meter.Block{}, t.skipLine(s)
+	}
+	buf := t.buffer
+	n, err := s.read(buf, s.Offset)
+	if err != nil {
+		return meter.Block{}, err
+	}
+	whole := bytes.LastIndexByte(buf[:n], '\n') + 1
+	if whole == 0 && n == len(buf) { // a line longer than the buffer
+		if len(t.long) < t.cfg.MaxLine {
+			t.long = make([]byte, t.cfg.MaxLine)
+		}
+		buf = t.long
+		if n, err = s.read(buf, s.Offset); err != nil {
+			return meter.Block{}, err
+		}
+		whole = bytes.IndexByte(buf[:n], '\n') + 1
+	}
+	t.fail(s.name, nil)
+	if s.Offset+int64(n) > s.readTo {
+		s.grewAt = now
+	}
+	s.readTo = s.Offset + int64(n)
+	switch {
+	case whole == 0 && n == len(buf):
+		s.skipped = s.readTo
+		t.enqueue(s)
+		return meter.Block{}, nil
+	case n == len(buf) || whole > 0 && whole < n:
+		t.enqueue(s) // more may follow
+	case whole == 0 && s.ending && (s.arch != nil || s.readTo == s.seen.size):
+		whole = n // the last line of a finished file, without its newline
+	}
+	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Start: s.Offset, Data: buf[:whole], ReadAt: now}
+	if whole > 0 {
+		s.consume(block.Data)
+		s.readTo = block.Start + int64(n)
+	}
+	if s.ending && s.Offset == s.readTo && !s.queued && (s.arch != nil || s.readTo == s.seen.size) {
+		t.finish(s)
+	}
+	return block, nil
+}
+
+// skipLine looks for the end of a line that is too long.
+func (t *Tailer) skipLine(s *stream) error {
+	n, err := s.read(t.buffer, s.skipped)
+	if err != nil {
+		return err
+	}
+	end := bytes.IndexByte(t.buffer[:n], '\n')
+	next := s.skipped + int64(n)
+	s.readTo = next
+	switch {
+	case end >= 0:
+		next = s.skipped + int64(end) + 1
+	case n == len(t.buffer):
+		s.skipped = next
+		t.enqueue(s)
+		return nil
+	case !s.ending: // its end is still to be written
+		s.skipped = next
+		return nil
+	}
+	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.LineTooLong, Subject: s.Path}, next-s.Offset,
+		fmt.Sprintf("the line at offset %d is longer than %d bytes", s.Offset, t.cfg.MaxLine))
+	if s.arch == nil {
+		if err := s.jump(s.file, next); err != nil {
+			return err
+		}
+	} else { // it cannot be read backwards: the end of the line is at hand
+		skipped := t.buffer[:next-s.skipped]
+		s.Head = bytes.Clone(s.arch.head)
+		s.Mark = bytes.Clone(skipped[max(0, len(skipped)-meter.MarkSize):])
+		s.Offset, s.readTo, s.skipped, s.changed = next, next, 0, true
+	}
+	t.enqueue(s)
+	return nil
+}
+
+// finish ends a generation that was read to its end.
+func (t *Tailer) finish(s *stream) {
+	s.State, s.EOFAt, s.ending, s.changed = meter.Done, s.Offset, false, true
+	if s.arch != nil {
+		s.close()
+	}
+}
+
+// truncated takes the file away from its generation, whose rest is looked for
+// in a copy, and begins a new generation with what the file holds now.
+func (t *Tailer) truncated(s *stream, now time.Time) {
+	file, name, state := s.file, s.name, s.State
+	s.file = nil
+	t.lose(s, now)
+	if file == nil {
+		return
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return
+	}
+	fresh := t.begin(s.Path, lookAt(info), state)
+	fresh.name, fresh.file, fresh.grewAt = name, file, now
+	t.byName[name] = fresh
+	t.enqueue(fresh)
+}
+
+// lose begins the search for a generation that no known file holds.
+func (t *Tailer) lose(s *stream, now time.Time) {
+	s.close()
+	if t.byInode[s.inode()] == s {
+		delete(t.byInode, s.inode())
+	}
+	s.Dev, s.Ino, s.ending, s.changed = 0, 0, false, true
+	if s.Offset == 0 { // no line of it was complete; what holds them all is a new generation
+		s.State, s.EOFAt = meter.Done, 0
+		return
+	}
+	t.cfg.Log.Debug("looking for the rest of a file", "path", s.Path, "generation", s.ID, "offset", s.Offset)
+	s.State, s.lostAt = meter.Lost, now
+	t.restless[s.Path] = 2
+	t.nextScan = now
+}
+
+// begin adds a generation for a file, at its beginning.
+func (t *Tailer) begin(path string, at look, state meter.GenerationState) *stream {
+	t.lastID++
+	s := &stream{
+		Generation: meter.Generation{ID: t.lastID, Path: path, Dev: at.dev, Ino: at.ino, EOFAt: -1, State: state},
+		sources:    t.sourcesOf(path),
+		changed:    true,
+	}
+	t.add(s)
+	return s
+}
+
+// Take returns the generations that changed and the patterns that were scanned
+// for the first time since the last call, and moves the anomalies since then
+// into tally. It is to be committed together with what the blocks since the
+// last call came to.
+func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, globs map[string]time.Time) {
+	for _, s := range t.streams {
+		if s.changed {
+			s.changed = false
+			generations = append(generations, s.Generation)
+		}
+	}
+	globs, t.newGlobs = t.newGlobs, make(map[string]time.Time)
+	tally.Merge(&t.anomalies)
+	t.anomalies.Reset()
+	return generations, globs
+}
+
+// Wait sleeps until a followed file may have changed, a look at all of them is
+// due, the given time has come, or ctx ends.
+func (t *Tailer) Wait(ctx context.Context, until time.Time) {
+	now := time.Now()
+	if t.nextScan.Before(until) {
+		until = t.nextScan
+	}
+	if torn := now.Add(tornPoll); len(t.late) > 0 && torn.Before(until) {
+		until = torn
+	}
+	hints := t.watch.wait(ctx, until.Sub(now))
+	rescan := hints.missed
+	for _, name := range hints.written {
+		if s := t.byName[name]; s != nil {
+			t.enqueue(s)
+		} else {
+			rescan = rescan || len(t.sourcesOf(name)) > 0
+		}
+	}
+	for _, name := range hints.moved {
+		rescan = t.concerns(name) || rescan
+	}
+	if soon := t.lastScan.Add(minScanPause); rescan && soon.Before(t.nextScan) {
+		t.nextScan = soon
+	}
+	for _, s := range t.late {
+		if s.State == meter.Rotated && s.file != nil {
+			t.lookAgain(s, time.Now())
+		}
+	}
+}
+
+// concerns reports whether a name that came or went may be a followed file, a
+// rotated form of one, or a folder of some.
+func (t *Tailer) concerns(name string) bool {
+	if t.byName[name] != nil {
+		return true
+	}
+	if path := t.pathOf(name, nil); path != name {
+		t.restless[path] = max(t.restless[path], 2)
+		return true
+	}
+	if len(t.sourcesOf(name)) > 0 {
+		return true
+	}
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+// fail notes and reports what keeps a file from being followed, or, with nil,
+// that nothing does any more. It speaks up on a change only.
+func (t *Tailer) fail(name string, err error) {
+	before, failing := t.failures[name]
+	switch {
+	case err == nil && failing:
+		delete(t.failures, name)
+		t.cfg.Log.Info("file is followed again", "path", name)
+	case err != nil && err.Error() != before:
+		t.failures[name] = err.Error()
+		t.cfg.Log.Warn("cannot follow file: will try again", "path", name, "error", err)
+	}
+}
+
+func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }

@@ -1,0 +1,152 @@
+package tailer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// watcher brings notifications of changes in the folders of followed files.
+// They are hints: a missing one costs time, never a line. A nil watcher brings
+// none.
+type watcher struct {
+	notify  *fsnotify.Watcher
+	log     *slog.Logger
+	folders map[string]bool // watched; false where that failed
+	lastHit time.Time
+}
+
+// newWatcher returns nil where the system gives no notifications.
+func newWatcher(log *slog.Logger) *watcher {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		log.Warn("no notifications of file changes: polling every second", "error", err)
+		return nil
+	}
+	return &watcher{notify: notify, log: log, folders: make(map[string]bool)}
+}
+
+func (w *watcher) Close() {
+	if w != nil {
+		w.notify.Close()
+	}
+}
+
+// follow watches the folders of the sources and of the files that a scan
+// found, and reports whether all of them are watched.
+func (w *watcher) follow(sources []Source, entries []entry) bool {
+	if w == nil {
+		return false
+	}
+	wanted := make(map[string]bool)
+	for _, s := range sources {
+		for _, pattern := range s.Paths {
+			wanted[root(pattern)] = true
+		}
+	}
+	for _, e := range entries {
+		wanted[filepath.Dir(e.name)] = true
+		if !w.folders[filepath.Dir(e.name)] { // look through symbolic links once
+			if target, err := filepath.EvalSymlinks(e.name); err == nil {
+				wanted[filepath.Dir(target)] = true
+			}
+		}
+	}
+	all := true
+	for dir := range wanted {
+		if !w.folders[dir] {
+			all = w.add(dir) && all
+		}
+	}
+	return all
+}
+
+func (w *watcher) add(dir string) bool {
+	err := w.notify.Add(dir)
+	if _, tried := w.folders[dir]; err != nil && !tried && !isMissing(err) {
+		w.log.Warn("folder cannot be watched: polling it every second", "folder", dir, "error", err)
+	}
+	if err == nil || !isMissing(err) {
+		w.folders[dir] = err == nil
+	}
+	return err == nil
+}
+
+// hints is what notifications say of the time since the last wait.
+type hints struct {
+	written []string // names of files that were written to, or had their mode changed
+	moved   []string // names that came or went
+	missed  bool     // there was more than could be kept
+}
+
+// wait returns when something may have changed, at the latest after the
+// timeout or when ctx ends.
+func (w *watcher) wait(ctx context.Context, timeout time.Duration) hints {
+	var h hints
+	timer := time.NewTimer(max(timeout, 0))
+	defer timer.Stop()
+	if w == nil {
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		return h
+	}
+	if pause := minWakePause - time.Since(w.lastHit); pause > 0 {
+		breath := time.NewTimer(min(pause, max(timeout, 0)))
+		defer breath.Stop()
+		select {
+		case <-ctx.Done():
+			return h
+		case <-breath.C:
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return h
+	case <-timer.C:
+		return h
+	case event := <-w.notify.Events:
+		w.take(&h, event)
+	case err := <-w.notify.Errors:
+		w.lost(&h, err)
+	}
+	w.lastHit = time.Now()
+	for { // what has come in the meantime
+		select {
+		case event := <-w.notify.Events:
+			w.take(&h, event)
+		case err := <-w.notify.Errors:
+			w.lost(&h, err)
+		default:
+			return h
+		}
+	}
+}
+
+func (w *watcher) take(h *hints, event fsnotify.Event) {
+	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
+		if w.folders[event.Name] { // its watch went with it
+			delete(w.folders, event.Name)
+			h.missed = true
+		}
+	}
+	list := &h.written
+	if event.Has(fsnotify.Create) || event.Has(fsnotify.Rename) || event.Has(fsnotify.Remove) {
+		list = &h.moved
+	}
+	if n := len(*list); n == 0 || (*list)[n-1] != event.Name {
+		*list = append(*list, event.Name)
+	}
+}
+
+func (w *watcher) lost(h *hints, err error) {
+	if !errors.Is(err, fsnotify.ErrEventOverflow) {
+		w.log.Warn("notifications of file changes", "error", err)
+	}
+	h.missed = true
+}
