@@ -26,8 +26,18 @@ const reissueDelay = time.Minute
 // Seal closes the open records whose window has ended by now, and returns how
 // many. From then on nothing that the API is told of them changes.
 func (l *Ledger) Seal(ctx context.Context, now time.Time) (n int, err error) {
+	return l.seal(ctx, "window_end", now)
+}
+
+// SealBegun closes the open records whose window has begun by now, without
+// waiting for its end. What is counted in it later opens another record.
+func (l *Ledger) SealBegun(ctx context.Context, now time.Time) (n int, err error) {
+	return l.seal(ctx, "window_start", now)
+}
+
+func (l *Ledger) seal(ctx context.Context, column string, now time.Time) (n int, err error) {
 	return n, l.update(ctx, "seal", func(tx *transaction) error {
-		changed, err := tx.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE state = 'open' AND window_end <= ?`,
+		changed, err := tx.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE state = 'open' AND `+column+` <= ?`,
 			instant(now), now.UTC().Format(windowLayout))
 		n = int(changed)
 		return err
@@ -71,15 +81,17 @@ func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	return r, nil
 }
 
-// Pending returns sealed records of one product that are due for delivery, at
-// most limit: the oldest that the API still takes first, and those past its
-// hour only when there are no others.
-func (l *Ledger) Pending(ctx context.Context, now time.Time, limit int) ([]meter.Record, error) {
-	horizon := now.Add(-usable).UTC().Format(windowLayout)
+// Pending returns sealed records of one product that are due for delivery at
+// now, at most limit: the oldest that the API still takes first, and those past
+// its hour only when there are no others. apiNow is the API's clock as far as
+// it is known: what lies in its future waits.
+func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
+	horizon := apiNow.Add(-usable).UTC().Format(windowLayout)
 	for _, side := range []string{">=", "<"} {
 		records, err := queryRecords(ctx, l.db, `SELECT `+recordColumns+` FROM records
-			WHERE state = 'sealed' AND (not_before <= ? OR not_before > ?) AND window_start `+side+` ? ORDER BY window_start, id LIMIT ?`,
-			instant(now), instant(now.Add(longestDelay)), horizon, limit)
+			WHERE state = 'sealed' AND (not_before <= ? OR not_before > ?) AND window_start <= ? AND window_start `+side+` ?
+			ORDER BY window_start, id LIMIT ?`,
+			instant(now), instant(now.Add(longestDelay)), apiNow.UTC().Format(windowLayout), horizon, limit)
 		if err != nil {
 			return nil, fmt.Errorf("ledger: pending: %w", err)
 		}
@@ -150,7 +162,7 @@ func (l *Ledger) Settle(ctx context.Context, results []meter.Result, now time.Ti
 
 func (t *transaction) settle(r meter.Result, now time.Time, retryAfter time.Duration) error {
 	if r.State == meter.Sealed {
-		_, err := t.exec(`UPDATE records SET in_flight = 0, maybe_stored = maybe_stored OR ?, reason = ?, not_before = ? WHERE uuid = ? AND state = 'sealed'`,
+		_, err := t.exec(`UPDATE records SET in_flight = 0, maybe_stored = ?, reason = ?, not_before = ? WHERE uuid = ? AND state = 'sealed'`,
 			r.MaybeStored, r.Reason, instant(now.Add(retryAfter)), r.UUID)
 		return err
 	}
@@ -179,6 +191,17 @@ func (t *transaction) reissue(refused string, notBefore time.Time) error {
 		SELECT ?, product_id, sku_id, window_start, window_end, quantity, 'sealed', ?, opened_at, sealed_at, id
 		FROM records WHERE uuid = ?`, id.String(), instant(notBefore), refused)
 	return err
+}
+
+// Unsettled returns how many records are open and how many are sealed and not
+// settled yet.
+func (l *Ledger) Unsettled(ctx context.Context) (open, sealed int, err error) {
+	err = l.db.QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM records WHERE state = 'open'), (SELECT count(*) FROM records WHERE state = 'sealed')`).Scan(&open, &sealed)
+	if err != nil {
+		err = fmt.Errorf("ledger: unsettled: %w", err)
+	}
+	return open, sealed, err
 }
 
 // Prune deletes what was settled before the given time, with what it was

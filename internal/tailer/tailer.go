@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -339,6 +340,11 @@ func (t *Tailer) begin(path string, at look, state meter.GenerationState) *strea
 	}
 	t.add(s)
 	return s
+}
+
+// Changed reports whether there is anything for Take to return.
+func (t *Tailer) Changed() bool {
+	return len(t.newGlobs) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
 }
 
 // Take returns the generations that changed and the patterns that were scanned

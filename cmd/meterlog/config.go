@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+const (
+	defaultConfig = "/etc/meterlog/rules.yaml"
+	defaultState  = "/var/lib/meterlog"
+)
+
+// configFlag adds --config.
+func configFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("config", "c", defaultConfig, "the configuration `file`")
+}
+
+// stateFlag adds --state.
+func stateFlag(c *cobra.Command) *string {
+	return c.Flags().String("state", "", "the state `folder` (default: state: of the configuration, $STATE_DIRECTORY, "+defaultState+")")
+}
+
+// loadConfig reads the configuration. Its errors exit with 2.
+func loadConfig(path string) (*rules.Config, error) {
+	config, err := rules.Load(path)
+	var problems rules.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return nil, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	return config, err
+}
+
+// stateDir is where the ledger lies: what the command line says, the
+// configuration, systemd's StateDirectory=, or the default.
+func stateDir(flag string, config *rules.Config) string {
+	for _, dir := range []string{flag, configured(config), os.Getenv("STATE_DIRECTORY")} {
+		if dir != "" {
+			return dir
+		}
+	}
+	return defaultState
+}
+
+func configured(config *rules.Config) string {
+	if config == nil {
+		return ""
+	}
+	return config.State
+}
+
+// logFlags adds --log-level and --log-format.
+type logFlags struct {
+	level  string
+	format string
+}
+
+func (f *logFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVar(&f.format, "log-format", "text", "text or json")
+}
+
+// logger writes to the command's stderr.
+func (f *logFlags) logger(c *cobra.Command) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.level)); err != nil {
+		return nil, usageError{fmt.Errorf("meterlog: --log-level %q: use debug, info, warn or error", f.level)}
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch f.format {
+	case "text":
+		return slog.New(slog.NewTextHandler(c.ErrOrStderr(), options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(c.ErrOrStderr(), options)), nil
+	}
+	return nil, usageError{fmt.Errorf("meterlog: --log-format %q: use text or json", f.format)}
+}

@@ -1,0 +1,111 @@
+// Command meterlog follows an application's log files and turns its events
+// into billing metrics. `meterlog help` describes it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // zones of timestamps, on systems that have none
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1 // something asked for failed or was not accepted
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, text)
+	}
+	return exitCode(err)
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+// errReported ends a command that has said itself what is wrong.
+var errReported = errors.New("")
+
+func exitCode(err error) int {
+	var usage usageError
+	var problems rules.Problems
+	if errors.As(err, &usage) || errors.As(err, &problems) || errors.Is(err, errConfig) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// errConfig is wrapped by errors of reading the configuration.
+var errConfig = errors.New("configuration")
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "meterlog",
+		Short: "Turn events in log files into billing metrics, exactly once",
+		Long: `meterlog follows an application's log files, counts the events that its rules
+describe, sums them per SKU and minute, and submits usage records to the
+Marketplace Metering API. Positions in the files and counts are committed
+together, so that restarts neither lose nor count twice.
+
+  meterlog check          is the configuration right?
+  meterlog test FILE...   which lines match, and what would be billed?
+  meterlog run            the agent
+  meterlog records        what was billed`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Args:              cobra.NoArgs,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("meterlog: %w: see `%s --help`", err, c.CommandPath())}
+	})
+	root.AddCommand(newRunCommand(), newRecordsCommand(), newSandboxCommand(), newVersionCommand())
+	for _, c := range root.Commands() {
+		c.Args = asUsage(c.Args)
+	}
+	root.Args = asUsage(func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return fmt.Errorf("unknown command %q", args[0])
+	})
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	return root
+}
+
+// asUsage makes the errors of an argument check those of usage.
+func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		check = cobra.ArbitraryArgs
+	}
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError{fmt.Errorf("meterlog: %w: see `%s --help`", err, c.CommandPath())}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+func newRecordsCommand() *cobra.Command {
+	var since, format, dir string
+	var states []string
+	var f ledger.Filter
+	c := &cobra.Command{
+		Use:   "records",
+		Short: "List the usage records of the ledger",
+		Long: `records lists the usage records of the ledger, oldest window first. It works
+whether or not the agent runs. --state names states of records or a state
+folder.`,
+		Example: `  meterlog records --since 24h --state refused
+  meterlog records --format csv > usage.csv`,
+		Args: cobra.NoArgs,
+	}
+	configPath := configFlag(c)
+	c.Flags().StringVar(&since, "since", "", "only windows that begin after this `time`: RFC 3339, 2006-01-02, or an age such as 24h or 7d")
+	c.Flags().StringSliceVar(&states, "state", nil, "only records in these `states`: "+stateNames()+"; or the state folder")
+	c.Flags().StringVar(&dir, "state-dir", "", "the state `folder` (default: as for run)")
+	c.Flags().StringVar(&f.SKU, "sku", "", "only records of this `SKU`")
+	c.Flags().StringVar(&format, "format", "table", "table, json or csv")
+	c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "csv"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var err error
+		if f.Since, err = parseSince(since, time.Now()); err != nil {
+			return err
+		}
+		for _, name := range states {
+			if state := meter.State(name); slices.Contains(meter.States, state) {
+				f.State = append(f.State, state)
+			} else if info, err := os.Stat(name); err == nil && info.IsDir() {
+				dir = name
+			} else {
+				return usageError{fmt.Errorf("meterlog: --state %q: use one of %s, or the folder of a ledger", name, stateNames())}
+			}
+		}
+		write, err := recordWriter(format, c.OutOrStdout())
+		if err != nil {
+			return err
+		}
+		if dir, err = readableState(dir, *configPath, c.Flags().Changed("config")); err != nil {
+			return err
+		}
+		reader, err := ledger.OpenReader(dir)
+		if err != nil {
+			return err
+		}
+		defer reader.Close()
+		if err := reader.Records(c.Context(), f, write.record); err != nil {
+			return err
+		}
+		return write.end()
+	}
+	return c
+}
+
+// readableState is the state folder for commands that only read it. They work
+// without a configuration, unless one was named.
+func readableState(flag, configPath string, named bool) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	config, err := loadConfig(configPath)
+	if err != nil && named {
+		return "", err
+	}
+	return stateDir("", config), nil
+}
+
+func stateNames() string {
+	names := make([]string, len(meter.States))
+	for i, s := range meter.States {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+// parseSince reads a point in time, or an age before now; "" is the zero time.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
+			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
+		}
+	}
+	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
+		return now.Add(-age), nil
+	}
+	return time.Time{}, usageError{fmt.Errorf("meterlog: --since %q: use a time such as 2026-01-31T12:00:00Z or 2026-01-31, or an age such as 24h or 7d", text)}
+}
+
+// recordSink writes records in one format.
+type recordSink struct {
+	record func(meter.Record) error
+	end    func() error
+}
+
+func recordWriter(format string, w io.Writer) (recordSink, error) {
+	switch format {
+	case "json":
+		encoder := json.NewEncoder(w)
+		return recordSink{func(r meter.Record) error { return encoder.Encode(publish(r)) }, func() error { return nil }}, nil
+	case "csv":
+		return csvSink(w), nil
+	case "table":
+		return tableSink(w), nil
+	}
+	return recordSink{}, usageError{fmt.Errorf("meterlog: --format %q: use table, json or csv", format)}
+}
+
+// publishedRecord is a record as programs see it. The names are a contract.
+type publishedRecord struct {
+	UUID      string  `json:"uuid"`
+	SKU       string  `json:"sku_id"`
+	Window    string  `json:"window"`
+	Quantity  int64   `json:"quantity"`
+	State     string  `json:"state"`
+	Reason    string  `json:"reason"`
+	Attempts  int     `json:"attempts"`
+	OpenedAt  string  `json:"opened_at"`
+	SettledAt *string `json:"settled_at"` // null while unsettled
+}
+
+func publish(r meter.Record) publishedRecord {
+	p := publishedRecord{
+		UUID: r.UUID, SKU: r.SKU, Window: r.Window.StartTime().Format(time.RFC3339), Quantity: r.Quantity,
+		State: string(r.State), Reason: r.Reason, Attempts: r.Attempts, OpenedAt: r.OpenedAt.Format(time.RFC3339),
+	}
+	if !r.SettledAt.IsZero() {
+		at := r.SettledAt.Format(time.RFC3339)
+		p.SettledAt = &at
+	}
+	return p
+}
+
+func csvSink(w io.Writer) recordSink {
+	out := csv.NewWriter(w)
+	out.Write([]string{"uuid", "sku_id", "window", "quantity", "state", "reason", "attempts", "opened_at", "settled_at"})
+	return recordSink{
+		record: func(r meter.Record) error {
+			p := publish(r)
+			settled := ""
+			if p.SettledAt != nil {
+				settled = *p.SettledAt
+			}
+			return out.Write([]string{p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
+				strconv.Itoa(p.Attempts), p.OpenedAt, settled})
+		},
+		end: func() error { out.Flush(); return out.Error() },
+	}
+}
+
+func tableSink(w io.Writer) recordSink {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	n := 0
+	return recordSink{
+		record: func(r meter.Record) error {
+			if n++; n == 1 {
+				fmt.Fprintln(table, "WINDOW\tSKU\tQUANTITY\tSTATE\tUUID\tREASON")
+			}
+			_, err := fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), r.SKU, r.Quantity, r.State, r.UUID, r.Reason)
+			return err
+		},
+		end: func() error {
+			if n == 0 {
+				_, err := fmt.Fprintln(w, "no records")
+				return err
+			}
+			return table.Flush()
+		},
+	}
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/pprof"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/agent"
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/sandbox"
+	"github.com/meterlog/meterlog/internal/sender"
+)
+
+// runOptions are the flags of `meterlog run`.
+type runOptions struct {
+	config, state         *string
+	dryRun, once, sandbox bool
+	cpuProfile            string
+	logFlags
+}
+
+func newRunCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Follow the logs, count, and deliver usage records",
+		Long: `run is the agent. It follows the files of every source, counts what the rules
+match, and delivers usage records until it is told to stop (SIGTERM, Ctrl-C).
+
+--dry-run does all of it with validate_only on every request, on a ledger that
+is thrown away: the real one is neither read, changed nor locked, so it may run
+beside the service. Every record and the API's answer is printed.
+
+--once reads every source to its end, delivers, prints a summary and exits: 0
+when all was accepted, 1 when something was not.
+
+--sandbox delivers to a model of the API within the process. Unless --state
+names a folder for it, its ledger is thrown away, too.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
+	}
+	o.config, o.state = configFlag(c), stateFlag(c)
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "ask the API only whether it would accept; change nothing")
+	c.Flags().BoolVar(&o.once, "once", false, "read to the end, deliver, and exit")
+	c.Flags().BoolVar(&o.sandbox, "sandbox", false, "deliver to an embedded model of the API")
+	c.Flags().StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to `file`")
+	c.Flags().MarkHidden("cpuprofile")
+	o.logFlags.add(c)
+	return c
+}
+
+func (o *runOptions) run(c *cobra.Command) error {
+	log, err := o.logger(c)
+	if err != nil {
+		return err
+	}
+	config, err := loadConfig(*o.config)
+	if err != nil {
+		return err
+	}
+	if o.cpuProfile != "" {
+		stop, err := profile(o.cpuProfile)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	dir, discard, err := o.ledgerDir(config)
+	if err != nil {
+		return err
+	}
+	defer discard()
+	// The sandbox outlives the agent's last words to it.
+	sandboxContext, endSandbox := context.WithCancel(context.WithoutCancel(c.Context()))
+	defer endSandbox()
+	deliver, totals, err := o.newSender(sandboxContext, config, log)
+	if err != nil {
+		return err
+	}
+	defer deliver.Close()
+	book, err := ledger.Open(c.Context(), dir)
+	if err != nil {
+		return err
+	}
+	defer book.Close()
+	var print func(meter.Record, meter.Result)
+	if o.dryRun {
+		print = printAnswer(c.OutOrStdout())
+	}
+	a, err := agent.New(c.Context(), agent.Config{Rules: config, Ledger: book, Sender: deliver, Settled: print, Log: log})
+	if err != nil {
+		return err
+	}
+	if o.once {
+		err = o.runOnce(c, a, config)
+	} else {
+		log.Info("meterlog follows", "version", versionText(), "sources", len(config.Sources), "rules", len(config.Rules), "state", dir)
+		a.Run(c.Context())
+		log.Info("meterlog ends")
+	}
+	return errors.Join(err, totals(c.OutOrStdout()))
+}
+
+// ledgerDir returns the folder of the ledger, and what to do with it in the
+// end: a dry run, and a run against the sandbox that names no folder, must
+// never touch the real one.
+func (o *runOptions) ledgerDir(config *rules.Config) (dir string, discard func(), err error) {
+	if !o.dryRun && !(o.sandbox && *o.state == "") {
+		return stateDir(*o.state, config), func() {}, nil
+	}
+	dir, err = os.MkdirTemp("", "meterlog-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a ledger to throw away: %w", err)
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil
+}
+
+// newSender connects to the API, or to a sandbox that lives until ctx ends.
+// totals prints what the sandbox accepted.
+func (o *runOptions) newSender(ctx context.Context, config *rules.Config, log *slog.Logger) (*sender.Sender, func(io.Writer) error, error) {
+	cfg := sender.Config{
+		Endpoint:     config.Delivery.Endpoint,
+		Transport:    config.Delivery.Transport,
+		Timeout:      config.Delivery.Timeout,
+		ValidateOnly: o.dryRun,
+		UserAgent:    "meterlog/" + versionText(),
+		Log:          log,
+	}
+	totals := func(io.Writer) error { return nil }
+	if o.sandbox {
+		model := sandbox.New(sandbox.Config{Products: products(config), Log: log})
+		url, _, err := model.Start(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("sandbox: %w", err)
+		}
+		cfg.Endpoint = url
+		cfg.Tokens = (&sender.Metadata{Addr: strings.TrimPrefix(url, "http://"), Log: log}).Tokens()
+		totals = func(w io.Writer) error { return printTotals(w, model) }
+	} else {
+		var err error
+		if cfg.Tokens, err = tokens(config.Auth, log); err != nil {
+			return nil, nil, fmt.Errorf("%w: auth: %w", errConfig, err)
+		}
+	}
+	s, err := sender.New(cfg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: delivery: %w", errConfig, err)
+	}
+	return s, totals, nil
+}
+
+func tokens(auth rules.Auth, log *slog.Logger) (sender.TokenSource, error) {
+	switch auth.Method {
+	case "key":
+		return sender.KeyTokens(sender.KeyConfig{File: auth.KeyFile, Endpoint: auth.IAMEndpoint, Log: log})
+	case "token":
+		return sender.StaticTokens(auth.TokenFile)
+	}
+	return (&sender.Metadata{Log: log}).Tokens(), nil
+}
+
+// products are the product and SKUs that the rules bill.
+func products(config *rules.Config) map[string][]string {
+	known := make(map[string][]string)
+	for _, r := range config.Rules {
+		known[r.ProductID] = append(known[r.ProductID], r.SKU)
+	}
+	return known
+}
+
+func (o *runOptions) runOnce(c *cobra.Command, a *agent.Agent, config *rules.Config) error {
+	summary, err := a.Once(c.Context(), config.Delivery.Timeout)
+	if err != nil {
+		return err
+	}
+	printSummary(c.OutOrStdout(), summary, o.dryRun)
+	if !summary.AllAccepted() {
+		return errReported
+	}
+	return nil
+}
+
+func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SKU\tRECORDS\tQUANTITY\tSTATE\tREASON")
+	for _, line := range s.Settled {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\n", line.SKU, line.Records, line.Quantity, line.State, line.Reason)
+	}
+	if len(s.Settled) > 0 {
+		table.Flush()
+	} else if s.Open+s.Sealed == 0 {
+		fmt.Fprintln(w, "nothing new to bill")
+	}
+	if s.Sealed > 0 {
+		fmt.Fprintf(w, "%d records could not be delivered; the next run tries again\n", s.Sealed)
+	}
+	if s.Open > 0 {
+		fmt.Fprintf(w, "%d records wait for their window to begin\n", s.Open)
+	}
+	if dryRun {
+		fmt.Fprintln(w, "dry run: nothing was billed")
+	}
+}
+
+// printAnswer prints a record of a dry run and what the API says of it.
+func printAnswer(w io.Writer) func(meter.Record, meter.Result) {
+	return func(r meter.Record, result meter.Result) {
+		answer := string(result.State)
+		switch {
+		case result.State == meter.Accepted:
+			answer = "would be accepted"
+		case result.State == meter.Sealed:
+			answer = "no answer"
+		}
+		if result.Reason != "" {
+			answer += ": " + result.Reason
+		}
+		fmt.Fprintf(w, "%s  %s  %s  quantity %d: %s\n", r.Window.StartTime().Format(time.RFC3339), r.UUID, r.SKU, r.Quantity, answer)
+	}
+}
+
+func printTotals(w io.Writer, model *sandbox.Sandbox) error {
+	totals := model.Totals()
+	if len(totals) == 0 {
+		_, err := fmt.Fprintln(w, "the sandbox accepted no records")
+		return err
+	}
+	fmt.Fprintln(w, "the sandbox accepted:")
+	for _, t := range totals {
+		fmt.Fprintf(w, "  product %s  SKU %s  %d records  quantity %d\n", t.ProductID, t.SKU, t.Records, t.Quantity)
+	}
+	return nil
+}
+
+func profile(path string) (stop func(), err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
+}

@@ -1,0 +1,115 @@
+// Package agent ties the rest together: it runs the two loops that make
+// meterlog.
+//
+// The meter loop owns the tailer and the matcher: it reads blocks, tallies
+// them and commits positions and counts together, about once a second, and
+// seals the records whose window has passed. The send loop owns the sender: it
+// takes sealed records from the ledger, delivers them and settles what became
+// of them. The loops meet only in the ledger, and between two commits memory
+// holds nothing that a restart cannot read again. So a shutdown is a crash with
+// a tidy last commit.
+//
+// To understand the product, read [meterLoop.step] and [sendLoop.step].
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/sender"
+	"github.com/meterlog/meterlog/internal/tailer"
+)
+
+// Config is what an agent works with. It closes none of it.
+type Config struct {
+	Rules  *rules.Config
+	Ledger *ledger.Ledger
+	Sender *sender.Sender
+
+	// Settled, if set, is told of every record that an answer settled or left
+	// as it is. It is called by the send loop.
+	Settled func(meter.Record, meter.Result)
+
+	Log *slog.Logger
+}
+
+// Agent follows, counts and delivers. Make one with New.
+type Agent struct {
+	meter *meterLoop
+	send  *sendLoop
+}
+
+// New prepares an agent to go on where the ledger left off. It starts nothing.
+func New(ctx context.Context, cfg Config) (*Agent, error) {
+	known, err := cfg.Ledger.Generations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	globs, err := cfg.Ledger.Globs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	follow := tailer.Config{Known: known, Globs: globs, Log: cfg.Log}
+	for _, s := range cfg.Rules.Sources {
+		follow.Sources = append(follow.Sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
+	}
+	return &Agent{
+		meter: &meterLoop{
+			tailer:  tailer.New(follow),
+			matcher: rules.NewMatcher(cfg.Rules),
+			ledger:  cfg.Ledger,
+			log:     cfg.Log,
+		},
+		send: newSendLoop(cfg),
+	}, nil
+}
+
+// Run follows and delivers until ctx ends. What was read by then is committed;
+// a delivery under way is broken off, and taken up again by the next run.
+func (a *Agent) Run(ctx context.Context) {
+	var loops sync.WaitGroup
+	loops.Go(func() { a.meter.run(ctx) })
+	loops.Go(func() { a.send.run(ctx) })
+	loops.Wait()
+}
+
+// Summary is what a run of Once came to.
+type Summary struct {
+	Settled []Settled // by SKU and state
+	Open    int       // records whose window has not begun by the clock: left for later
+	Sealed  int       // records that could not be settled, left for later
+}
+
+// Settled is a number of records that were settled alike.
+type Settled struct {
+	SKU      string
+	State    meter.State
+	Reason   string
+	Records  int
+	Quantity int64
+}
+
+// AllAccepted reports whether the API has every record.
+func (s Summary) AllAccepted() bool {
+	for _, line := range s.Settled {
+		if line.State != meter.Accepted {
+			return false
+		}
+	}
+	return s.Open == 0 && s.Sealed == 0
+}
+
+// Once reads every source to its end, seals what was counted and delivers it.
+// It gives up on the delivery when nothing was settled for patience. An error
+// means that the work could not be done; what was committed by then stays.
+func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, error) {
+	if err := a.meter.readAll(ctx); err != nil {
+		return Summary{}, err
+	}
+	return a.send.deliverAll(ctx, patience)
+}

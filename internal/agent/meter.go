@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/tailer"
+)
+
+const (
+	commitPause = time.Second            // between commits while there is something to commit
+	tallyLimit  = 10_000                 // counts in memory; more are committed at once
+	idlePause   = time.Minute            // the longest sleep; the tailer's own poll is shorter
+	finalCommit = 3 * time.Second        // how long the last commit of a shutdown may take
+	retryCommit = 500 * time.Millisecond // first pause after a failed commit; doubles up to maxRetry
+	maxRetry    = 10 * time.Second
+)
+
+// meterLoop turns files into open records, and open records into sealed ones.
+type meterLoop struct {
+	tailer  *tailer.Tailer
+	matcher *rules.Matcher
+	ledger  *ledger.Ledger
+	log     *slog.Logger
+
+	tally      meter.Tally // since the last commit
+	lastCommit time.Time
+	nextSeal   time.Time // the end of the earliest open window; zero where none is open
+}
+
+func (l *meterLoop) run(ctx context.Context) {
+	defer l.tailer.Close()
+	for ctx.Err() == nil {
+		l.step(ctx)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
+	defer cancel()
+	l.commit(last)
+}
+
+// step reads what there is to read, commits it when it is time, and sleeps
+// until there may be more.
+func (l *meterLoop) step(ctx context.Context) {
+	for !l.due(time.Now()) && ctx.Err() == nil {
+		block, ok := l.tailer.Next(time.Now())
+		if !ok {
+			break
+		}
+		l.matcher.Match(block, &l.tally)
+	}
+	if l.due(time.Now()) && l.commit(ctx) != nil {
+		return // ctx has ended
+	}
+	l.tailer.Wait(ctx, l.wakeAt(time.Now()))
+}
+
+// due reports whether it is time to commit: a second has passed, a window has
+// ended, or much has been counted.
+func (l *meterLoop) due(now time.Time) bool {
+	since := now.Sub(l.lastCommit)
+	return since >= commitPause || since < 0 || l.sealDue(now) || len(l.tally.Counts) >= tallyLimit
+}
+
+func (l *meterLoop) sealDue(now time.Time) bool {
+	return !l.nextSeal.IsZero() && !now.Before(l.nextSeal)
+}
+
+func (l *meterLoop) wakeAt(now time.Time) time.Time {
+	at := now.Add(idlePause)
+	if !l.tally.Empty() || l.tailer.Changed() {
+		at = l.lastCommit.Add(commitPause)
+	}
+	if !l.nextSeal.IsZero() && l.nextSeal.Before(at) {
+		at = l.nextSeal
+	}
+	return at
+}
+
+// commit makes positions and counts durable and seals the records whose window
+// has ended. A ledger that fails is tried again, with nothing read meanwhile,
+// until it works or ctx ends: then nothing was lost, as nothing moved.
+func (l *meterLoop) commit(ctx context.Context) error {
+	generations, globs := l.tailer.Take(&l.tally)
+	batch := ledger.Batch{Generations: generations, Globs: globs, Tally: &l.tally}
+	l.lastCommit = time.Now()
+	if batch.Empty() && !l.sealDue(l.lastCommit) {
+		return nil
+	}
+	err := l.insist(ctx, func() error {
+		if batch.Empty() {
+			return nil
+		}
+		if err := l.ledger.Commit(ctx, batch, time.Now()); err != nil {
+			return err
+		}
+		l.tally.Reset()
+		batch = ledger.Batch{Tally: &l.tally}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.insist(ctx, func() error { return l.seal(ctx, time.Now()) })
+}
+
+// seal closes the records whose window has ended by now.
+func (l *meterLoop) seal(ctx context.Context, now time.Time) (err error) {
+	if _, err = l.ledger.Seal(ctx, now); err != nil {
+		return err
+	}
+	l.nextSeal, err = l.ledger.NextSeal(ctx)
+	return err
+}
+
+// insist repeats work on the ledger until it succeeds or ctx ends. It speaks
+// up when the trouble begins, changes and ends.
+func (l *meterLoop) insist(ctx context.Context, work func() error) error {
+	said := ""
+	for pause := retryCommit; ; pause = min(2*pause, maxRetry) {
+		err := work()
+		if err == nil {
+			if said != "" {
+				l.log.Info("the ledger can be written again: reading goes on")
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err.Error() != said {
+			said = err.Error()
+			l.log.Error("the ledger cannot be written: reading stops until it can; nothing is lost", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// readAll reads every file to its end once and seals all that was counted, but
+// for windows that have not begun. An error of the ledger ends it.
+func (l *meterLoop) readAll(ctx context.Context) error {
+	defer l.tailer.Close()
+	for ctx.Err() == nil {
+		block, ok := l.tailer.Next(time.Now())
+		if ok {
+			l.matcher.Match(block, &l.tally)
+		}
+		now := time.Now()
+		if ok && now.Sub(l.lastCommit) < commitPause && len(l.tally.Counts) < tallyLimit {
+			continue
+		}
+		generations, globs := l.tailer.Take(&l.tally)
+		if err := l.ledger.Commit(ctx, ledger.Batch{Generations: generations, Globs: globs, Tally: &l.tally}, now); err != nil {
+			return err
+		}
+		l.tally.Reset()
+		l.lastCommit = now
+		if !ok {
+			_, err := l.ledger.SealBegun(ctx, now)
+			return err
+		}
+	}
+	return ctx.Err()
+}

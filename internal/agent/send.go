@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/sender"
+)
+
+const (
+	sendPause     = time.Second      // between looks for sealed records
+	retryPause    = time.Second      // after a failed delivery, growing up to retryMax
+	retryMax      = 30 * time.Second // the API refuses what is an hour old
+	slowMax       = 2 * time.Minute  // the same for what somebody has to mend
+	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
+	pruneEvery    = time.Hour
+)
+
+// sendLoop turns sealed records into settled ones.
+type sendLoop struct {
+	ledger    *ledger.Ledger
+	sender    *sender.Sender
+	retention time.Duration
+	settled   func(meter.Record, meter.Result)
+	log       *slog.Logger
+
+	backoff   *backoff.ExponentialBackOff
+	failing   string // the last error that was reported; "" while deliveries succeed
+	lastPrune time.Time
+}
+
+func newSendLoop(cfg Config) *sendLoop {
+	l := &sendLoop{
+		ledger:    cfg.Ledger,
+		sender:    cfg.Sender,
+		retention: cfg.Rules.Retention,
+		settled:   cfg.Settled,
+		log:       cfg.Log,
+		backoff:   backoff.NewExponentialBackOff(),
+	}
+	if l.settled == nil {
+		l.settled = func(meter.Record, meter.Result) {}
+	}
+	l.backoff.InitialInterval = retryPause
+	l.backoff.MaxInterval = retryMax
+	return l
+}
+
+func (l *sendLoop) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause := l.step(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// step delivers one batch and settles what became of it. It returns how long
+// to wait before the next.
+func (l *sendLoop) step(ctx context.Context) time.Duration {
+	l.prune(ctx)
+	now := time.Now()
+	records, err := l.ledger.Pending(ctx, now, now.Add(l.sender.Skew()), meter.MaxRecords)
+	if err != nil {
+		return l.failed(ctx, err)
+	}
+	if len(records) == 0 {
+		return sendPause
+	}
+	if err := l.ledger.Attempt(ctx, records); err != nil {
+		return l.failed(ctx, err)
+	}
+	results, err := l.sender.Send(ctx, records)
+	var pause time.Duration
+	if err != nil {
+		pause = l.failed(ctx, err)
+	} else {
+		l.succeeded()
+	}
+	if err := l.settle(ctx, records, results, max(pause, unanswered(records))); err != nil {
+		return max(pause, l.failed(ctx, err))
+	}
+	return pause
+}
+
+// settle notes the results, also after ctx has ended: they are known now.
+func (l *sendLoop) settle(ctx context.Context, records []meter.Record, results []meter.Result, retryAfter time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
+	defer cancel()
+	if err := l.ledger.Settle(ctx, results, time.Now(), retryAfter); err != nil {
+		return err
+	}
+	for i, r := range results {
+		l.settled(records[i], r)
+		switch r.State {
+		case meter.Sealed, meter.Accepted:
+		default:
+			l.log.Error("usage was not accepted", "state", r.State, "reason", r.Reason, "uuid", r.UUID,
+				"sku_id", records[i].SKU, "quantity", records[i].Quantity, "window", records[i].Window.StartTime())
+		}
+	}
+	return nil
+}
+
+// unanswered is how long a record waits that an otherwise good answer left out.
+func unanswered(records []meter.Record) time.Duration {
+	most := slices.MaxFunc(records, func(a, b meter.Record) int { return cmp.Compare(a.Attempts, b.Attempts) })
+	return min(retryPause<<min(most.Attempts, 10), unansweredMax)
+}
+
+// failed reports the error where it is news and returns how long to wait.
+func (l *sendLoop) failed(ctx context.Context, err error) time.Duration {
+	if ctx.Err() != nil {
+		return 0
+	}
+	l.backoff.MaxInterval = retryMax
+	var refusal *sender.Error
+	asked := time.Duration(0)
+	if errors.As(err, &refusal) {
+		asked = refusal.RetryAfter
+		if refusal.Kind == sender.Slow {
+			l.backoff.MaxInterval = slowMax
+		}
+	}
+	pause := max(l.backoff.NextBackOff(), asked)
+	if text := err.Error(); text != l.failing {
+		level := slog.LevelWarn
+		if refusal != nil && refusal.Kind == sender.Slow {
+			level = slog.LevelError
+		}
+		l.log.Log(ctx, level, "delivery failed: nothing is lost, it will be tried again", "error", err, "next_try", pause.Round(time.Millisecond))
+		l.failing = text
+	}
+	return pause
+}
+
+func (l *sendLoop) succeeded() {
+	if l.failing != "" {
+		l.log.Info("delivering again")
+	}
+	l.failing = ""
+	l.backoff.Reset()
+}
+
+// prune deletes what was settled longer ago than the retention time.
+func (l *sendLoop) prune(ctx context.Context) {
+	if now := time.Now(); now.Sub(l.lastPrune) >= pruneEvery {
+		l.lastPrune = now
+		if _, err := l.ledger.Prune(ctx, now.Add(-l.retention)); err != nil {
+			l.failed(ctx, err)
+		}
+	}
+}
+
+// deliverAll delivers until every sealed record is settled, or nothing was
+// settled for patience.
+func (l *sendLoop) deliverAll(ctx context.Context, patience time.Duration) (Summary, error) {
+	var summary Summary
+	progress := time.Now()
+	report := l.settled
+	l.settled = func(record meter.Record, result meter.Result) {
+		report(record, result)
+		if result.State != meter.Sealed {
+			progress = time.Now()
+			summary.add(record, result)
+		}
+	}
+	for {
+		var err error
+		if summary.Open, summary.Sealed, err = l.ledger.Unsettled(ctx); err != nil {
+			return summary, err
+		}
+		if summary.Sealed == 0 || time.Since(progress) > patience {
+			return summary, nil
+		}
+		pause := min(l.step(ctx), patience-time.Since(progress)+time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return summary, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *Summary) add(record meter.Record, result meter.Result) {
+	i := slices.IndexFunc(s.Settled, func(line Settled) bool {
+		return line.SKU == record.SKU && line.State == result.State && line.Reason == result.Reason
+	})
+	if i < 0 {
+		i = len(s.Settled)
+		s.Settled = append(s.Settled, Settled{SKU: record.SKU, State: result.State, Reason: result.Reason})
+	}
+	s.Settled[i].Records++
+	s.Settled[i].Quantity += record.Quantity
+}
