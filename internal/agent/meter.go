@@ -45,12 +45,15 @@ func (l *meterLoop) run(ctx context.Context) {
 // step reads what there is to read, commits it when it is time, and sleeps
 // until there may be more.
 func (l *meterLoop) step(ctx context.Context) {
-	for !l.due(time.Now()) && ctx.Err() == nil {
+	for ctx.Err() == nil {
 		block, ok := l.tailer.Next(time.Now())
 		if !ok {
 			break
 		}
 		l.matcher.Match(block, &l.tally)
+		if l.due(time.Now()) {
+			break
+		}
 	}
 	if l.due(time.Now()) && l.commit(ctx) != nil {
 		return // ctx has ended
