@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+// testOptions are the flags of `meterlog test`.
+type testOptions struct {
+	config          *string
+	source, format  string
+	summary, follow bool
+}
+
+func newTestCommand() *cobra.Command {
+	var o testOptions
+	c := &cobra.Command{
+		Use:   "test [FILE...]",
+		Short: "Show which lines match which rule, and what they come to",
+		Long: `test applies the rules to files, offline: nothing is billed or remembered. It
+prints each match with its quantity, then a table by rule. Whole files are read,
+whatever start_at says; a last line without a newline counts. Files compressed
+with gzip or bzip2 are read as they are. A FILE of - is standard input. Without
+FILE every file is read that the sources match.
+
+A FILE belongs to the sources whose globs match it, and otherwise to --source,
+which is needed only where there are several sources. Without FILE, --source
+chooses the files of that source.
+
+A match shows the amount that its line comes to. In the table, a rule with per
+has bought so many whole units with the sum of its amounts; a remainder, which
+meterlog run would carry on, is left out. Lines on which an expression failed,
+and lines longer than 1 MiB, count nothing and are listed as errors with an
+example; they do not change the exit code.
+
+With --format json each match is an object on a line of its own,
+  {"file","line_number","rule","sku_id","quantity","line"}
+and the last line is
+  {"summary":{"files","lines","bytes",
+    "rules":[{"rule","sku_id","lines","quantity"}],
+    "errors":[{"rule","count","example"}]}}
+Every rule is in it. The error with the rule "" is that of lines too long.
+
+With --follow test goes on watching the files, across rotations, until Ctrl-C.
+A line then counts when its newline is written.`,
+		Example: `  meterlog test /var/log/mailer/mail.log
+  meterlog test --summary --format json
+  journalctl -o cat -u mailer | meterlog test --source mailer -`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args) },
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault
+		},
+	}
+	o.config = configFlag(c)
+	c.Flags().StringVar(&o.source, "source", "", "the `name` of the source of files that no source matches")
+	c.Flags().StringVar(&o.format, "format", "text", "text or json")
+	c.Flags().BoolVar(&o.summary, "summary", false, "leave the matches out")
+	c.Flags().BoolVar(&o.follow, "follow", false, "go on watching until Ctrl-C")
+	c.MarkFlagFilename("config", "yaml", "yml")
+	c.RegisterFlagCompletionFunc("source", completeSources(o.config))
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// completeSources offers the names of the configuration's sources.
+func completeSources(config *string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		if c, err := loadConfig(*config); err == nil {
+			names = sourceNames(c)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (o *testOptions) run(c *cobra.Command, args []string) error {
+	if o.format != "text" && o.format != "json" {
+		return usageError{fmt.Errorf("meterlog: --format %q: use text or json", o.format)}
+	}
+	config, err := loadConfig(*o.config)
+	if err != nil {
+		return err
+	}
+	if o.source != "" && config.Source(o.source) == nil {
+		return unknownSource(config, o.source)
+	}
+	note := func(format string, args ...any) { fmt.Fprintf(c.ErrOrStderr(), "meterlog: "+format+"\n", args...) }
+	inputs, missing, err := findInputs(config, o.source, args, o.follow, note)
+	if err != nil {
+		return err
+	}
+	t := &trial{
+		options: o, matcher: rules.NewMatcher(config), tally: newTrialTally(config),
+		print: newMatchPrinter(c.OutOrStdout(), o), stdin: c.InOrStdin(), note: note,
+	}
+	t.print.bar = newProgress(c.ErrOrStderr(), inputs)
+	if o.format == "text" {
+		t.near = newNearMisses(config, t.tally)
+	}
+	failed := t.run(c.Context(), inputs)
+	if err := t.report(config); err != nil {
+		return err
+	}
+	if !o.follow && c.Context().Err() != nil {
+		return errors.New("meterlog: interrupted: what was read until then is counted")
+	}
+	if failed || missing {
+		return errReported
+	}
+	return nil
+}
+
+// trial is one run of `meterlog test`. It is owned by one goroutine.
+type trial struct {
+	options *testOptions
+	matcher *rules.Matcher
+	tally   *trialTally
+	near    *nearMisses // nil where nobody reads them
+	print   *matchPrinter
+	stdin   io.Reader
+	note    func(format string, args ...any)
+}
+
+// run reads the inputs, and follows them if that is asked for. It reports
+// whether one could not be read.
+func (t *trial) run(ctx context.Context, inputs []*input) (failed bool) {
+	for _, in := range inputs {
+		if ctx.Err() != nil {
+			return failed
+		}
+		err := t.read(ctx, in)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		t.print.bar.clear()
+		t.print.flush()
+		if t.options.follow && errors.Is(err, os.ErrNotExist) {
+			t.note("%v: waiting for it", err)
+			continue
+		}
+		t.note("%v", err)
+		failed, in.done = true, true
+	}
+	t.print.bar.finish()
+	if t.options.follow {
+		failed = t.follow(ctx, inputs) || failed
+	}
+	return failed
+}
+
+// read applies the rules to an input up to its end.
+func (t *trial) read(ctx context.Context, in *input) error {
+	lines, err := in.open(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer lines.close()
+	t.begin(in)
+	for ctx.Err() == nil {
+		data, skipped, err := lines.next()
+		switch {
+		case err == io.EOF:
+			in.offset = lines.consumed
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", in.name, pathless(err))
+		case skipped > 0:
+			t.skip(in, skipped)
+		default:
+			t.block(in, data)
+		}
+		if in.isStdin() {
+			t.print.flush() // who writes there may pause
+		}
+	}
+	return ctx.Err()
+}
+
+// begin counts an input once something of it was read.
+func (t *trial) begin(in *input) {
+	if !in.begun {
+		in.begun = true
+		t.tally.files++
+	}
+}
+
+// block applies the rules to whole lines.
+func (t *trial) block(in *input, data []byte) {
+	cursor := lineCursor{data: data, number: in.lines + 1}
+	seen := t.tally.matched
+	t.matcher.Each(in.block(data, time.Now()), func(h rules.Hit) {
+		count := t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start))) })
+		if !t.options.summary {
+			t.print.hit(in, cursor.at(int(h.Start)), count.literals, h)
+		}
+	})
+	t.near.look(in.sources, data)
+	read := cursor.at(len(data)) - in.lines - 1
+	if data[len(data)-1] != '\n' {
+		read++
+	}
+	in.lines += read
+	t.tally.lines += read
+	t.tally.bytes += int64(len(data))
+	if t.tally.matched != seen {
+		t.print.flushScreen()
+	}
+}
+
+// skip notes a line that is too long to be read.
+func (t *trial) skip(in *input, size int64) {
+	in.lines++
+	t.tally.lines++
+	t.tally.bytes += size
+	t.tally.tooLong.add(fmt.Sprintf("%s: a line of %d bytes; the longest that is read has %d", in.place(in.lines), size, maxLine))
+}
+
+// report prints what all came to.
+func (t *trial) report(config *rules.Config) error {
+	t.print.bar.finish()
+	if t.options.format == "json" {
+		return t.print.end(t.tally.json(config))
+	}
+	text := t.tally.text(config, t.near, t.print.screen)
+	if t.tally.matched > 0 && !t.options.summary {
+		text = "\n" + text
+	}
+	return t.print.end(text)
+}

@@ -1,0 +1,364 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+const (
+	readSize = 256 << 10 // of blocks
+	maxLine  = 1 << 20   // longer lines are skipped, as `meterlog run` does
+)
+
+// input is a file, or standard input, with the sources that it belongs to.
+type input struct {
+	name    string   // as it was named
+	path    string   // absolute: what expressions see as `file`; "-" for standard input
+	sources []string // in the order of the configuration
+	size    int64    // bytes in the file; -1 where that is unknown
+
+	lines      int64 // lines read so far
+	offset     int64 // bytes read so far, in whole lines
+	begun      bool  // it was opened
+	tailed     bool  // lines were added to it since
+	compressed bool
+	done       bool // nothing more is to come
+}
+
+func (in *input) isStdin() bool { return in.path == "-" }
+
+// place is how people find a line.
+func (in *input) place(line int64) string { return fmt.Sprintf("%s:%d", in.name, line) }
+
+func (in *input) block(data []byte, now time.Time) meter.Block {
+	return meter.Block{Path: in.path, Sources: in.sources, Data: data, ReadAt: now}
+}
+
+// findInputs turns arguments into inputs. Files that cannot be read are
+// reported, but those that may yet be written where they are to be followed;
+// missing says whether there were any.
+func findInputs(config *rules.Config, source string, args []string, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
+	if len(args) == 0 {
+		inputs, err = matchedInputs(config, source)
+		return inputs, false, err
+	}
+	var homeless []string
+	for _, name := range args {
+		in := &input{name: name, path: "-", size: -1}
+		if name != "-" {
+			if in.path, err = filepath.Abs(name); err != nil {
+				return nil, false, err
+			}
+			in.sources = sourcesOf(config, in.path)
+			if in.size, err = regularSize(name); err != nil && !(follow && errors.Is(err, fs.ErrNotExist)) {
+				note("%v", err)
+				missing = true
+				continue
+			}
+		}
+		switch {
+		case len(in.sources) == 0 && source != "":
+			in.sources = []string{source}
+		case len(in.sources) == 0 && len(config.Sources) == 1:
+			in.sources = sourceNames(config)
+		case len(in.sources) == 0:
+			homeless = append(homeless, name)
+		case source != "" && !slices.Contains(in.sources, source):
+			note("%s belongs to %s by its path; --source %s is not for it", name, strings.Join(in.sources, ", "), source)
+		}
+		inputs = append(inputs, in)
+	}
+	if len(homeless) > 0 {
+		return nil, false, usageError{fmt.Errorf("meterlog: no source matches %s: name the source with --source: one of %s",
+			strings.Join(homeless, ", "), strings.Join(sourceNames(config), ", "))}
+	}
+	return inputs, missing, nil
+}
+
+// sourcesOf names the sources of a path, or else of the file that a compressed
+// one was made of.
+func sourcesOf(config *rules.Config, path string) []string {
+	names := config.SourcesOf(path)
+	if ext := filepath.Ext(path); len(names) == 0 && (ext == ".gz" || ext == ".bz2") {
+		names = config.SourcesOf(strings.TrimSuffix(path, ext))
+	}
+	return names
+}
+
+// matchedInputs are the files that the sources match now, or one of them.
+func matchedInputs(config *rules.Config, source string) ([]*input, error) {
+	var inputs []*input
+	var globs []string
+	for _, s := range config.Sources {
+		if source != "" && source != s.Name {
+			continue
+		}
+		globs = append(globs, s.Paths...)
+		for _, path := range matchingFiles(s) {
+			if slices.ContainsFunc(inputs, func(in *input) bool { return in.path == path }) {
+				continue
+			}
+			size, err := regularSize(path)
+			if err != nil {
+				continue
+			}
+			inputs = append(inputs, &input{name: path, path: path, size: size, sources: config.SourcesOf(path)})
+		}
+	}
+	if len(inputs) == 0 {
+		return nil, fmt.Errorf("meterlog: no file matches %s: name files to test, or - for standard input", strings.Join(globs, ", "))
+	}
+	return inputs, nil
+}
+
+// matchingFiles are the files that a source follows now, sorted.
+func matchingFiles(s *rules.Source) []string {
+	var paths []string
+	for _, glob := range s.Paths {
+		found, _ := doublestar.FilepathGlob(glob) // folders that cannot be read have nothing
+		for _, path := range found {
+			if _, err := regularSize(path); err == nil && s.Covers(path) {
+				paths = append(paths, path)
+			}
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// regularSize is the size of a file, or -1 for pipes and devices. A folder is
+// an error.
+func regularSize(name string) (int64, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%s: %w", name, pathless(err))
+	case info.IsDir():
+		return 0, fmt.Errorf("%s: is a folder; name the files in it", name)
+	case !info.Mode().IsRegular():
+		return -1, nil
+	}
+	return info.Size(), nil
+}
+
+// pathless takes off the operation and path, which the caller names.
+func pathless(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+func sourceNames(config *rules.Config) []string {
+	var names []string
+	for _, s := range config.Sources {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func unknownSource(config *rules.Config, name string) error {
+	return usageError{fmt.Errorf("meterlog: --source %q: there is no such source in %s; use one of %s",
+		name, config.Path, strings.Join(sourceNames(config), ", "))}
+}
+
+// open begins to read the input, decompressed if need be.
+func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
+	var raw io.Reader
+	close := func() {}
+	if in.isStdin() {
+		raw = &interruptible{ctx: ctx, from: t.stdin}
+	} else {
+		f, err := os.Open(in.path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", in.name, pathless(err))
+		}
+		raw, close = f, func() { f.Close() }
+	}
+	stream, compressed, err := decompress(t.print.bar.reader(raw))
+	if err != nil {
+		close()
+		return nil, fmt.Errorf("%s: %w", in.name, err)
+	}
+	in.compressed = compressed
+	return &lineReader{from: stream, close: close, wholeOnly: t.options.follow && !in.isStdin() && !compressed}, nil
+}
+
+// decompress tells by its first bytes whether a stream is compressed.
+func decompress(raw io.Reader) (io.Reader, bool, error) {
+	start := make([]byte, 10)
+	n, err := io.ReadFull(raw, start)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, false, pathless(err)
+	}
+	start = start[:n]
+	whole := io.MultiReader(bytes.NewReader(start), raw)
+	switch {
+	case bytes.HasPrefix(start, []byte("\x1f\x8b")):
+		r, err := gzip.NewReader(bufio.NewReaderSize(whole, readSize))
+		if err != nil {
+			return nil, true, fmt.Errorf("gzip: %w", err)
+		}
+		return r, true, nil
+	case bytes.HasPrefix(start, []byte("BZh")) && bytes.HasSuffix(start, []byte("\x31\x41\x59\x26\x53\x59")):
+		return bzip2.NewReader(whole), true, nil
+	case bytes.HasPrefix(start, []byte("\x28\xb5\x2f\xfd")), bytes.HasPrefix(start, []byte("\xfd7zXZ\x00")):
+		return nil, true, errors.New("compressed in a way that meterlog does not read; decompress it, as in `zstdcat FILE | meterlog test -`")
+	}
+	return whole, false, nil
+}
+
+// lineReader cuts a stream into runs of whole lines.
+type lineReader struct {
+	from      io.Reader
+	close     func()
+	wholeOnly bool // a last line without a newline is left alone
+
+	consumed int64  // bytes given out or skipped
+	buffer   []byte // of which [start:end] was read and not given out
+	start    int
+	searched int // buffer[start:searched] holds no newline
+	end      int
+	err      error // of the last read
+}
+
+// next returns whole lines, valid until the next call, or the size of a line
+// that was skipped because it is longer than maxLine. It returns io.EOF at the
+// end. The last line may lack its newline.
+func (r *lineReader) next() (data []byte, skipped int64, err error) {
+	for {
+		if i := bytes.LastIndexByte(r.buffer[r.searched:r.end], '\n'); i >= 0 {
+			return r.take(r.searched + i + 1), 0, nil
+		}
+		r.searched = r.end
+		if r.err == io.EOF && r.start < r.end && !r.wholeOnly {
+			return r.take(r.end), 0, nil
+		}
+		if r.err != nil {
+			return nil, 0, r.err
+		}
+		r.end = copy(r.buffer, r.buffer[r.start:r.end])
+		r.start, r.searched = 0, r.end
+		switch {
+		case len(r.buffer) == 0:
+			r.buffer = make([]byte, readSize)
+		case r.end == maxLine:
+			return r.skip()
+		case r.end == len(r.buffer):
+			r.buffer = append(r.buffer, make([]byte, maxLine-r.end)...)
+		}
+		r.read()
+	}
+}
+
+// take gives out what was read up to end.
+func (r *lineReader) take(end int) []byte {
+	data := r.buffer[r.start:end]
+	r.consumed += int64(len(data))
+	r.start, r.searched = end, r.end
+	return data
+}
+
+// read fills the rest of the buffer, as far as one read goes.
+func (r *lineReader) read() {
+	n, err := r.from.Read(r.buffer[r.end:])
+	r.end += n
+	r.err = err
+}
+
+// skip drops the line of which the buffer is full.
+func (r *lineReader) skip() (data []byte, skipped int64, err error) {
+	for {
+		skipped += int64(r.end)
+		if r.err != nil {
+			r.start, r.searched, r.end = 0, 0, 0
+			if r.wholeOnly || r.err != io.EOF {
+				return nil, 0, r.err
+			}
+			r.consumed += skipped
+			return nil, skipped, nil
+		}
+		r.end = 0
+		r.read()
+		if i := bytes.IndexByte(r.buffer[:r.end], '\n'); i >= 0 {
+			r.start, r.searched = i+1, i+1
+			skipped += int64(i) + 1
+			r.consumed += skipped
+			return nil, skipped, nil
+		}
+	}
+}
+
+// lineCursor numbers the lines of a block. It moves forward only.
+type lineCursor struct {
+	data   []byte
+	offset int
+	number int64 // of the line that holds data[offset]
+}
+
+func (c *lineCursor) at(offset int) int64 {
+	c.number += int64(bytes.Count(c.data[c.offset:offset], []byte{'\n'}))
+	c.offset = offset
+	return c.number
+}
+
+// interruptible reads until ctx ends, even where a read does not return.
+type interruptible struct {
+	ctx  context.Context
+	from io.Reader
+
+	pieces chan piece
+	buffer []byte
+	last   piece
+}
+
+type piece struct {
+	data []byte
+	err  error
+}
+
+func (r *interruptible) Read(p []byte) (int, error) {
+	if r.pieces == nil {
+		r.pieces = make(chan piece)
+		r.buffer = make([]byte, 64<<10)
+	}
+	if len(r.last.data) == 0 && r.last.err == nil {
+		// It ends with the read, or, if that never returns, with the process.
+		go func() {
+			n, err := r.from.Read(r.buffer)
+			select {
+			case r.pieces <- piece{r.buffer[:n], err}:
+			case <-r.ctx.Done():
+			}
+		}()
+		select {
+		case r.last = <-r.pieces:
+		case <-r.ctx.Done():
+			return 0, r.ctx.Err()
+		}
+	}
+	n := copy(p, r.last.data)
+	r.last.data = r.last.data[n:]
+	if len(r.last.data) > 0 {
+		return n, nil
+	}
+	return n, r.last.err
+}

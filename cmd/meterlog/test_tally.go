@@ -1,0 +1,221 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+// trialTally is what a `meterlog test` has counted.
+type trialTally struct {
+	files, lines, bytes int64
+	matched             int64                      // hits, errors included
+	rules               map[*rules.Rule]*ruleCount // every rule of the configuration
+	tooLong             troubles
+	timeless            map[string]*troubles // by source: lines whose own time could not be taken
+}
+
+// ruleCount is what one rule came to.
+type ruleCount struct {
+	lines    int64
+	high     uint64 // the sum of amounts: high·2⁶⁴ + low
+	low      uint64
+	errors   troubles
+	literals []string // that a match may hold: what to point out in it
+}
+
+// troubles counts what went wrong alike. Of the examples the first stays.
+type troubles struct {
+	count   int64
+	example string
+}
+
+func (t *troubles) add(example string) {
+	if t.count++; t.count == 1 {
+		t.example = example
+	}
+}
+
+func newTrialTally(config *rules.Config) *trialTally {
+	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, timeless: map[string]*troubles{}}
+	for _, r := range config.Rules {
+		count := &ruleCount{}
+		for _, name := range r.Sources {
+			literals, _ := config.Prefilter(r, config.Source(name))
+			count.literals = append(count.literals, literals...)
+		}
+		t.rules[r] = count
+	}
+	return t
+}
+
+// add counts a hit; place says where its line stands.
+func (t *trialTally) add(h rules.Hit, place func() string) *ruleCount {
+	t.matched++
+	count := t.rules[h.Rule]
+	if h.Err != nil {
+		example := ""
+		if count.errors.count == 0 {
+			example = fmt.Sprintf("%s: %v: %s", place(), h.Err, clip(string(h.Line), exampleWidth))
+		}
+		count.errors.add(example)
+		return count
+	}
+	count.lines++
+	var carry uint64
+	count.low, carry = bits.Add64(count.low, uint64(h.Quantity), 0)
+	count.high += carry
+	if h.TimeErr != nil {
+		if t.timeless[h.Source] == nil {
+			t.timeless[h.Source] = &troubles{}
+		}
+		t.timeless[h.Source].add(fmt.Sprintf("%v", h.TimeErr))
+	}
+	return count
+}
+
+// exampleWidth is the most characters of a line that an example shows.
+const exampleWidth = 200
+
+// amount is the sum of the lines' quantities.
+func (c *ruleCount) amount() *big.Int {
+	sum := new(big.Int).SetUint64(c.high)
+	return sum.Lsh(sum, 64).Add(sum, new(big.Int).SetUint64(c.low))
+}
+
+// units are the whole ones that the amount buys.
+func (c *ruleCount) units(r *rules.Rule) *big.Int {
+	return new(big.Int).Quo(c.amount(), big.NewInt(r.Per))
+}
+
+// The published form of a summary. The names are a contract.
+type (
+	publishedSummary struct {
+		Files  int64             `json:"files"`
+		Lines  int64             `json:"lines"`
+		Bytes  int64             `json:"bytes"`
+		Rules  []publishedCount  `json:"rules"`
+		Errors []publishedErrors `json:"errors"`
+	}
+	publishedCount struct {
+		Rule     string   `json:"rule"`
+		SKU      string   `json:"sku_id"`
+		Lines    int64    `json:"lines"`
+		Quantity *big.Int `json:"quantity"`
+	}
+	publishedErrors struct {
+		Rule    string `json:"rule"`
+		Count   int64  `json:"count"`
+		Example string `json:"example"`
+	}
+)
+
+// json is the last line of --format json.
+func (t *trialTally) json(config *rules.Config) string {
+	s := publishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{}}
+	for _, r := range config.Rules {
+		count := t.rules[r]
+		s.Rules = append(s.Rules, publishedCount{r.Name, r.SKU, count.lines, count.units(r)})
+	}
+	for name, e := range t.troubles(config) {
+		s.Errors = append(s.Errors, publishedErrors{name, e.count, e.example})
+	}
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.Encode(map[string]publishedSummary{"summary": s})
+	return b.String()
+}
+
+// troubles yields the errors of the rules in their order, and then, under "",
+// that of the lines too long.
+func (t *trialTally) troubles(config *rules.Config) func(func(string, *troubles) bool) {
+	return func(yield func(string, *troubles) bool) {
+		for _, r := range config.Rules {
+			if e := &t.rules[r].errors; e.count > 0 && !yield(r.Name, e) {
+				return
+			}
+		}
+		if t.tooLong.count > 0 {
+			yield("", &t.tooLong)
+		}
+	}
+}
+
+// text is the table for people, with what there is to say about it.
+func (t *trialTally) text(config *rules.Config, near *nearMisses, s screen) string {
+	var b strings.Builder
+	t.table(&b, config)
+	fmt.Fprintf(&b, "\n%s, %s, %s\n", plural(t.lines, "line"), plural(t.files, "file"), byteText(t.bytes))
+	for name, e := range t.troubles(config) {
+		if name == "" {
+			fmt.Fprintf(&b, "%s too long and not counted, such as %s\n", plural(e.count, "line"), s.fit(e.example, 40))
+			continue
+		}
+		fmt.Fprintf(&b, "%s of %s, which count nothing, such as\n  %s\n", plural(e.count, "error"), name, s.fit(e.example, 2))
+	}
+	for _, source := range config.Sources {
+		if e := t.timeless[source.Name]; e != nil {
+			fmt.Fprintf(&b, "%s of %s counted without a time of their own: the time of reading will stand for it, such as\n  %s\n",
+				plural(e.count, "line"), source.Name, s.fit(e.example, 2))
+		}
+	}
+	for _, r := range config.Rules {
+		if hint := t.hint(r, near); hint != "" {
+			fmt.Fprintln(&b, s.fit(r.Name+" matched nothing: "+hint, 0))
+		}
+	}
+	return b.String()
+}
+
+// table has a row for each rule. What a line comes to and what is billed for it
+// differ only where a rule has per.
+func (t *trialTally) table(b *strings.Builder, config *rules.Config) {
+	per := slices.ContainsFunc(config.Rules, func(r *rules.Rule) bool { return r.Per != 1 })
+	rows := [][]string{{"RULE", "SKU", "LINES", "AMOUNT", "PER", "QUANTITY"}}
+	for _, r := range config.Rules {
+		count := t.rules[r]
+		rows = append(rows, []string{r.Name, r.SKU, fmt.Sprint(count.lines), count.amount().String(), fmt.Sprint(r.Per), count.units(r).String()})
+	}
+	if !per {
+		for i, row := range rows {
+			rows[i] = slices.Concat(row[:3], row[5:])
+		}
+	}
+	writeColumns(b, rows, 2)
+}
+
+// hint says why a rule may have matched nothing; "" where it did match, or
+// nothing can be said.
+func (t *trialTally) hint(r *rules.Rule, near *nearMisses) string {
+	if count := t.rules[r]; count.lines > 0 || count.errors.count > 0 {
+		return ""
+	}
+	return near.hint(r)
+}
+
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// byteText is a size for people.
+func byteText(n int64) string {
+	if n < 10_000 {
+		return plural(n, "byte")
+	}
+	size, unit := float64(n), ""
+	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
+		if size /= 1000; size < 999.5 {
+			break
+		}
+	}
+	return fmt.Sprintf("%.3g %s", size, unit)
+}
