@@ -39,6 +39,7 @@ var (
 	binary    = flag.String("binary", "", "the meterlog to torture (default: built from this module)")
 	keep      = flag.Bool("keep", false, "keep the folder with logs and ledger")
 	verbose   = flag.Bool("v", false, "show the agent's log")
+	logLevel  = flag.String("log-level", "warn", "of the agent")
 )
 
 const settling = time.Second // for the first commit
@@ -189,7 +190,7 @@ type agent struct {
 }
 
 func (a *agent) start() error {
-	a.cmd = exec.Command(*binary, "run", "--config", a.config, "--log-level", "warn")
+	a.cmd = exec.Command(*binary, "run", "--config", a.config, "--log-level", *logLevel)
 	a.cmd.Env = append(os.Environ(), "YC_METADATA_ADDR="+a.api)
 	if *verbose {
 		a.cmd.Stderr = os.Stderr

@@ -258,8 +258,13 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		t.found(s, e)
 		return
 	}
-	if s.isBlank() && e.rotated() {
-		return // the inode may be that of another file by now: decide sees
+	if s.isBlank() { // the inode may be that of another file by now
+		if e.path != s.Path {
+			t.lose(s, now)
+			return
+		} else if e.rotated() {
+			return // decide sees
+		}
 	}
 	f, arch, verdict := t.open(e, s)
 	switch {
