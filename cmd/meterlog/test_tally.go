@@ -41,6 +41,15 @@ func (t *troubles) add(example string) {
 	}
 }
 
+// note counts what went wrong on a line.
+func (t *troubles) note(h rules.Hit, err error, place func() string) {
+	example := ""
+	if t.count == 0 {
+		example = fmt.Sprintf("%s: %v: %s", place(), err, clip(string(h.Line), exampleWidth))
+	}
+	t.add(example)
+}
+
 func newTrialTally(config *rules.Config) *trialTally {
 	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, timeless: map[string]*troubles{}}
 	for _, r := range config.Rules {
@@ -59,11 +68,7 @@ func (t *trialTally) add(h rules.Hit, place func() string) *ruleCount {
 	t.matched++
 	count := t.rules[h.Rule]
 	if h.Err != nil {
-		example := ""
-		if count.errors.count == 0 {
-			example = fmt.Sprintf("%s: %v: %s", place(), h.Err, clip(string(h.Line), exampleWidth))
-		}
-		count.errors.add(example)
+		count.errors.note(h, h.Err, place)
 		return count
 	}
 	count.lines++
@@ -74,7 +79,7 @@ func (t *trialTally) add(h rules.Hit, place func() string) *ruleCount {
 		if t.timeless[h.Source] == nil {
 			t.timeless[h.Source] = &troubles{}
 		}
-		t.timeless[h.Source].add(fmt.Sprintf("%v", h.TimeErr))
+		t.timeless[h.Source].note(h, h.TimeErr, place)
 	}
 	return count
 }
@@ -154,14 +159,14 @@ func (t *trialTally) text(config *rules.Config, near *nearMisses, s screen) stri
 	fmt.Fprintf(&b, "\n%s, %s, %s\n", plural(t.lines, "line"), plural(t.files, "file"), byteText(t.bytes))
 	for name, e := range t.troubles(config) {
 		if name == "" {
-			fmt.Fprintf(&b, "%s too long and not counted, such as %s\n", plural(e.count, "line"), s.fit(e.example, 40))
+			fmt.Fprintf(&b, "%s too long, not counted, such as\n  %s\n", plural(e.count, "line"), s.fit(e.example, 2))
 			continue
 		}
 		fmt.Fprintf(&b, "%s of %s, which count nothing, such as\n  %s\n", plural(e.count, "error"), name, s.fit(e.example, 2))
 	}
 	for _, source := range config.Sources {
 		if e := t.timeless[source.Name]; e != nil {
-			fmt.Fprintf(&b, "%s of %s counted without a time of their own: the time of reading will stand for it, such as\n  %s\n",
+			fmt.Fprintf(&b, "%s of %s counted at the time of reading, for want of an own time, such as\n  %s\n",
 				plural(e.count, "line"), source.Name, s.fit(e.example, 2))
 		}
 	}
