@@ -51,8 +51,8 @@ is wrong.`,
 
 // describe says what is in a configuration.
 func describe(w io.Writer, config *rules.Config) {
-	fmt.Fprintf(w, "%s: ok\n", config.Path)
-	fmt.Fprintf(w, "product %s, summed over %s, delivered to %s (%s)\n\n", config.ProductID, brief(config.Interval), config.Delivery.Endpoint, config.Delivery.Transport)
+	fmt.Fprintf(w, "%s: product %s, summed over %s, delivered to %s (%s)\n\n",
+		config.Path, config.ProductID, brief(config.Interval), config.Delivery.Endpoint, config.Delivery.Transport)
 	rows := [][]string{{"SOURCE", "FORMAT", "FILES NOW", "PATH"}}
 	for _, s := range config.Sources {
 		rows = append(rows, []string{s.Name, s.Format, fmt.Sprint(len(matchingFiles(s))), strings.Join(s.Paths, ", ")})
@@ -121,11 +121,11 @@ func reportTests(w io.Writer, config *rules.Config) bool {
 	}
 	switch {
 	case len(results) == 0:
-		fmt.Fprintln(w, "\nno tests: add lines that matter to tests:, and check keeps them right")
+		fmt.Fprintln(w, "\nok, without tests: add lines that matter under tests:, and check will count them")
 	case failed > 0:
 		fmt.Fprintf(w, "%d of %s failed\n", failed, plural(int64(len(results)), "test"))
 	default:
-		fmt.Fprintf(w, "%s passed\n", plural(int64(len(results)), "test"))
+		fmt.Fprintf(w, "ok, %s passed\n", plural(int64(len(results)), "test"))
 	}
 	return failed == 0
 }
