@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	sendPause     = time.Second      // between looks for sealed records
+	sendPause     = time.Second      // between looks while sealed records wait for their time
+	restPause     = time.Minute      // the same while there are none; sealing wakes the loop
 	retryPause    = time.Second      // after a failed delivery, growing up to retryMax
 	retryMax      = 30 * time.Second // the API refuses what is an hour old
 	slowMax       = 2 * time.Minute  // the same for what somebody has to mend
@@ -56,11 +57,22 @@ func newSendLoop(cfg Config) *sendLoop {
 
 func (l *sendLoop) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		pause := l.step(ctx)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		l.sleep(ctx, l.step(ctx))
+	}
+}
+
+// sleep waits; sealing ends it early, unless deliveries fail.
+func (l *sendLoop) sleep(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	sealed := l.ledger.Sealed()
+	if l.failing != "" {
+		sealed = nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-sealed:
 	}
 }
 
@@ -74,7 +86,7 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 		return l.failed(ctx, err)
 	}
 	if len(records) == 0 {
-		return sendPause
+		return l.rest(ctx)
 	}
 	if err := l.ledger.Attempt(ctx, records); err != nil {
 		return l.failed(ctx, err)
@@ -90,6 +102,18 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 		return max(pause, l.failed(ctx, err))
 	}
 	return pause
+}
+
+// rest is how long to wait when nothing is due.
+func (l *sendLoop) rest(ctx context.Context) time.Duration {
+	_, sealed, err := l.ledger.Unsettled(ctx)
+	switch {
+	case err != nil:
+		return l.failed(ctx, err)
+	case sealed > 0:
+		return sendPause
+	}
+	return restPause
 }
 
 // settle notes the results, also after ctx has ended: they are known now.

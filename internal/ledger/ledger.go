@@ -36,8 +36,9 @@ func (e *CorruptError) Error() string {
 
 // Ledger is the open accounting book. Make one with Open; Close it.
 type Ledger struct {
-	db   *sql.DB
-	lock *os.File
+	db     *sql.DB
+	lock   *os.File
+	sealed chan struct{}
 }
 
 // Open locks the folder dir, which is made if need be, and opens the ledger in
@@ -56,7 +57,7 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 		lockFile.Close()
 		return nil, err
 	}
-	return &Ledger{db: db, lock: lockFile}, nil
+	return &Ledger{db: db, lock: lockFile, sealed: make(chan struct{}, 1)}, nil
 }
 
 func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {
@@ -182,6 +183,10 @@ func explain(path string, err error) error {
 	}
 	return fmt.Errorf("ledger: open %s: %w", path, err)
 }
+
+// Sealed has a value after records were sealed that were not looked for since.
+// It is for one reader.
+func (l *Ledger) Sealed() <-chan struct{} { return l.sealed }
 
 // Close ends the use of the ledger and frees its lock.
 func (l *Ledger) Close() error {

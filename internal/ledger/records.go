@@ -36,12 +36,19 @@ func (l *Ledger) SealBegun(ctx context.Context, now time.Time) (n int, err error
 }
 
 func (l *Ledger) seal(ctx context.Context, column string, now time.Time) (n int, err error) {
-	return n, l.update(ctx, "seal", func(tx *transaction) error {
+	err = l.update(ctx, "seal", func(tx *transaction) error {
 		changed, err := tx.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE state = 'open' AND `+column+` <= ?`,
 			instant(now), now.UTC().Format(windowLayout))
 		n = int(changed)
 		return err
 	})
+	if err == nil && n > 0 {
+		select {
+		case l.sealed <- struct{}{}:
+		default: // it is told already
+		}
+	}
+	return n, err
 }
 
 // NextSeal returns the end of the earliest window of an open record; the zero

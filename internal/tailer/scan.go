@@ -44,6 +44,10 @@ func (t *Tailer) scan(now time.Time) {
 		}
 	}
 	entries, firsts := t.list(now)
+	for _, e := range entries {
+		t.looks[e.inode] = e.look
+	}
+	defer clear(t.looks)
 	t.noteRotations(entries, now)
 	t.noteTruncations(now)
 	forms, complete := t.rotatedForms(entries)
@@ -165,10 +169,23 @@ func (t *Tailer) noteTruncations(now time.Time) {
 		if s.file == nil {
 			continue
 		}
-		if info, err := s.file.Stat(); err == nil && lookAt(info) != s.seen && errors.Is(s.verify(), errReplaced) {
+		if at, err := t.look(s); err == nil && at != s.seen && errors.Is(s.verify(), errReplaced) {
 			t.truncated(s, now)
 		}
 	}
+}
+
+// look looks at an open plain file: by the scan that is under way, if that has
+// met it, to save a call for each file of many.
+func (t *Tailer) look(s *stream) (look, error) {
+	if at, ok := t.looks[s.inode()]; ok {
+		return at, nil
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return look{}, err
+	}
+	return lookAt(info), nil
 }
 
 // rotatedForms lists the rotated forms of the restless paths that the patterns
@@ -795,13 +812,13 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 		t.enqueue(s)
 	}
 	if s.file != nil {
-		info, err := s.file.Stat()
+		at, err := t.look(s)
 		if err != nil {
 			t.fail(s.name, err)
 			t.reopen(s)
 			return
 		}
-		if at := lookAt(info); at != s.seen {
+		if at != s.seen {
 			if at.size != s.seen.size {
 				s.grewAt, s.ending = now, false
 			}

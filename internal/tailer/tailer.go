@@ -56,6 +56,7 @@ type Tailer struct {
 	byInode   map[inode]*stream
 	byName    map[string]*stream  // by the name under which it is found at present
 	late      []*stream           // those that were rotated and open at the last scan
+	looks     map[inode]look      // by the scan under way
 	aliases   map[look]bool       // files that hold what is counted elsewhere
 	bases     map[string][]string // what rotatedFrom gives, remembered
 	restless  map[string]int      // paths whose rotated forms are looked at in so many more scans
@@ -96,6 +97,7 @@ func New(cfg Config) *Tailer {
 		bases:    make(map[string][]string),
 		byInode:  make(map[inode]*stream),
 		byName:   make(map[string]*stream),
+		looks:    make(map[inode]look),
 		aliases:  make(map[look]bool),
 		restless: make(map[string]int),
 		failures: make(map[string]string),

@@ -1,0 +1,28 @@
+.PHONY: build test check bench torture fuzz clean
+
+build: ## the static binary, ./meterlog
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o meterlog ./cmd/meterlog
+
+test:
+	go test ./...
+
+check: ## what CI checks
+	bash .ci/run
+
+bench: ## measure, and write docs/benchmarks.md
+	go run ./bench -write docs/benchmarks.md
+
+DURATION ?= 1m
+torture: ## kills, rotations and faults against the built binary
+	go run ./torture -duration $(DURATION)
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target for FUZZTIME
+	@go list ./... | while read -r p; do \
+		go test -list '^Fuzz' $$p | grep '^Fuzz' | while read -r f; do \
+			go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done || exit 1; \
+	done
+
+clean:
+	rm -rf meterlog dist bench/data
