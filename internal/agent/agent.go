@@ -54,16 +54,22 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	nextSeal, err := cfg.Ledger.NextSeal(ctx)
+	if err != nil {
+		return nil, err
+	}
 	follow := tailer.Config{Known: known, Globs: globs, Log: cfg.Log}
 	for _, s := range cfg.Rules.Sources {
 		follow.Sources = append(follow.Sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
 	}
 	return &Agent{
 		meter: &meterLoop{
-			tailer:  tailer.New(follow),
-			matcher: rules.NewMatcher(cfg.Rules),
-			ledger:  cfg.Ledger,
-			log:     cfg.Log,
+			tailer:   tailer.New(follow),
+			matcher:  rules.NewMatcher(cfg.Rules),
+			ledger:   cfg.Ledger,
+			log:      cfg.Log,
+			batch:    ledger.Batch{Tally: new(meter.Tally)},
+			nextSeal: nextSeal,
 		},
 		send: newSendLoop(cfg),
 	}, nil

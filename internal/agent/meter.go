@@ -3,10 +3,10 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/ledger"
-	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
@@ -27,7 +27,7 @@ type meterLoop struct {
 	ledger  *ledger.Ledger
 	log     *slog.Logger
 
-	tally      meter.Tally // since the last commit
+	batch      ledger.Batch // read and counted since the last commit; its tally is never nil
 	lastCommit time.Time
 	nextSeal   time.Time // the end of the earliest open window; zero where none is open
 }
@@ -50,7 +50,7 @@ func (l *meterLoop) step(ctx context.Context) {
 		if !ok {
 			break
 		}
-		l.matcher.Match(block, &l.tally)
+		l.matcher.Match(block, l.batch.Tally)
 		if l.due(time.Now()) {
 			break
 		}
@@ -65,7 +65,7 @@ func (l *meterLoop) step(ctx context.Context) {
 // ended, or much has been counted.
 func (l *meterLoop) due(now time.Time) bool {
 	since := now.Sub(l.lastCommit)
-	return since >= commitPause || since < 0 || l.sealDue(now) || len(l.tally.Counts) >= tallyLimit
+	return since >= commitPause || since < 0 || l.sealDue(now) || len(l.batch.Tally.Counts) >= tallyLimit
 }
 
 func (l *meterLoop) sealDue(now time.Time) bool {
@@ -74,7 +74,7 @@ func (l *meterLoop) sealDue(now time.Time) bool {
 
 func (l *meterLoop) wakeAt(now time.Time) time.Time {
 	at := now.Add(idlePause)
-	if !l.tally.Empty() || l.tailer.Changed() {
+	if !l.batch.Empty() || l.tailer.Changed() {
 		at = l.lastCommit.Add(commitPause)
 	}
 	if !l.nextSeal.IsZero() && l.nextSeal.Before(at) {
@@ -87,27 +87,37 @@ func (l *meterLoop) wakeAt(now time.Time) time.Time {
 // has ended. A ledger that fails is tried again, with nothing read meanwhile,
 // until it works or ctx ends: then nothing was lost, as nothing moved.
 func (l *meterLoop) commit(ctx context.Context) error {
-	generations, globs := l.tailer.Take(&l.tally)
-	batch := ledger.Batch{Generations: generations, Globs: globs, Tally: &l.tally}
+	l.take()
 	l.lastCommit = time.Now()
-	if batch.Empty() && !l.sealDue(l.lastCommit) {
+	if l.batch.Empty() && !l.sealDue(l.lastCommit) {
 		return nil
 	}
-	err := l.insist(ctx, func() error {
-		if batch.Empty() {
-			return nil
-		}
-		if err := l.ledger.Commit(ctx, batch, time.Now()); err != nil {
-			return err
-		}
-		l.tally.Reset()
-		batch = ledger.Batch{Tally: &l.tally}
-		return nil
-	})
-	if err != nil {
+	if err := l.insist(ctx, func() error { return l.write(ctx, time.Now()) }); err != nil {
 		return err
 	}
 	return l.insist(ctx, func() error { return l.seal(ctx, time.Now()) })
+}
+
+// take adds the positions behind what was counted to the batch. The tailer
+// hands each out once: until they are committed, they stay with the counts.
+func (l *meterLoop) take() {
+	generations, globs := l.tailer.Take(l.batch.Tally)
+	l.batch.Generations = append(l.batch.Generations, generations...) // where one is in it twice, the later holds
+	if l.batch.Globs == nil {
+		l.batch.Globs = globs
+		return
+	}
+	maps.Copy(l.batch.Globs, globs)
+}
+
+// write commits the batch and begins the next.
+func (l *meterLoop) write(ctx context.Context, now time.Time) error {
+	if err := l.ledger.Commit(ctx, l.batch, now); err != nil {
+		return err
+	}
+	l.batch.Tally.Reset()
+	l.batch = ledger.Batch{Tally: l.batch.Tally}
+	return nil
 }
 
 // seal closes the records whose window has ended by now.
@@ -153,17 +163,16 @@ func (l *meterLoop) readAll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		block, ok := l.tailer.Next(time.Now())
 		if ok {
-			l.matcher.Match(block, &l.tally)
+			l.matcher.Match(block, l.batch.Tally)
 		}
 		now := time.Now()
-		if ok && now.Sub(l.lastCommit) < commitPause && len(l.tally.Counts) < tallyLimit {
+		if ok && now.Sub(l.lastCommit) < commitPause && len(l.batch.Tally.Counts) < tallyLimit {
 			continue
 		}
-		generations, globs := l.tailer.Take(&l.tally)
-		if err := l.ledger.Commit(ctx, ledger.Batch{Generations: generations, Globs: globs, Tally: &l.tally}, now); err != nil {
+		l.take()
+		if err := l.write(ctx, now); err != nil {
 			return err
 		}
-		l.tally.Reset()
 		l.lastCommit = now
 		if !ok {
 			_, err := l.ledger.SealBegun(ctx, now)
