@@ -8,7 +8,7 @@ import (
 )
 
 // progressDelay is how long a test runs before it shows its progress.
-const progressDelay = 300 * time.Millisecond
+var progressDelay = 300 * time.Millisecond
 
 // progress is a bar on a terminal, in bytes as they lie in the files. A nil
 // progress shows nothing.
