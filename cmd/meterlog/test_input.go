@@ -255,8 +255,10 @@ func (r *lineReader) next() (data []byte, skipped int64, err error) {
 		if r.err != nil {
 			return nil, 0, r.err
 		}
-		r.end = copy(r.buffer, r.buffer[r.start:r.end])
-		r.start, r.searched = 0, r.end
+		if r.start > 0 {
+			r.end = copy(r.buffer, r.buffer[r.start:r.end])
+			r.start, r.searched = 0, r.end
+		}
 		switch {
 		case len(r.buffer) == 0:
 			r.buffer = make([]byte, readSize)

@@ -15,7 +15,7 @@ import (
 // pieces of any size, and compares them with what was put in.
 func TestLineReader(t *testing.T) {
 	sizes := []int{0, 1, 80, readSize - 1, readSize, readSize + 1, maxLine - 2, maxLine - 1, maxLine, maxLine + readSize, 3 * maxLine}
-	for seed := range uint64(60) {
+	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var text, want bytes.Buffer
 		skipped := 0
