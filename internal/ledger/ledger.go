@@ -76,13 +76,12 @@ func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {
 	case info.Size() == 0:
 		return nil, &CorruptError{Path: path, Detail: "it is empty"}
 	}
+	if err := verify(ctx, path); err != nil {
+		return nil, explain(path, err)
+	}
 	db, err := connect(path, "rw")
 	if err != nil {
 		return nil, err
-	}
-	if err := verify(ctx, db); err != nil {
-		db.Close()
-		return nil, explain(path, err)
 	}
 	if err := migrate(ctx, db); err != nil {
 		db.Close()
@@ -135,11 +134,18 @@ func syncPath(path string) error {
 	return f.Sync()
 }
 
+// immutable is the mode of a connection to a database that has no journal and
+// that nobody writes.
+const immutable = "immutable"
+
 func connect(path, mode string) (*sql.DB, error) {
-	query := url.Values{"mode": {mode}, "_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
-	if mode == "ro" {
-		query.Del("_txlock")
-	} else {
+	query := url.Values{"mode": {mode}, "_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
+	switch mode {
+	case immutable:
+		query["mode"], query["immutable"] = []string{"ro"}, []string{"1"}
+	case "ro":
+	default:
+		query["_txlock"] = []string{"immediate"}
 		query["_pragma"] = append(query["_pragma"], "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1024)")
 	}
 	name := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
@@ -154,8 +160,19 @@ func connect(path, mode string) (*sql.DB, error) {
 	return db, nil
 }
 
-// verify refuses what is no ledger, or a damaged one.
-func verify(ctx context.Context, db *sql.DB) error {
+// verify refuses what is no ledger, or a damaged one, and changes nothing: a
+// connection that may write would set the journal's mode when it opens, and
+// fold the journal into the damaged file when it closes.
+func verify(ctx context.Context, path string) error {
+	mode := "ro"
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		mode = immutable // "ro" would make an empty journal
+	}
+	db, err := connect(path, mode)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
 	var id int64
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // LockedError is returned when another process writes the ledger.
@@ -27,6 +28,13 @@ func (e *LockedError) Error() string {
 
 const lockName = "lock"
 
+// Owner has the lock for an instant; another that keeps it through so many
+// tries writes the ledger.
+const (
+	lockTries = 10
+	lockPause = 10 * time.Millisecond
+)
+
 // lock takes the folder for this process until the file is closed or the
 // process ends, however it ends.
 func lock(dir string) (*os.File, error) {
@@ -34,7 +42,12 @@ func lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for tries := 1; errors.Is(err, syscall.EWOULDBLOCK) && tries < lockTries; tries++ {
+		time.Sleep(lockPause)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		defer f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, &LockedError{Dir: dir, PID: readPID(f)}

@@ -1,0 +1,121 @@
+package ledger
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+const holdVariable = "METERLOG_TEST_HOLD_LEDGER"
+
+// holdLedger opens the ledger, says so, and keeps it until standard input ends.
+func holdLedger(dir string) int {
+	l, err := Open(context.Background(), dir)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer l.Close()
+	fmt.Println("open")
+	io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// hold opens the ledger in another process, which lives until the test ends or
+// kills it.
+func hold(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	check(t, err)
+	c := exec.Command(self)
+	c.Env = append(os.Environ(), holdVariable+"="+dir)
+	stdin, err := c.StdinPipe()
+	check(t, err)
+	stdout, err := c.StdoutPipe()
+	check(t, err)
+	check(t, c.Start())
+	t.Cleanup(func() {
+		stdin.Close()
+		c.Wait()
+	})
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "open\n" {
+		t.Fatalf("the other process says %q (%v)", line, err)
+	}
+	return c
+}
+
+func TestOneProcessWrites(t *testing.T) {
+	dir := t.TempDir()
+	if pid, running := Owner(dir); running || pid != 0 {
+		t.Errorf("a folder without a ledger belongs to %d, %v", pid, running)
+	}
+	other := hold(t, dir)
+	_, err := Open(t.Context(), dir)
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != other.Process.Pid || locked.Dir != dir {
+		t.Fatalf("a second process gets %#v, want a LockedError with pid %d", err, other.Process.Pid)
+	}
+	if want := fmt.Sprintf("locked by another meterlog (pid %d)", other.Process.Pid); !strings.Contains(err.Error(), want) {
+		t.Errorf("%q does not say %q", err, want)
+	}
+	if pid, running := Owner(dir); !running || pid != other.Process.Pid {
+		t.Errorf("it belongs to %d, %v; want %d", pid, running, other.Process.Pid)
+	}
+	check(t, other.Process.Kill())
+	other.Wait()
+	if pid, running := Owner(dir); running {
+		t.Errorf("after the kill it belongs to %d", pid)
+	}
+	l := open(t, dir)
+	if pid, running := Owner(dir); !running || pid != os.Getpid() {
+		t.Errorf("it belongs to %d, %v; want this process, %d", pid, running, os.Getpid())
+	}
+	if _, err := Open(t.Context(), dir); !isA[*LockedError](err) {
+		t.Errorf("a second time in the same process: %v", err)
+	}
+	check(t, l.Close())
+	open(t, dir).Close()
+}
+
+// To ask for the owner takes the lock for an instant. That must not keep an
+// agent from starting.
+func TestOwnerDoesNotHinderAStart(t *testing.T) {
+	dir := t.TempDir()
+	check(t, open(t, dir).Close())
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			Owner(dir)
+		}
+	})
+	defer asking.Wait()
+	defer cancel()
+	for range 20 {
+		f, err := lock(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+}
+
+func TestOneWhoAsksIsNotTakenForTheOwner(t *testing.T) {
+	dir := t.TempDir()
+	check(t, open(t, dir).Close())
+	f := must(os.Open(filepath.Join(dir, lockName)))
+	defer f.Close()
+	check(t, syscall.Flock(int(f.Fd()), syscall.LOCK_SH)) // as another that asks
+	if pid, running := Owner(dir); running {
+		t.Errorf("it belongs to %d", pid)
+	}
+}

@@ -1,0 +1,225 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// TestMain makes the test binary hold a ledger where a test asks it to, as
+// another process; see hold.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(holdVariable); dir != "" {
+		os.Exit(holdLedger(dir))
+	}
+	os.Exit(m.Run())
+}
+
+// noon is when the tests take place.
+var noon = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+
+const (
+	product = "f2e4tmlj4qqciunhr7e6" // the public documentation's
+	sku     = "dn272e8979uvek5cnuhk"
+)
+
+var mails = &meter.Rule{Name: "mails", ProductID: product, SKU: sku, Per: 1}
+
+// open opens the ledger in dir, closes it when the test ends, and then checks
+// everything that must hold of one.
+func open(t *testing.T, dir string) *Ledger {
+	t.Helper()
+	l, err := Open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		audit(t, dir)
+	})
+	return l
+}
+
+// laws must hold of every ledger at any time: each query finds what breaks one.
+var laws = []struct{ law, query string }{
+	{"a record is what its rules gave to it", `
+		SELECT uuid FROM records WHERE reissue_of IS NULL
+		AND quantity <> (SELECT coalesce(sum(units), 0) FROM shares WHERE record_id = id)`},
+	{"units * per = amounts + carried", `
+		SELECT record_id, rule FROM shares WHERE units * per - carried <>
+		(SELECT coalesce(sum(amount), 0) FROM contributions c WHERE c.record_id = shares.record_id AND c.rule = shares.rule)`},
+	{"a contribution belongs to a share, or waits", `
+		SELECT record_id, rule FROM contributions WHERE record_id <> 0
+		AND NOT EXISTS (SELECT 1 FROM shares s WHERE s.record_id = contributions.record_id AND s.rule = contributions.rule)`},
+	{"a contribution bears the SKU of its record", `
+		SELECT record_id, rule FROM contributions JOIN records ON id = record_id WHERE contributions.sku_id <> records.sku_id`},
+	{"a remainder is less than per", `
+		SELECT r.rule FROM remainders r WHERE remainder < 0
+		OR remainder >= (SELECT max(per) FROM shares s JOIN records ON id = record_id WHERE s.rule = r.rule AND records.sku_id = r.sku_id)`},
+	{"counted means read: no range reaches behind the position", `
+		SELECT generation_id FROM contributions JOIN generations ON id = generation_id WHERE end_offset > offset`},
+	{"a range holds its lines", `
+		SELECT record_id, rule FROM contributions WHERE start_offset < 0 OR end_offset <= start_offset OR lines < 1 OR amount < 1`},
+	{"a record is dated as its state says", `
+		SELECT uuid FROM records WHERE opened_at = '' OR (sealed_at = '') <> (state = 'open')
+		OR (settled_at = '') <> (state IN ('open', 'sealed'))`},
+	{"only a sealed record is under way", `
+		SELECT uuid FROM records WHERE in_flight <> 0 AND state <> 'sealed' OR state = 'open' AND attempts + maybe_stored <> 0`},
+	{"a uuid is one", `SELECT uuid FROM records WHERE length(uuid) <> 36 OR uuid <> lower(uuid)`},
+	{"a window has a length", `SELECT uuid FROM records WHERE window_end <= window_start`},
+	{"only a refused record is issued again, once, as it was", `
+		SELECT heir.uuid FROM records heir JOIN records old ON old.id = heir.reissue_of
+		WHERE old.state <> 'refused' OR (heir.product_id, heir.sku_id, heir.window_start, heir.window_end, heir.quantity)
+			<> (old.product_id, old.sku_id, old.window_start, old.window_end, old.quantity)
+		UNION ALL SELECT reissue_of FROM records WHERE reissue_of IS NOT NULL GROUP BY reissue_of HAVING count(*) > 1`},
+	{"the database is whole", `SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'`},
+	{"references lead somewhere", `SELECT "table", rowid FROM pragma_foreign_key_check`},
+}
+
+// unpruned must hold as long as no record was deleted.
+const unpruned = `SELECT * FROM (
+	SELECT rule, sku_id, sum(carried) + sum(waiting) * -1 + sum(remainder) AS lost FROM (
+		SELECT rule, sku_id, carried, 0 AS waiting, 0 AS remainder FROM shares JOIN records ON id = record_id
+		UNION ALL SELECT rule, sku_id, 0, amount, 0 FROM contributions WHERE record_id = 0
+		UNION ALL SELECT rule, sku_id, 0, 0, remainder FROM remainders)
+	GROUP BY rule, sku_id) WHERE lost <> 0`
+
+// audit checks every law on the ledger in dir, and that all that was carried
+// is still there where nothing was pruned.
+func audit(t *testing.T, dir string) {
+	t.Helper()
+	db := raw(t, dir)
+	for _, l := range laws {
+		if broken := first(t, db, l.query); broken != "" {
+			t.Errorf("%s: it does not hold for %s", l.law, broken)
+		}
+	}
+	var newest, count int
+	if err := db.QueryRow(`SELECT coalesce(max(id), 0), count(*) FROM records`).Scan(&newest, &count); err != nil {
+		t.Fatal(err)
+	}
+	if newest != count {
+		return
+	}
+	if broken := first(t, db, unpruned); broken != "" {
+		t.Errorf("what was carried is still to be carried: it does not hold for %s", broken)
+	}
+}
+
+// raw opens the database as sqlite3 would.
+func raw(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	db, err := connect(filepath.Join(dir, FileName), "ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// first returns the first row of a query as text; "" where there is none.
+func first(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	rows, err := db.Query(query)
+	if err != nil {
+		t.Fatalf("%v in %s", err, query)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rows.Next() {
+		if rows.Err() != nil {
+			t.Fatal(rows.Err())
+		}
+		return ""
+	}
+	values := make([]any, len(columns))
+	into := make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	if err := rows.Scan(into...); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(values...)
+}
+
+// minute is the window of one minute that begins so many minutes after noon.
+func minute(n int) meter.Window {
+	return meter.WindowAt(noon.Add(time.Duration(n)*time.Minute), time.Minute)
+}
+
+// counts is a batch that counts amounts under the rule, a line each, one for
+// each window, in one generation.
+func counts(rule *meter.Rule, amounts map[meter.Window]int64) Batch {
+	var tally meter.Tally
+	at := int64(0)
+	for window, amount := range amounts {
+		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, amount, at, at+10)
+		at += 10
+	}
+	return Batch{Tally: &tally}
+}
+
+func commit(t *testing.T, l *Ledger, rule *meter.Rule, window meter.Window, amount int64) {
+	t.Helper()
+	check(t, l.Commit(t.Context(), counts(rule, map[meter.Window]int64{window: amount}), noon))
+}
+
+// sealed puts one sealed record for each of the windows into the ledger.
+func sealed(t *testing.T, l *Ledger, windows ...meter.Window) {
+	t.Helper()
+	for _, w := range windows {
+		commit(t, l, mails, w, 1)
+		_, err := l.Seal(t.Context(), w.EndTime())
+		check(t, err)
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func records(t *testing.T, l *Ledger, f Filter) (all []meter.Record) {
+	t.Helper()
+	check(t, l.Records(t.Context(), f, func(r meter.Record) error {
+		all = append(all, r)
+		return nil
+	}))
+	return all
+}
+
+// one is the only record that the filter chooses.
+func one(t *testing.T, l *Ledger, f Filter) meter.Record {
+	t.Helper()
+	all := records(t, l, f)
+	if len(all) != 1 {
+		t.Fatalf("%d records, want 1: %+v", len(all), all)
+	}
+	return all[0]
+}
+
+func pending(t *testing.T, l *Ledger, now time.Time) []meter.Record {
+	t.Helper()
+	list, err := l.Pending(t.Context(), now, now, meter.MaxRecords)
+	check(t, err)
+	return list
+}
+
+// isA reports whether err is of the type T.
+func isA[T error](err error) bool {
+	var want T
+	return errors.As(err, &want)
+}
