@@ -205,7 +205,13 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 // decompress tells by its first bytes whether a stream is compressed.
 func decompress(raw io.Reader) (io.Reader, bool, error) {
 	start := make([]byte, 10)
-	n, err := io.ReadFull(raw, start)
+	n, err := io.ReadFull(raw, start[:2])
+	switch string(start[:2]) {
+	case "\x1f\x8b", "BZ", "\x28\xb5", "\xfd7": // elsewhere a short line must not wait for more
+		var more int
+		more, err = io.ReadFull(raw, start[2:])
+		n += more
+	}
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, false, pathless(err)
 	}
