@@ -34,7 +34,7 @@ func rotatedFrom(name string) []string {
 	if ext := filepath.Ext(base); ext != "" && ext != base {
 		stem := strings.TrimSuffix(base, ext)
 		for i := 1; i < len(stem); i++ {
-			if isSeparator(stem[i]) && isRotationMark(stem[i+1:]) {
+			if isInserted(stem[i], stem[i+1:]) {
 				add(stem[:i] + ext)
 			}
 		}
@@ -46,6 +46,23 @@ func rotatedFrom(name string) []string {
 }
 
 func isSeparator(c byte) bool { return c == '.' || c == '-' || c == '_' }
+
+// isInserted reports whether a mark before the extension is that of a rotation:
+// .1, or a date. worker-1.log is a file of its own beside worker.log.
+func isInserted(separator byte, mark string) bool {
+	const yymmdd = 6
+	return numbered.MatchString(mark) && (separator == '.' || isSeparator(separator) && digits(mark) >= yymmdd)
+}
+
+func digits(text string) int {
+	n := 0
+	for _, c := range text {
+		if '0' <= c && c <= '9' {
+			n++
+		}
+	}
+	return n
+}
 
 func isRotationMark(text string) bool {
 	return numbered.MatchString(text) || slices.Contains(words, text)

@@ -37,7 +37,7 @@ func (e entry) rotated() bool { return e.name != e.path }
 //  5. decide on the files that are left: new, a copy, or wait and see;
 //  6. read from the files that grew, and finish the rotated ones that are quiet.
 func (t *Tailer) scan(now time.Time) {
-	t.opened = 0
+	t.opened, t.crowded = 0, false
 	for _, s := range t.streams {
 		if s.isOpen() {
 			t.opened++
@@ -381,7 +381,10 @@ func (t *Tailer) openEntry(e entry) (f *os.File, arch *archive, err error) {
 
 // openFile opens the entry's plain file, which must still be the one that was seen.
 func (t *Tailer) openFile(e entry) (*os.File, error) {
-	t.makeRoom()
+	if !t.makeRoom() {
+		t.crowded = true
+		return nil, errCrowded
+	}
 	f, err := os.Open(e.name)
 	if err != nil {
 		if !isMissing(err) {
@@ -401,11 +404,16 @@ func (t *Tailer) openFile(e entry) (*os.File, error) {
 	return f, nil
 }
 
+// errCrowded is returned by openFile when as many files are open as may be. The
+// file's turn comes when the others have been read.
+var errCrowded = errors.New("too many open files")
+
 // makeRoom counts a descriptor that is about to be opened. When as many are
-// open as may be, it closes the files that have been quiet longest.
-func (t *Tailer) makeRoom() {
-	if t.opened++; t.opened < t.cfg.MaxOpen {
-		return
+// open as may be, it closes those that have been quiet longest, and reports
+// whether there is room.
+func (t *Tailer) makeRoom() bool {
+	if t.opened++; t.opened <= t.cfg.MaxOpen {
+		return true
 	}
 	var idle []*stream
 	t.opened = 1
@@ -414,15 +422,21 @@ func (t *Tailer) makeRoom() {
 			continue
 		}
 		t.opened++
-		if s.file != nil && !s.queued && s.State != meter.Rotated && s.readTo == s.seen.size && !s.seen.unlinked {
+		if s.file != nil && !s.queued && s.readTo == s.seen.size && !s.seen.unlinked && (s.State != meter.Rotated || s.readTo == s.Offset) {
 			idle = append(idle, s)
 		}
 	}
 	slices.SortFunc(idle, func(a, b *stream) int { return a.grewAt.Compare(b.grewAt) })
 	for _, s := range idle[:min(len(idle), max(1, t.cfg.MaxOpen/10))] {
 		s.close()
+		s.parked = true
 		t.opened--
 	}
+	if t.opened > t.cfg.MaxOpen {
+		t.opened--
+		return false
+	}
+	return true
 }
 
 func closeFile(f *os.File) {
@@ -449,7 +463,7 @@ func (t *Tailer) bind(s *stream, e entry, f *os.File, arch *archive, now time.Ti
 	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.size, "was", s.State)
 	delete(t.aliases, e.look)
 	s.close()
-	s.file, s.arch, s.seen = f, arch, e.look
+	s.file, s.arch, s.seen, s.parked = f, arch, e.look, false
 	s.readTo, s.skipped, s.grewAt = s.Offset, 0, now
 	if s.Compressed != e.archived {
 		s.Compressed, s.changed = e.archived, true
@@ -608,8 +622,11 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 // (sed -i, an editor) or came back with its file system.
 func (t *Tailer) movedTo(e entry, entries []entry) *stream {
 	for _, s := range t.byPath[e.path] {
-		gone := s.seen.unlinked
-		if !s.isOpen() {
+		gone := false
+		if s.file != nil {
+			at, err := t.look(s)
+			gone = err == nil && at.unlinked
+		} else if s.arch == nil {
 			gone = !slices.ContainsFunc(entries, func(other entry) bool { return other.inode == s.inode() })
 		}
 		if !gone || e.size < s.Offset || s.Offset == 0 {
@@ -834,6 +851,11 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	}
 	quiet := now.Sub(s.grewAt)
 	switch {
+	case s.State == meter.Rotated && s.parked:
+		t.restless[s.Path] = max(t.restless[s.Path], 2)
+		if quiet >= t.cfg.Quiet {
+			t.finish(s)
+		}
 	case !s.isOpen():
 	case s.State == meter.Rotated && quiet >= t.cfg.Quiet && !s.ending:
 		s.ending = true

@@ -25,6 +25,7 @@ type stream struct {
 	skipped int64     // above Offset only within a line that is too long: it has no newline before here
 	queued  bool      // stands in the tailer's queue
 	ending  bool      // rotated and quiet: a line without a newline is its last
+	parked  bool      // closed to make room for others, read to its end
 	changed bool      // differs from what the tailer last gave out
 	grewAt  time.Time // when it last grew, was opened or was rotated
 	metAt   time.Time // the scan that last met its inode

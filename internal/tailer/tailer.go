@@ -62,6 +62,7 @@ type Tailer struct {
 	restless  map[string]int      // paths whose rotated forms are looked at in so many more scans
 	queue     []*stream           // those that may have something to read
 	opened    int                 // descriptors at the last count, and those opened since
+	crowded   bool                // a file could not be opened for want of descriptors
 	lastID    int64
 	nextScan  time.Time
 	lastScan  time.Time
@@ -165,6 +166,9 @@ func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
 	for {
 		if !now.Before(t.nextScan) || now.Before(t.lastScan) { // due, or the clock was set back
 			t.scan(now)
+		}
+		if len(t.queue) == 0 && t.crowded {
+			t.scan(now) // some files can be closed now, and others opened
 		}
 		if len(t.queue) == 0 {
 			return meter.Block{}, false
@@ -321,7 +325,7 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 	if t.byInode[s.inode()] == s {
 		delete(t.byInode, s.inode())
 	}
-	s.Dev, s.Ino, s.ending, s.changed = 0, 0, false, true
+	s.Dev, s.Ino, s.ending, s.parked, s.changed = 0, 0, false, false, true
 	if s.Offset == 0 { // no line of it was complete; what holds them all is a new generation
 		s.State, s.EOFAt = meter.Done, 0
 		return

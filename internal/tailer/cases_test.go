@@ -1,0 +1,593 @@
+package tailer
+
+import (
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// scene is a folder of logs and a tailer that follows some of them, with a
+// clock that the test moves and commits that it makes.
+type scene struct {
+	t         *testing.T
+	dir       string
+	now       time.Time
+	cfg       Config
+	tailer    *Tailer
+	committed map[int64]meter.Generation
+	globs     map[string]time.Time
+	anomalies meter.Tally
+}
+
+// follow begins a scene in which patterns below its folder are followed.
+func follow(t *testing.T, patterns ...string) *scene {
+	s := &scene{t: t, dir: t.TempDir(), now: time.Now(), committed: make(map[int64]meter.Generation), globs: make(map[string]time.Time)}
+	for _, p := range patterns {
+		s.cfg.Sources = append(s.cfg.Sources, Source{Name: fmt.Sprintf("s%d", len(s.cfg.Sources)), Paths: []string{s.path(p)}})
+	}
+	t.Cleanup(func() { s.kill() })
+	return s
+}
+
+func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *scene) check(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// append writes text to the end of a file, which it makes if need be.
+func (s *scene) append(name, text string) {
+	s.t.Helper()
+	f, err := os.OpenFile(s.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	s.check(err)
+	_, err = f.WriteString(text)
+	s.check(err)
+	s.check(f.Close())
+	s.check(os.Chtimes(s.path(name), s.now, s.now))
+}
+
+func (s *scene) rename(from, to string) {
+	s.t.Helper()
+	s.check(os.Rename(s.path(from), s.path(to)))
+}
+
+func (s *scene) copy(from, to string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path(from))
+	s.check(err)
+	s.check(os.WriteFile(s.path(to), text, 0o644))
+	s.check(os.Chtimes(s.path(to), s.now, s.now))
+}
+
+func (s *scene) compress(name string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path(name))
+	s.check(err)
+	info, err := os.Stat(s.path(name))
+	s.check(err)
+	f, err := os.Create(s.path(name + ".gz"))
+	s.check(err)
+	z := gzip.NewWriter(f)
+	_, err = z.Write(text)
+	s.check(err)
+	s.check(z.Close())
+	s.check(f.Close())
+	s.check(os.Chtimes(s.path(name+".gz"), info.ModTime(), info.ModTime()))
+	s.check(os.Remove(s.path(name)))
+}
+
+func (s *scene) start() {
+	s.cfg.Known = nil
+	for _, id := range slices.Sorted(mapKeys(s.committed)) {
+		s.cfg.Known = append(s.cfg.Known, s.committed[id])
+	}
+	s.cfg.Globs, s.cfg.NoWatch = s.globs, true
+	s.tailer = New(s.cfg)
+}
+
+func mapKeys(m map[int64]meter.Generation) func(func(int64) bool) {
+	return func(yield func(int64) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (s *scene) kill() {
+	if s.tailer != nil {
+		s.tailer.Close()
+	}
+	s.tailer = nil
+}
+
+// read returns the lines that are there a little later, sorted, without
+// committing them.
+func (s *scene) read() []string {
+	s.t.Helper()
+	if s.tailer == nil {
+		s.start()
+	}
+	lines := []string{}
+	for range 3 { // what one scan finds may need another to be settled
+		s.now = s.now.Add(1100 * time.Millisecond)
+		for {
+			b, ok := s.tailer.Next(s.now)
+			if !ok {
+				break
+			}
+			for _, line := range strings.Split(strings.TrimSuffix(string(b.Data), "\n"), "\n") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func (s *scene) commit() {
+	generations, globs := s.tailer.Take(&s.anomalies)
+	for _, g := range generations {
+		s.committed[g.ID] = g
+	}
+	for p, at := range globs {
+		s.globs[p] = at
+	}
+}
+
+// expect reads and commits, and wants these lines in any order.
+func (s *scene) expect(want ...string) {
+	s.t.Helper()
+	got := s.read()
+	s.commit()
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		s.t.Fatalf("read %q, want %q", short(got), short(want))
+	}
+}
+
+func short(lines []string) []string {
+	out := []string{}
+	for _, l := range lines {
+		out = append(out, fmt.Sprintf("%.40s", l))
+	}
+	return out
+}
+
+func (s *scene) pass(d time.Duration) { s.now = s.now.Add(d) }
+
+func (s *scene) wantAnomalies(want map[meter.AnomalyKind]int64) {
+	s.t.Helper()
+	got := map[meter.AnomalyKind]int64{}
+	for key, a := range s.anomalies.Anomalies {
+		got[key.Kind] += a.Count
+	}
+	if len(got) != len(want) {
+		s.t.Fatalf("anomalies %v, want %v", got, want)
+	}
+	for kind, n := range want {
+		if got[kind] != n {
+			s.t.Fatalf("anomalies %v, want %v", got, want)
+		}
+	}
+}
+
+func lines(prefix string, n int) (text string, all []string) {
+	for i := range n {
+		line := fmt.Sprintf("%s %d", prefix, i)
+		all = append(all, line)
+		text += line + "\n"
+	}
+	return text, all
+}
+
+func TestAppendAndTornLine(t *testing.T) {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\ntw")
+	s.expect("one")
+	s.append("app.log", "o\nthree\n")
+	s.expect("two", "three")
+	s.kill()
+	s.append("app.log", "four\n")
+	s.expect("four")
+}
+
+func TestFileMissingAtStartIsReadFromItsBeginning(t *testing.T) {
+	s := follow(t, "app.log", "sub/**/*.log")
+	s.cfg.Sources[0].AtEnd = true
+	s.expect()
+	s.append("app.log", "one\n")
+	s.check(os.MkdirAll(s.path("sub/a/b"), 0o755))
+	s.append("sub/a/b/x.log", "two\n")
+	s.expect("one", "two")
+}
+
+func TestStartAtEnd(t *testing.T) {
+	s := follow(t, "app.log")
+	s.cfg.Sources[0].AtEnd = true
+	s.append("app.log", "old\nto")
+	s.expect()
+	s.append("app.log", "rn\nnew\n")
+	s.expect("torn", "new")
+}
+
+func TestRenameWithLateWriter(t *testing.T) {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.rename("app.log", "app.log.1")
+	s.append("app.log", "two\n")
+	s.append("app.log.1", "late\n")
+	s.expect("two", "late")
+	s.append("app.log.1", "later\n")
+	s.expect("later")
+	s.pass(20 * time.Second)
+	s.expect()
+	s.append("app.log.1", "very late\n")
+	s.expect("very late")
+}
+
+func TestRotatedWhileDown(t *testing.T) {
+	for _, names := range [][]string{
+		{"app.log.2", "app.log.1"},
+		{"app.log-20260101", "app.log-20260102"},
+		{"app-20260101.log", "app-20260102.log"},
+		{"app.log.2026-01-01", "app.log.2026-01-02"},
+		{"app.2.log", "app.1.log"},
+	} {
+		t.Run(names[0], func(t *testing.T) {
+			s := follow(t, "app.log")
+			first, _ := lines("first", 200)
+			s.append("app.log", first)
+			s.read()
+			s.commit()
+			s.append("app.log", "rest of first\n")
+			s.kill()
+			s.rename("app.log", names[0])
+			s.append(names[1], "second\n")
+			s.append("app.log", "third\n")
+			s.expect("rest of first", "second", "third")
+			s.wantAnomalies(nil)
+		})
+	}
+}
+
+func TestCompressedWhileDown(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 5000)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.append("app.log", "unread\n")
+	s.kill()
+	s.rename("app.log", "app.log.1")
+	s.compress("app.log.1")
+	s.append("app.log", "new\n")
+	s.pass(10 * time.Second)
+	s.expect("unread", "new")
+	s.kill()
+	s.rename("app.log.1.gz", "app.log.2.gz")
+	s.expect()
+	s.wantAnomalies(nil)
+}
+
+func TestSeveralCompressedWhileDown(t *testing.T) {
+	s := follow(t, "app.log*")
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.kill()
+	s.append("app.log", "two\n")
+	s.rename("app.log", "app.log.2")
+	s.compress("app.log.2")
+	s.append("app.log.1", "three\n")
+	s.compress("app.log.1")
+	s.append("app.log", "four\n")
+	s.pass(10 * time.Second)
+	s.expect("two", "three", "four")
+	s.wantAnomalies(nil)
+}
+
+func TestCopyTruncate(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		t.Run(fmt.Sprintf("down=%v", down), func(t *testing.T) {
+			s := follow(t, "app.log")
+			text, want := lines("line", 300)
+			s.append("app.log", text)
+			s.expect(want...)
+			if down {
+				s.kill()
+			}
+			s.append("app.log", "rest\n")
+			s.copy("app.log", "app.log.1")
+			s.check(os.Truncate(s.path("app.log"), 0))
+			s.append("app.log", "new\n")
+			s.expect("rest", "new")
+			s.pass(20 * time.Second)
+			s.expect()
+			s.wantAnomalies(nil)
+		})
+	}
+}
+
+func TestTruncatedAndGrownPastThePosition(t *testing.T) {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.check(os.Truncate(s.path("app.log"), 0))
+	text, want := lines("again", 50)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.pass(20 * time.Second)
+	s.expect()
+	s.wantAnomalies(nil) // all that was seen had been read
+}
+
+// Lines of one length that end alike put the same bytes before the position.
+func TestTruncatedAndGrownWithTheSameMark(t *testing.T) {
+	s := follow(t, "app.log")
+	tail := strings.Repeat("x", 80)
+	s.append("app.log", "1 "+tail+"\n")
+	s.expect("1 " + tail)
+	s.check(os.Truncate(s.path("app.log"), 0))
+	s.append("app.log", "2 "+tail+"\n3 "+tail+"\n")
+	s.expect("2 "+tail, "3 "+tail)
+}
+
+func TestTruncatedUnreadWithoutACopyIsAGap(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 300)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.append("app.log", "torn")
+	s.expect()
+	s.check(os.Truncate(s.path("app.log"), 0))
+	s.append("app.log", "new\n")
+	s.expect("new")
+	s.pass(20 * time.Second)
+	s.expect()
+	s.wantAnomalies(map[meter.AnomalyKind]int64{meter.BytesMissed: 1})
+}
+
+func TestDeletedWhileDownIsAGap(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 300)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.kill()
+	s.check(os.Remove(s.path("app.log")))
+	s.expect()
+	s.pass(20 * time.Second)
+	s.expect()
+	s.wantAnomalies(map[meter.AnomalyKind]int64{meter.BytesMissed: 1})
+}
+
+func TestDeletedWhileOpenIsReadToItsEnd(t *testing.T) {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.append("app.log", "two\nlast")
+	s.check(os.Remove(s.path("app.log")))
+	s.expect("two")
+	s.pass(10 * time.Second)
+	s.expect("last")
+	s.wantAnomalies(nil)
+}
+
+func TestInodeUsedAgain(t *testing.T) {
+	s := follow(t, "app.log")
+	for i := range 20 {
+		text, want := lines(fmt.Sprintf("file %d", i), 30)
+		s.append("app.log", text)
+		s.expect(want...)
+		s.check(os.Remove(s.path("app.log")))
+		if i%2 == 0 {
+			s.kill() // nothing keeps the inode
+		}
+	}
+}
+
+func TestSymbolicLinkSwitched(t *testing.T) {
+	s := follow(t, "current.log")
+	s.append("a.log", "one\n")
+	s.check(os.Symlink("a.log", s.path("current.log")))
+	s.expect("one")
+	s.append("a.log", "two\n")
+	s.append("b.log", "three\n")
+	s.check(os.Symlink("b.log", s.path("next")))
+	s.rename("next", "current.log")
+	s.expect("two", "three")
+	s.append("a.log", "late\n")
+	s.expect("late")
+}
+
+func TestPowerLossGoesOnAtTheEnd(t *testing.T) {
+	for _, kept := range []int64{0, 1, 700, 1500, 4000} {
+		t.Run(fmt.Sprintf("kept=%d", kept), func(t *testing.T) {
+			s := follow(t, "app.log")
+			text, want := lines("line", 500)
+			s.append("app.log", text)
+			s.expect(want...)
+			s.kill()
+			s.check(os.Truncate(s.path("app.log"), kept))
+			s.expect()
+			s.append("app.log", "after\n")
+			s.expect("after")
+			s.pass(20 * time.Second)
+			s.expect()
+		})
+	}
+}
+
+func TestPowerLossLeavesNULs(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 500)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.kill()
+	size := int64(len(text))
+	s.check(os.Truncate(s.path("app.log"), size-100))
+	s.check(os.Truncate(s.path("app.log"), size))
+	s.append("app.log", "after\n")
+	s.expect("after")
+	s.wantAnomalies(nil)
+}
+
+func TestBaselineOfTheFirstStart(t *testing.T) {
+	s := follow(t, "app.log*")
+	s.append("app.log.1", "old\n")
+	s.append("app.log.2", "older\n")
+	s.compress("app.log.2")
+	s.pass(time.Minute)
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.append("app.log.1", "late\n")
+	s.expect("late")
+	s.kill()
+	s.rename("app.log.2.gz", "app.log.3.gz")
+	s.compress("app.log.1")
+	s.rename("app.log.1.gz", "app.log.2.gz")
+	s.rename("app.log", "app.log.1")
+	s.append("app.log", "two\n")
+	s.expect("two")
+}
+
+func TestLastLineOfARotatedFile(t *testing.T) {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\nlast")
+	s.expect("one")
+	s.rename("app.log", "app.log.1")
+	s.expect()
+	s.pass(10 * time.Second)
+	s.expect("last")
+	s.kill()
+	s.expect()
+}
+
+func TestLongLine(t *testing.T) {
+	s := follow(t, "app.log")
+	s.cfg.MaxLine = 300 << 10
+	long := strings.Repeat("x", 400<<10)
+	fits := strings.Repeat("y", 290<<10)
+	s.append("app.log", "one\n"+long+"\n"+fits+"\ntwo\n"+long)
+	s.expect("one", fits, "two")
+	s.append("app.log", long+"\nthree\n")
+	s.expect("three")
+	s.kill()
+	s.append("app.log", "four\n")
+	s.expect("four")
+	s.wantAnomalies(map[meter.AnomalyKind]int64{meter.LineTooLong: 2})
+}
+
+func TestNULsAndInvalidUTF8(t *testing.T) {
+	s := follow(t, "app.log")
+	odd := strings.Repeat("\x00", 5000) + "\xff\xfe"
+	s.append("app.log", odd+"\r\n\n\r\n")
+	s.expect(odd+"\r", "", "\r")
+}
+
+func TestOneFileUnderTwoSources(t *testing.T) {
+	s := follow(t, "*.log", "app.*")
+	s.append("app.log", "one\n")
+	s.start()
+	b, ok := s.tailer.Next(s.now)
+	if !ok || !slices.Equal(b.Sources, []string{"s0", "s1"}) {
+		t.Fatalf("block %v of sources %v, want one block of s0 and s1", ok, b.Sources)
+	}
+	if _, ok := s.tailer.Next(s.now); ok {
+		t.Fatal("the file was read twice")
+	}
+}
+
+// Names that a person gave to several files of one application are no
+// rotation of one another.
+func TestNumberedWorkersAreFilesOfTheirOwn(t *testing.T) {
+	s := follow(t, "*.log")
+	s.append("worker.log", "a\n")
+	s.append("worker-1.log", "b\n")
+	s.append("worker-2.log", "c\n")
+	s.expect("a", "b", "c")
+}
+
+func TestSameContentUnderAnotherName(t *testing.T) {
+	s := follow(t, "*.log")
+	text, want := lines("line", 300)
+	s.append("a.log", text)
+	s.append("b.log", text)
+	s.expect(append(want, want...)...)
+	s.kill()
+	s.append("b.log", "b\n")
+	s.expect("b")
+}
+
+func TestWrittenAnew(t *testing.T) { // as sed -i and editors do
+	s := follow(t, "app.log")
+	text, want := lines("line", 300)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.copy("app.log", "sedXYZ")
+	s.rename("sedXYZ", "app.log")
+	s.append("app.log", "new\n")
+	s.expect("new")
+}
+
+func TestFolderRemovedAndMadeAgain(t *testing.T) {
+	s := follow(t, "sub/app.log")
+	s.check(os.Mkdir(s.path("sub"), 0o755))
+	s.append("sub/app.log", "one\n")
+	s.expect("one")
+	s.check(os.RemoveAll(s.path("sub")))
+	s.expect()
+	s.check(os.Mkdir(s.path("sub"), 0o755))
+	s.append("sub/app.log", "two\n")
+	s.expect("two")
+}
+
+func TestUnreadableFileIsTriedAgain(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads everything")
+	}
+	s := follow(t, "*.log")
+	s.append("a.log", "one\n")
+	s.append("b.log", "two\n")
+	s.check(os.Chmod(s.path("a.log"), 0))
+	s.expect("two")
+	s.check(os.Chmod(s.path("a.log"), 0o644))
+	s.expect("one")
+}
+
+func TestMoreFilesThanDescriptors(t *testing.T) {
+	s := follow(t, "*.log")
+	s.cfg.MaxOpen = 10
+	var want []string
+	for i := range 100 {
+		s.append(fmt.Sprintf("app%d.log", i), fmt.Sprintf("%d first\n", i))
+		want = append(want, fmt.Sprintf("%d first", i))
+	}
+	s.expect(want...)
+	if s.tailer.opened > 12 {
+		t.Errorf("%d files are open", s.tailer.opened)
+	}
+	want = nil
+	for i := range 100 {
+		name := fmt.Sprintf("app%d.log", i)
+		if i%2 == 0 {
+			s.rename(name, name+".1")
+			s.append(name+".1", fmt.Sprintf("%d late\n", i))
+			want = append(want, fmt.Sprintf("%d late", i))
+		}
+		s.append(name, fmt.Sprintf("%d second\n", i))
+		want = append(want, fmt.Sprintf("%d second", i))
+	}
+	s.expect(want...)
+	s.wantAnomalies(nil)
+}
