@@ -295,9 +295,9 @@ func expectTotals(want map[string]int64, rules []rule) func([]byte) error {
 	return func(out []byte) error {
 		got := make(map[string]int64)
 		for line := range strings.Lines(string(out)) {
-			var product, sku string
+			var product, sku, noun string
 			var records, quantity int64
-			if n, _ := fmt.Sscanf(strings.TrimSpace(line), "product %s SKU %s %d records quantity %d", &product, &sku, &records, &quantity); n == 4 {
+			if n, _ := fmt.Sscanf(strings.TrimSpace(line), "product %s SKU %s %d %s quantity %d", &product, &sku, &records, &noun, &quantity); n == 5 {
 				got[sku] = quantity
 			}
 		}

@@ -191,11 +191,24 @@ func (o *runOptions) runOnce(c *cobra.Command, a *agent.Agent, config *rules.Con
 	return nil
 }
 
+const wouldBeAccepted = "would be accepted"
+
+func countRecords(n int) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return fmt.Sprintf("%d records", n)
+}
+
 func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SKU\tRECORDS\tQUANTITY\tSTATE\tREASON")
 	for _, line := range s.Settled {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\n", line.SKU, line.Records, line.Quantity, line.State, line.Reason)
+		state := string(line.State)
+		if dryRun && line.State == meter.Accepted {
+			state = wouldBeAccepted
+		}
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\n", line.SKU, line.Records, line.Quantity, state, line.Reason)
 	}
 	if len(s.Settled) > 0 {
 		table.Flush()
@@ -203,10 +216,10 @@ func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
 		fmt.Fprintln(w, "nothing new to bill")
 	}
 	if s.Sealed > 0 {
-		fmt.Fprintf(w, "%d records could not be delivered; the next run tries again\n", s.Sealed)
+		fmt.Fprintf(w, "%s could not be delivered; the next run tries again\n", countRecords(s.Sealed))
 	}
 	if s.Open > 0 {
-		fmt.Fprintf(w, "%d records wait for their window to begin\n", s.Open)
+		fmt.Fprintf(w, "%s waiting for their window to begin\n", countRecords(s.Open))
 	}
 	if dryRun {
 		fmt.Fprintln(w, "dry run: nothing was billed")
@@ -219,7 +232,7 @@ func printAnswer(w io.Writer) func(meter.Record, meter.Result) {
 		answer := string(result.State)
 		switch {
 		case result.State == meter.Accepted:
-			answer = "would be accepted"
+			answer = wouldBeAccepted
 		case result.State == meter.Sealed:
 			answer = "no answer"
 		}
@@ -238,7 +251,7 @@ func printTotals(w io.Writer, model *sandbox.Sandbox) error {
 	}
 	fmt.Fprintln(w, "the sandbox accepted:")
 	for _, t := range totals {
-		fmt.Fprintf(w, "  product %s  SKU %s  %d records  quantity %d\n", t.ProductID, t.SKU, t.Records, t.Quantity)
+		fmt.Fprintf(w, "  product %s  SKU %s  %s  quantity %d\n", t.ProductID, t.SKU, countRecords(t.Records), t.Quantity)
 	}
 	return nil
 }

@@ -380,7 +380,7 @@ func decodeSpan(line []byte, v span) any {
 // jsonNumber is an int where the number is written as one and fits, else a
 // float64, infinite where it is beyond all.
 func jsonNumber(text string) any {
-	if strings.IndexAny(text, ".eE") < 0 {
+	if !strings.ContainsAny(text, ".eE") {
 		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return int(i)
 		}
