@@ -100,6 +100,15 @@ func nonNil(b []byte) []byte {
 
 // addCount adds a count to the open record of its SKU and window, or opens one.
 func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.Time) error {
+	if over := count.Amount - (math.MaxInt64 - key.Rule.Per); key.Rule.Per > 1 && over > 0 {
+		// With what waits for its unit it may be more than a contribution holds.
+		most := *count
+		most.Amount -= over
+		if err := t.addCount(key, &most, now); err != nil {
+			return err
+		}
+		count = &meter.Count{Amount: over, Start: count.Start, End: count.End} // its lines are counted
+	}
 	units, carried, err := t.carry(key.Rule, count.Amount)
 	if err != nil {
 		return err
@@ -148,12 +157,13 @@ func (t *transaction) carry(rule *meter.Rule, amount int64) (units, carried int6
 // bill adds units to the open record of the key's product, SKU and window. A
 // record that cannot hold them is sealed, and another opened.
 func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (record int64, err error) {
-	var quantity int64
+	var quantity, share int64
 	window := key.Window.StartTime().Format(windowLayout)
-	err = t.scan(`SELECT id, quantity FROM records WHERE product_id = ? AND sku_id = ? AND window_start = ? AND state = 'open'`,
-		[]any{key.Rule.ProductID, key.Rule.SKU, window}, &record, &quantity)
+	err = t.scan(`SELECT id, quantity, coalesce(units, 0) FROM records LEFT JOIN shares ON record_id = id AND rule = ?
+		WHERE product_id = ? AND sku_id = ? AND window_start = ? AND state = 'open'`,
+		[]any{key.Rule.Name, key.Rule.ProductID, key.Rule.SKU, window}, &record, &quantity, &share)
 	switch {
-	case err == nil && quantity <= math.MaxInt64-units:
+	case err == nil && quantity <= math.MaxInt64-units && fits(share, units, key.Rule.Per):
 		_, err = t.exec(`UPDATE records SET quantity = quantity + ? WHERE id = ?`, units, record)
 		return record, err
 	case err == nil:
@@ -172,6 +182,12 @@ func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (reco
 		VALUES (?, ?, ?, ?, ?, ?, 'open', ?) RETURNING id`,
 		[]any{id.String(), key.Rule.ProductID, key.Rule.SKU, window, key.Window.EndTime().Format(windowLayout), units, instant(now)}, &record)
 	return record, err
+}
+
+// fits reports whether the amounts of a share stay within an int64 when units
+// are added to it. They are less than one unit more than the share.
+func fits(share, units, per int64) bool {
+	return per <= 1 || units < math.MaxInt64/per-share
 }
 
 // addContribution widens the range of a contribution that is there already.
