@@ -127,9 +127,7 @@ func (s *scene) read() []string {
 			if !ok {
 				break
 			}
-			for _, line := range strings.Split(strings.TrimSuffix(string(b.Data), "\n"), "\n") {
-				lines = append(lines, line)
-			}
+			lines = append(lines, strings.Split(strings.TrimSuffix(string(b.Data), "\n"), "\n")...)
 		}
 	}
 	slices.Sort(lines)
@@ -408,6 +406,41 @@ func TestSymbolicLinkSwitched(t *testing.T) {
 	s.expect("two", "three")
 	s.append("a.log", "late\n")
 	s.expect("late")
+}
+
+func TestSymbolicLinkSwitchedWhileDown(t *testing.T) {
+	s := follow(t, "current.log")
+	s.check(os.Mkdir(s.path("data"), 0o755))
+	link := func(target string) {
+		s.check(os.Symlink(target, s.path("next")))
+		s.rename("next", "current.log")
+	}
+	s.append("data/app-20260101.log", "one\n")
+	link("data/app-20260101.log")
+	s.expect("one")
+	s.kill()
+	s.append("data/app-20260101.log", "two\n")
+	s.append("data/app-20260102.log", "three\n")
+	s.append("data/app-20260103.log", "four\n")
+	link("data/app-20260103.log")
+	s.expect("two", "three", "four")
+	s.wantAnomalies(nil)
+}
+
+func TestExcludeDoesNotHideWhatWasRotated(t *testing.T) {
+	s := follow(t, "*")
+	s.cfg.Sources[0].Exclude = []string{"*.gz", "*.1"}
+	s.append("app.log", "one\n")
+	s.append("other.gz", "not followed\n")
+	s.expect("one")
+	s.kill()
+	s.append("app.log", "two\n")
+	s.rename("app.log", "app.log.2")
+	s.compress("app.log.2")
+	s.append("app.log.1", "three\n")
+	s.append("app.log", "four\n")
+	s.pass(10 * time.Second)
+	s.expect("two", "three", "four")
 }
 
 func TestPowerLossGoesOnAtTheEnd(t *testing.T) {

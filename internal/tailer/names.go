@@ -67,3 +67,30 @@ func digits(text string) int {
 func isRotationMark(text string) bool {
 	return numbered.MatchString(text) || slices.Contains(words, text)
 }
+
+// family is where a path's rotated forms may lie, and the names of which they
+// are forms.
+type family struct {
+	path, dir string
+	names     []string
+}
+
+// familiesOf returns the path's family in its own folder and, where the path is
+// a symbolic link, that of the file it leads to: another of its dated names may
+// have been the link's target before.
+func familiesOf(path string) []family {
+	families := []family{{path: path, dir: filepath.Dir(path), names: []string{path}}}
+	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
+		names := append(rotatedFrom(target), target)
+		families = append(families, family{path: path, dir: filepath.Dir(target), names: names})
+	}
+	return families
+}
+
+// holds reports whether a name is of the family.
+func (f family) holds(name string) bool {
+	if slices.Contains(f.names, name) {
+		return true
+	}
+	return slices.ContainsFunc(rotatedFrom(name), func(base string) bool { return slices.Contains(f.names, base) })
+}

@@ -1,0 +1,173 @@
+package tailer
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// rejoin joins an entry to the generation that had its inode last, if its
+// content still is that generation's.
+func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
+	s := t.byInode[e.inode]
+	if s == nil {
+		return
+	}
+	s.metAt = now
+	if s.isOpen() || s.seen == e.look { // or nothing was written since it was closed
+		t.found(s, e)
+		return
+	}
+	if s.isBlank() { // the inode may be that of another file by now
+		if e.path != s.Path {
+			t.lose(s, now)
+			return
+		} else if e.rotated() {
+			return // decide sees
+		}
+	}
+	f, arch, verdict := t.open(e, s)
+	switch {
+	case verdict == same || verdict == blanked || s.Offset == 0 && !s.finished() && f != nil:
+		t.bind(s, e, f, arch, now)
+	case verdict == shorter && t.survivedPowerLoss(s, e, entries):
+		if err := s.jump(f, e.size); err != nil {
+			t.fail(e.name, err)
+			f.Close()
+			return
+		}
+		t.cfg.Log.Warn("file is shorter than what was read of it, as after a power failure: going on at its end", "path", e.name, "size", e.size)
+		t.bind(s, e, f, arch, now)
+	default:
+		closeFile(f)
+		if t.failures[e.name] != "" || verdict == unread {
+			return // nothing is known of its content
+		}
+		s.metAt = time.Time{}
+		if s.finished() {
+			delete(t.byInode, e.inode)
+			s.Dev, s.Ino, s.changed = 0, 0, true
+		} else {
+			t.lose(s, now)
+		}
+	}
+}
+
+// survivedPowerLoss reports whether a file that begins like the generation but
+// ends before the position is the same file, whose last bytes never reached
+// the disk: it is new to this process, and no other file holds the generation.
+func (t *Tailer) survivedPowerLoss(s *stream, e entry, entries []entry) bool {
+	if s.seen.inode == e.inode || s.finished() || e.archived {
+		return false
+	}
+	for _, c := range entries {
+		if c.path != s.Path || c.inode == e.inode {
+			continue
+		}
+		f, arch, verdict := t.open(c, s)
+		closeFile(f)
+		closeArchive(arch)
+		if verdict == same {
+			return false
+		}
+	}
+	return true
+}
+
+// bind gives the generation its file.
+func (t *Tailer) bind(s *stream, e entry, f *os.File, arch *archive, now time.Time) {
+	if s.inode() != e.inode {
+		if t.byInode[s.inode()] == s {
+			delete(t.byInode, s.inode())
+		}
+		t.byInode[e.inode] = s
+		s.Dev, s.Ino, s.changed = e.dev, e.ino, true
+	}
+	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.size, "was", s.State)
+	delete(t.aliases, e.look)
+	s.close()
+	s.file, s.arch, s.seen, s.parked = f, arch, e.look, false
+	s.readTo, s.skipped, s.grewAt = s.Offset, 0, now
+	if s.Compressed != e.archived {
+		s.Compressed, s.changed = e.archived, true
+	}
+	switch {
+	case !e.rotated() && e.name == s.Path && !e.archived:
+		t.become(s, meter.Live)
+	case s.State == meter.Done && e.archived:
+		s.close()
+	case s.State == meter.Done && e.size <= s.Offset:
+		// stays as it is
+	default:
+		t.become(s, meter.Rotated)
+	}
+	t.found(s, e)
+	t.enqueue(s)
+}
+
+func (t *Tailer) become(s *stream, state meter.GenerationState) {
+	if s.State != state {
+		s.State, s.changed = state, true
+	}
+}
+
+// found notes under which name a generation's file was met.
+func (t *Tailer) found(s *stream, e entry) {
+	if !e.rotated() && e.name == s.Path && s.State == meter.Rotated && s.arch == nil {
+		t.become(s, meter.Live) // its path leads to it again
+	}
+	s.name = e.name
+	if t.byName[e.name] == s {
+		return
+	}
+	t.byName[e.name] = s
+	if target, err := filepath.EvalSymlinks(e.name); err == nil {
+		t.byName[target] = s
+	}
+}
+
+// search looks for a lost generation among the files of its path that belong
+// to no other. When the time for it is over, the loss is counted.
+func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time) {
+	if s.lostAt.IsZero() || now.Before(s.lostAt) {
+		s.lostAt = now
+	}
+	t.restless[s.Path] = max(t.restless[s.Path], 2)
+	for _, e := range entries {
+		owner := t.byInode[e.inode]
+		if e.path != s.Path || owner != nil && !(owner.isBlank() && e.rotated()) {
+			continue
+		}
+		f, arch, verdict := t.open(e, s)
+		if verdict == same {
+			if owner != nil {
+				t.lose(owner, now)
+			}
+			t.bind(s, e, f, arch, now)
+			return
+		}
+		closeFile(f)
+		complete = complete && verdict != unread
+	}
+	if complete && now.Sub(s.lostAt) >= t.cfg.Search {
+		t.giveUp(s)
+	}
+}
+
+// giveUp ends the search for a generation.
+func (t *Tailer) giveUp(s *stream) {
+	s.changed = true
+	caughtUp := s.EOFAt == s.Offset || s.seen != look{} && s.seen.size == s.Offset
+	if caughtUp {
+		s.State = meter.Done
+		return
+	}
+	s.State = meter.Gap
+	s.Missed = max(0, s.seen.size-s.Offset, s.EOFAt-s.Offset)
+	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed,
+		fmt.Sprintf("the file was gone before it could be read on from offset %d", s.Offset))
+	t.cfg.Log.Error("file was gone before it could be read to its end", "path", s.Path, "offset", s.Offset, "missed_bytes", s.Missed)
+}

@@ -1,0 +1,129 @@
+package tailer
+
+import (
+	"errors"
+	"os"
+	"slices"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// open opens the entry's file and compares it with the generation. A plain
+// file is returned open, an archive only when it holds the generation.
+func (t *Tailer) open(e entry, s *stream) (*os.File, *archive, verdict) {
+	if e.archived {
+		a, err := openArchive(e.name)
+		if err != nil {
+			if !isMissing(err) {
+				t.fail(e.name, err)
+			}
+			return nil, nil, unread
+		}
+		verdict, err := a.holds(&s.Generation)
+		if err == nil && verdict == shorter && s.finished() && s.EOFAt == s.Offset && a.endsAt(s.EOFAt) {
+			verdict = same
+		}
+		t.fail(e.name, err)
+		if verdict != same {
+			a.Close()
+			return nil, nil, verdict
+		}
+		return nil, a, verdict
+	}
+	f, err := t.openFile(e)
+	if err != nil {
+		return nil, nil, unread
+	}
+	verdict, err := compare(f, e.size, &s.Generation)
+	t.fail(e.name, err)
+	if err != nil {
+		f.Close()
+		return nil, nil, unread
+	}
+	return f, nil, verdict
+}
+
+// openEntry opens the entry's file, plain or compressed.
+func (t *Tailer) openEntry(e entry) (f *os.File, arch *archive, err error) {
+	if !e.archived {
+		f, err = t.openFile(e)
+		return f, nil, err
+	}
+	arch, err = openArchive(e.name)
+	if err != nil && !isMissing(err) {
+		t.fail(e.name, err)
+	}
+	return nil, arch, err
+}
+
+// openFile opens the entry's plain file, which must still be the one that was seen.
+func (t *Tailer) openFile(e entry) (*os.File, error) {
+	if !t.makeRoom() {
+		t.crowded = true
+		return nil, errCrowded
+	}
+	f, err := os.Open(e.name)
+	if err != nil {
+		if !isMissing(err) {
+			t.fail(e.name, err)
+		}
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && lookAt(info).inode != e.inode {
+		err = os.ErrNotExist // renamed since: the next scan sees where to
+		t.restless[e.path] = 2
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// errCrowded is returned by openFile when as many files are open as may be. The
+// file's turn comes when the others have been read.
+var errCrowded = errors.New("too many open files")
+
+// makeRoom counts a descriptor that is about to be opened. When as many are
+// open as may be, it closes those that have been quiet longest, and reports
+// whether there is room.
+func (t *Tailer) makeRoom() bool {
+	if t.opened++; t.opened <= t.cfg.MaxOpen {
+		return true
+	}
+	var idle []*stream
+	t.opened = 1
+	for _, s := range t.streams {
+		if !s.isOpen() {
+			continue
+		}
+		t.opened++
+		if s.file != nil && !s.queued && s.readTo == s.seen.size && !s.seen.unlinked && (s.State != meter.Rotated || s.readTo == s.Offset) {
+			idle = append(idle, s)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *stream) int { return a.grewAt.Compare(b.grewAt) })
+	for _, s := range idle[:min(len(idle), max(1, t.cfg.MaxOpen/10))] {
+		s.close()
+		s.parked = true
+		t.opened--
+	}
+	if t.opened > t.cfg.MaxOpen {
+		t.opened--
+		return false
+	}
+	return true
+}
+
+func closeFile(f *os.File) {
+	if f != nil {
+		f.Close()
+	}
+}
+
+func closeArchive(a *archive) {
+	if a != nil {
+		a.Close()
+	}
+}

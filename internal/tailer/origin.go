@@ -1,0 +1,114 @@
+package tailer
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// origin is where the content of a rotated form comes from.
+type origin int
+
+const (
+	unknown   origin = iota // no generation holds it
+	copied                  // a generation holds it
+	undecided               // it may be a copy that is still being written
+)
+
+// origin compares a rotated form with every generation of its path. With
+// copied it returns the generation.
+func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
+	settled := now.Sub(e.writtenAt()) >= t.cfg.Search || now.Before(e.writtenAt())
+	if e.size == 0 && settled {
+		return copied, &stream{} // of nothing
+	} else if e.size == 0 {
+		return undecided, nil
+	}
+	file, arch, err := t.openEntry(e)
+	if err != nil {
+		return undecided, nil
+	}
+	defer closeFile(file)
+	defer closeArchive(arch)
+	result := unknown
+	for _, s := range t.byPath[e.path] {
+		if s.inode() == e.inode {
+			continue
+		}
+		var from origin
+		if e.archived {
+			from = archiveOrigin(arch, s)
+		} else {
+			from = fileOrigin(file, e, s, settled)
+		}
+		if from == copied {
+			return copied, s
+		}
+		result = max(result, from)
+	}
+	return result, nil
+}
+
+func fileOrigin(f *os.File, e entry, s *stream, settled bool) origin {
+	verdict, err := compare(f, e.size, &s.Generation)
+	switch {
+	case err != nil:
+		return undecided
+	case verdict == same || verdict == blanked:
+		return copied
+	case verdict == shorter && s.finished():
+		return copied
+	case verdict == shorter && s.State == meter.Lost:
+		return undecided
+	case s.State == meter.Live || s.State == meter.Rotated:
+		prefix, err := s.beginsWith(f, e.size)
+		if err != nil || prefix && !settled {
+			return undecided // a copy of what is unread, perhaps still being written
+		} else if prefix {
+			return copied
+		}
+	}
+	return unknown
+}
+
+// archiveOrigin decompresses no more than the head, unless it must.
+func archiveOrigin(a *archive, s *stream) origin {
+	beginning, err := s.beginning()
+	switch {
+	case err != nil:
+		return undecided
+	case !beginsAlike(a.head, beginning):
+		return unknown
+	case !s.finished() && s.State != meter.Live:
+		return undecided // what compresses it may still be at work, and so are we
+	case s.finished() && (s.EOFAt < 0 || a.endsAt(s.EOFAt)):
+		return copied
+	}
+	again, err := openArchive(a.file.Name())
+	if err != nil {
+		return undecided
+	}
+	defer again.Close()
+	switch verdict, err := again.holds(&s.Generation); {
+	case err != nil:
+		return undecided
+	case verdict == same || verdict == shorter && s.State == meter.Gap:
+		return copied
+	}
+	return unknown
+}
+
+// unfinished reports whether a compressed file may still be being written: it
+// was touched just now, or the plain file is still there.
+func (t *Tailer) unfinished(e entry, entries []entry, now time.Time) bool {
+	plain := strings.TrimSuffix(e.name, compression(e.name))
+	for _, other := range entries {
+		if other.name == plain && other.rotated() {
+			return true
+		}
+	}
+	age := now.Sub(e.writtenAt())
+	return age >= 0 && age < settle
+}
