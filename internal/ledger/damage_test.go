@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // files is what the folder holds, by name, but for the lock and for the memory
@@ -43,9 +45,11 @@ func crash(t *testing.T, dir string) string {
 func full(t *testing.T) string {
 	dir := t.TempDir()
 	l := open(t, dir)
+	amounts := make(map[meter.Window]int64)
 	for i := range 300 {
-		commit(t, l, mails, minute(i), 1)
+		amounts[minute(i)] = 1
 	}
+	check(t, l.Commit(t.Context(), counts(mails, amounts), noon))
 	check(t, l.Close())
 	return dir
 }

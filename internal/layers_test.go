@@ -1,0 +1,149 @@
+package internal_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/meterlog/meterlog/"
+
+// layers says which packages of meterlog each may import, itself or through
+// others. What is not in it may not be there.
+var layers = map[string][]string{
+	"internal/meter":   {},
+	"internal/rules":   {"internal/meter"},
+	"internal/tailer":  {"internal/meter"},
+	"internal/ledger":  {"internal/meter"},
+	"internal/sender":  {"internal/meter"},
+	"internal/sandbox": {"internal/meter"},
+	"internal/agent":   {"internal/ledger", "internal/meter", "internal/rules", "internal/sender", "internal/tailer"},
+	"cmd/meterlog": {"internal/agent", "internal/ledger", "internal/meter", "internal/rules", "internal/sandbox",
+		"internal/sender", "internal/tailer"},
+}
+
+// forbidden imports, each of a package itself or of what it imports.
+var forbidden = []struct {
+	what    string   // an import path, with what is below it
+	in      []string // packages; a prefix where it ends with /
+	but     []string
+	through bool // what it imports counts, too
+	why     string
+}{
+	{what: "net", in: []string{"internal/meter", "internal/tailer"}, but: nil, why: "only what is delivered leaves the machine"},
+	{what: "net/http", in: []string{"internal/meter", "internal/rules", "internal/tailer", "internal/ledger"}, through: true,
+		why: "counting must work without a network; only the sender speaks to one"},
+	{what: "google.golang.org/grpc", in: []string{"internal/meter", "internal/rules", "internal/tailer", "internal/ledger", "internal/agent", "cmd/"},
+		why: "the sender hides the transports"},
+	{what: "database/sql", in: []string{"internal/", "cmd/"}, but: []string{"internal/ledger"},
+		why: "the ledger alone is durable, and alone knows its tables"},
+	{what: "modernc.org/sqlite", in: []string{"internal/", "cmd/"}, but: []string{"internal/ledger"}, why: "the same"},
+	{what: "github.com/expr-lang/expr", in: []string{"internal/", "cmd/"}, but: []string{"internal/rules"},
+		why: "expressions can fail in ways that rules turns into anomalies"},
+	{what: "gopkg.in/yaml.v3", in: []string{"internal/", "cmd/"}, but: []string{"internal/rules"}, why: "there is one configuration, read in one place"},
+	{what: "github.com/fsnotify/fsnotify", in: []string{"internal/", "cmd/"}, but: []string{"internal/tailer"},
+		why: "notifications are hints, and the tailer knows which"},
+	{what: "github.com/nxadm/tail", in: []string{"internal/"}, why: "it loses lines at rotation: never where something is billed"},
+	{what: "github.com/spf13/cobra", in: []string{"internal/"}, why: "flags are the command's"},
+	{what: "github.com/spf13/pflag", in: []string{"internal/"}, why: "flags are the command's"},
+	{what: "flag", in: []string{"internal/", "cmd/"}, why: "flags are the command's, which takes them with cobra"},
+	{what: "os/exec", in: []string{"internal/", "cmd/"}, why: "an agent that reads what others write starts no programs"},
+	{what: "os/signal", in: []string{"internal/"}, why: "the command turns signals into the end of a context"},
+	{what: "plugin", in: []string{"internal/", "cmd/"}, why: "the binary is what was built"},
+	{what: "log", in: []string{"internal/", "cmd/"}, but: []string{}, why: "logs go through log/slog"},
+	{what: "math/rand", in: []string{"internal/meter", "internal/rules", "internal/tailer", "internal/ledger", "internal/agent"},
+		why: "a replay comes to the same; uuids are drawn from crypto/rand"},
+	{what: "encoding/gob", in: []string{"internal/", "cmd/"}, why: "what is kept must be readable without meterlog"},
+	{what: "testing", in: []string{"internal/", "cmd/"}, through: true, why: "tests stay out of the binary"},
+}
+
+// listed is what `go list` says of a package.
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T) map[string]listed {
+	t.Helper()
+	c := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps", module+"...")
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	output, err := c.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	packages := make(map[string]listed)
+	for d := json.NewDecoder(bufio.NewReader(bytes.NewReader(output))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[p.ImportPath] = p
+	}
+}
+
+func TestLayers(t *testing.T) {
+	packages := list(t)
+	for path, p := range packages {
+		name, ours := strings.CutPrefix(path, module)
+		if !ours || !strings.HasPrefix(name, "internal/") && !strings.HasPrefix(name, "cmd/") {
+			continue
+		}
+		allowed, known := layers[name]
+		if !known {
+			t.Errorf("%s has no place in the layers", name)
+		}
+		for _, dep := range p.Deps {
+			if below, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(allowed, below) {
+				t.Errorf("%s imports %s, itself or through another; it may know %v alone", name, below, allowed)
+			}
+		}
+	}
+	for name := range layers {
+		if _, there := packages[module+name]; !there {
+			t.Errorf("%s is not there", name)
+		}
+	}
+	for _, dep := range packages[module+"internal/meter"].Deps {
+		if !packages[dep].Standard {
+			t.Errorf("meter imports %s; it holds nouns, and needs the standard library alone", dep)
+		}
+	}
+}
+
+func TestForbiddenImports(t *testing.T) {
+	packages := list(t)
+	for _, rule := range forbidden {
+		for path, p := range packages {
+			name, ours := strings.CutPrefix(path, module)
+			if !ours || !within(name, rule.in) || within(name, rule.but) {
+				continue
+			}
+			imports := p.Imports
+			if rule.through {
+				imports = p.Deps
+			}
+			for _, i := range imports {
+				if i == rule.what || rule.what != "net" && rule.what != "log" && strings.HasPrefix(i, rule.what+"/") {
+					t.Errorf("%s imports %s: %s", name, i, rule.why)
+				}
+			}
+		}
+	}
+}
+
+func within(name string, places []string) bool {
+	return slices.ContainsFunc(places, func(place string) bool {
+		return name == place || strings.HasSuffix(place, "/") && strings.HasPrefix(name, place)
+	})
+}
