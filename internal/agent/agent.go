@@ -36,6 +36,8 @@ type Config struct {
 	Settled func(meter.Record, meter.Result)
 
 	Log *slog.Logger
+
+	noWatch bool // for tests: files are polled, and nothing watches them
 }
 
 // Agent follows, counts and delivers. Make one with New.
@@ -58,7 +60,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	follow := tailer.Config{Known: known, Globs: globs, Log: cfg.Log}
+	follow := tailer.Config{Known: known, Globs: globs, NoWatch: cfg.noWatch, Log: cfg.Log}
 	for _, s := range cfg.Rules.Sources {
 		follow.Sources = append(follow.Sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
 	}
