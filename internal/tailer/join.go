@@ -135,7 +135,6 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 	if s.lostAt.IsZero() || now.Before(s.lostAt) {
 		s.lostAt = now
 	}
-	t.restless[s.Path] = max(t.restless[s.Path], 2)
 	for _, e := range entries {
 		owner := t.byInode[e.inode]
 		if e.path != s.Path || owner != nil && !(owner.isBlank() && e.rotated()) {

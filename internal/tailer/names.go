@@ -2,7 +2,6 @@ package tailer
 
 import (
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -10,10 +9,17 @@ import (
 // Rotation renames or copies app.log to a form of its name: app.log.1,
 // app.log-20260101, app.log.2026-01-01.gz, app-20260101.log, app.1.log,
 // app.log.old.
-var (
-	numbered = regexp.MustCompile(`^[0-9][0-9T:Z._+-]*$`)
-	words    = []string{"old", "prev", "bak", "orig"}
-)
+var words = []string{"old", "prev", "bak", "orig"}
+
+// isNumbered reports whether a mark is a number or a date.
+func isNumbered(mark string) bool {
+	for _, c := range []byte(mark) {
+		if (c < '0' || c > '9') && !strings.ContainsRune("T:Z._+-", rune(c)) {
+			return false
+		}
+	}
+	return mark != "" && '0' <= mark[0] && mark[0] <= '9'
+}
 
 // rotatedFrom returns the names of which name may be a rotated form, the
 // shortest first. Whether such a name is followed decides the rest.
@@ -51,7 +57,7 @@ func isSeparator(c byte) bool { return c == '.' || c == '-' || c == '_' }
 // .1, or a date. worker-1.log is a file of its own beside worker.log.
 func isInserted(separator byte, mark string) bool {
 	const yymmdd = 6
-	return numbered.MatchString(mark) && (separator == '.' || isSeparator(separator) && digits(mark) >= yymmdd)
+	return isNumbered(mark) && (separator == '.' || isSeparator(separator) && digits(mark) >= yymmdd)
 }
 
 func digits(text string) int {
@@ -65,32 +71,30 @@ func digits(text string) int {
 }
 
 func isRotationMark(text string) bool {
-	return numbered.MatchString(text) || slices.Contains(words, text)
+	return isNumbered(text) || slices.Contains(words, text)
 }
 
-// family is where a path's rotated forms may lie, and the names of which they
-// are forms.
-type family struct {
-	path, dir string
-	names     []string
-}
+// families says, by folder, of which names the rotated forms belong to which
+// path.
+type families map[string]map[string]string
 
-// familiesOf returns the path's family in its own folder and, where the path is
-// a symbolic link, that of the file it leads to: another of its dated names may
-// have been the link's target before.
-func familiesOf(path string) []family {
-	families := []family{{path: path, dir: filepath.Dir(path), names: []string{path}}}
+// add takes in a path: its own folder and, where it is a symbolic link, that of
+// the file it leads to; another of that file's dated names may have been the
+// link's target before.
+func (f families) add(path string) {
+	f.put(path, path)
 	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
-		names := append(rotatedFrom(target), target)
-		families = append(families, family{path: path, dir: filepath.Dir(target), names: names})
+		f.put(target, path)
+		for _, base := range rotatedFrom(target) {
+			f.put(base, path)
+		}
 	}
-	return families
 }
 
-// holds reports whether a name is of the family.
-func (f family) holds(name string) bool {
-	if slices.Contains(f.names, name) {
-		return true
+func (f families) put(name, path string) {
+	dir := filepath.Dir(name)
+	if f[dir] == nil {
+		f[dir] = make(map[string]string)
 	}
-	return slices.ContainsFunc(rotatedFrom(name), func(base string) bool { return slices.Contains(f.names, base) })
+	f[dir][name] = path
 }

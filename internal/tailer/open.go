@@ -2,8 +2,10 @@ package tailer
 
 import (
 	"errors"
+	"math"
 	"os"
 	"slices"
+	"syscall"
 
 	"github.com/meterlog/meterlog/internal/meter"
 )
@@ -79,6 +81,15 @@ func (t *Tailer) openFile(e entry) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// descriptorLimit is how many descriptors the process may have.
+func descriptorLimit() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(limit.Cur)
 }
 
 // errCrowded is returned by openFile when as many files are open as may be. The

@@ -132,15 +132,7 @@ func (t *Tailer) entry(name string) (entry, bool) {
 
 // pathOf returns the followed path of which name is a rotated form, or name.
 func (t *Tailer) pathOf(name string, present map[string]bool) string {
-	bases, ok := t.bases[name]
-	if !ok {
-		if len(t.bases) >= 10_000 { // names come and go
-			clear(t.bases)
-		}
-		bases = rotatedFrom(name)
-		t.bases[name] = bases
-	}
-	for _, path := range bases {
+	for _, path := range t.basesOf(name) {
 		if present[path] || len(t.byPath[path]) > 0 {
 			return path
 		}
@@ -148,7 +140,24 @@ func (t *Tailer) pathOf(name string, present map[string]bool) string {
 	return name
 }
 
-// noteRotations finds the live generations whose path leads elsewhere.
+// basesOf is rotatedFrom, remembered.
+func (t *Tailer) basesOf(name string) []string {
+	bases, ok := t.bases[name]
+	if !ok {
+		if len(t.bases) >= maxBases { // names come and go
+			clear(t.bases)
+		}
+		bases = rotatedFrom(name)
+		t.bases[name] = bases
+	}
+	return bases
+}
+
+// maxBases bounds the memory of names.
+const maxBases = 20_000
+
+// noteRotations finds the live generations whose path leads elsewhere, and has
+// the rotated forms of their paths looked at.
 func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 	at := make(map[string]inode, len(entries))
 	for _, e := range entries {
@@ -158,6 +167,9 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 		if s.State == meter.Live && at[s.Path] != s.inode() {
 			s.State, s.grewAt, s.changed = meter.Rotated, now, true
 			t.restless[s.Path] = 2
+		}
+		if (s.State == meter.Rotated || s.State == meter.Lost) && !s.isOpen() {
+			t.restless[s.Path] = 2 // until it is met
 		}
 	}
 }
@@ -197,13 +209,11 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 	for _, e := range known {
 		seen[e.name] = true
 	}
-	folders := make(map[string][]family)
+	folders := make(families)
 	for path := range t.restless {
-		for _, f := range familiesOf(path) {
-			folders[f.dir] = append(folders[f.dir], f)
-		}
+		folders.add(path)
 	}
-	for dir, families := range folders {
+	for dir, paths := range folders {
 		listing, err := os.ReadDir(dir)
 		if isMissing(err) {
 			continue
@@ -212,13 +222,21 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 		complete = complete && err == nil
 		for _, file := range listing {
 			name := filepath.Join(dir, file.Name())
-			i := slices.IndexFunc(families, func(f family) bool { return f.holds(name) })
-			if i < 0 || seen[name] {
+			if seen[name] {
+				continue
+			}
+			path, ok := paths[name]
+			for _, base := range t.basesOf(name) {
+				if !ok {
+					path, ok = paths[base]
+				}
+			}
+			if !ok {
 				continue
 			}
 			seen[name] = true
 			if e, ok := t.entry(name); ok {
-				e.path = families[i].path
+				e.path = path
 				forms = append(forms, e)
 			}
 		}
@@ -257,7 +275,6 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	quiet := now.Sub(s.grewAt)
 	switch {
 	case s.State == meter.Rotated && s.parked:
-		t.restless[s.Path] = max(t.restless[s.Path], 2)
 		if quiet >= t.cfg.Quiet {
 			t.finish(s)
 		}

@@ -24,7 +24,7 @@ type Config struct {
 	Quiet   time.Duration // a rotated file that has not grown for so long is finished; 5 s
 	Search  time.Duration // how long a lost generation is looked for; 10 s
 	MaxLine int           // longer lines are counted and skipped, in bytes; 1 MiB
-	MaxOpen int           // descriptors of followed files; 1,000
+	MaxOpen int           // descriptors of followed files; 1,000, but at most half of what the process may have
 	NoWatch bool          // do without notifications: the slow poll alone
 
 	Log *slog.Logger
@@ -85,7 +85,7 @@ func New(cfg Config) *Tailer {
 		cfg.MaxLine = 1 << 20
 	}
 	if cfg.MaxOpen == 0 {
-		cfg.MaxOpen = 1000
+		cfg.MaxOpen = min(1000, descriptorLimit()/2)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -383,8 +383,11 @@ func (t *Tailer) Wait(ctx context.Context, until time.Time) {
 	hints := t.watch.wait(ctx, until.Sub(now))
 	rescan := hints.missed
 	for _, name := range hints.written {
-		if s := t.byName[name]; s != nil {
+		if s := t.byName[name]; s != nil && s.isOpen() {
 			t.enqueue(s)
+		} else if e, ok := t.entry(name); ok && t.byInode[e.inode] != nil {
+			e.path = t.pathOf(name, nil)
+			t.rejoin(e, nil, time.Now()) // it was closed to make room
 		} else {
 			rescan = rescan || len(t.sourcesOf(name)) > 0
 		}
