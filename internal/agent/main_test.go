@@ -82,9 +82,12 @@ type site struct {
 	t      *testing.T
 	dir    string
 	config *rules.Config
-	box    *sandbox.Sandbox
-	http   http.RoundTripper
-	logged logs
+
+	sequence int // of mails
+	box      *sandbox.Sandbox
+	http     http.RoundTripper    // to the API
+	remote   func() sender.Config // how to reach the API otherwise; nil: by http
+	logged   logs
 }
 
 // oneRule counts the lines with "sent" of every file of logs/.
@@ -101,7 +104,13 @@ rules:
 // stands for its folder.
 func newSite(t *testing.T, text string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), box: sandbox.New(sandbox.Config{AnyToken: true})}
+	return newSiteWith(t, text, sandbox.Config{})
+}
+
+func newSiteWith(t *testing.T, text string, api sandbox.Config) *site {
+	t.Helper()
+	api.AnyToken = true
+	s := &site{t: t, dir: t.TempDir(), box: sandbox.New(api)}
 	s.http = s.box.Transport()
 	s.configure(text)
 	if err := os.Mkdir(filepath.Join(s.dir, "logs"), 0o755); err != nil {
@@ -113,7 +122,7 @@ func newSite(t *testing.T, text string) *site {
 
 func (s *site) configure(text string) {
 	s.t.Helper()
-	text = "product_id: " + product + "\ninterval: 1s\ndelivery: {timeout: 5s}\n" + strings.ReplaceAll(text, "DIR", s.dir)
+	text = "product_id: " + product + "\ninterval: 1s\ndelivery: {timeout: 10m}\n" + strings.ReplaceAll(text, "DIR", s.dir)
 	config, err := rules.Parse("rules.yaml", []byte(text))
 	if err != nil {
 		s.t.Fatal(err)
@@ -138,7 +147,19 @@ func (s *site) write(name, text string) {
 // sent appends n lines that count, among others that do not.
 func (s *site) sent(name string, n int) {
 	s.t.Helper()
-	s.write(name, strings.Repeat("mail queued\nmail sent to=<a@example.com>\n", n))
+	var text strings.Builder
+	for range n {
+		s.sequence++
+		fmt.Fprintf(&text, "mail %d queued\nmail %d sent to=<a@example.com>\n", s.sequence, s.sequence)
+	}
+	s.write(name, text.String())
+}
+
+func (s *site) rename(from, to string) {
+	s.t.Helper()
+	if err := os.Rename(s.path(from), s.path(to)); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // agent returns an agent on the site's ledger, and what closes both.
@@ -148,9 +169,7 @@ func (s *site) agent() (*Agent, func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	deliver, err := sender.New(sender.Config{
-		Endpoint: "http://127.0.0.1", Timeout: s.config.Delivery.Timeout, Tokens: token("t1.test"), HTTP: s.http, Dial: loopback, Log: quiet,
-	})
+	deliver, err := sender.New(s.delivery())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -162,6 +181,15 @@ func (s *site) agent() (*Agent, func()) {
 		if err := errors.Join(deliver.Close(), book.Close()); err != nil {
 			s.t.Error(err)
 		}
+	}
+}
+
+func (s *site) delivery() sender.Config {
+	if s.remote != nil {
+		return s.remote()
+	}
+	return sender.Config{
+		Endpoint: "http://127.0.0.1", Timeout: s.config.Delivery.Timeout, Tokens: token("t1.test"), HTTP: s.http, Dial: loopback, Log: quiet,
 	}
 }
 
@@ -194,8 +222,19 @@ func (s *site) runUntil(ctx context.Context) (wait func()) {
 		defer end()
 		a.Run(ctx)
 	}()
-	return func() { <-done }
+	return func() {
+		s.t.Helper()
+		select {
+		case <-done:
+		case <-time.After(patience):
+			s.t.Fatal("the agent does not end")
+		}
+	}
 }
+
+// patience is how long a test waits for what must come, however slow the
+// machine is.
+const patience = 20 * time.Second
 
 // billed is what the API has accepted of the SKU.
 func (s *site) billed(sku string) (quantity int64) {
@@ -302,7 +341,7 @@ func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for !condition() {
 		select {
 		case <-ticker.C:

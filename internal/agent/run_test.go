@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -34,23 +33,36 @@ func TestRunGoesOnWhereItEnded(t *testing.T) {
 func TestRunSealsWhatAnEarlierRunLeftOpen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, oneRule)
-	s.write("a.log", "mail queued\n")
-	s.once()
-	s.leaveOpen(meter.WindowAt(time.Now().Add(-10*time.Second), time.Second), 2)
+	s.leaveOpen(2)
 	defer s.run()()
 	until(t, "the open record is billed", func() bool { return s.billed(sku) == 2 })
 }
 
-// leaveOpen commits a count and ends, as a run that was killed then.
-func (s *site) leaveOpen(window meter.Window, amount int64) {
+// leaveOpen leaves behind an open record whose window has passed, as a run that
+// was killed then.
+func (s *site) leaveOpen(amount int64) {
 	s.t.Helper()
+	s.write("a.log", "mail queued\n")
+	s.once()
 	book := must(ledger.Open(s.t.Context(), filepath.Join(s.dir, "state")))
 	defer book.Close()
 	known := must(book.Generations(s.t.Context()))
+	window := meter.WindowAt(time.Now().Add(-10*time.Second), time.Second)
 	var tally meter.Tally
 	tally.Add(meter.CountKey{Rule: &s.config.Rules[0].Rule, Window: window, Generation: known[0].ID}, amount, 0, known[0].Offset)
 	if err := book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, window.StartTime()); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// leaveSealed does the same, sealed: it is to be delivered at once.
+func (s *site) leaveSealed(amount int64) {
+	s.t.Helper()
+	s.leaveOpen(amount)
+	book := must(ledger.Open(s.t.Context(), filepath.Join(s.dir, "state")))
+	defer book.Close()
+	if n := must(book.Seal(s.t.Context(), time.Now())); n != 1 {
+		s.t.Fatalf("%d records sealed, want 1", n)
 	}
 }
 
@@ -90,9 +102,7 @@ func TestRunCountsEveryRotation(t *testing.T) {
 	defer func() { stop() }()
 	until(t, "the first file is counted", func() bool { return s.counted(sku) == 3 })
 	s.sent("a.log", 2)
-	if err := os.Rename(s.path("a.log"), s.path("a.log.1")); err != nil {
-		t.Fatal(err)
-	}
+	s.rename("a.log", "a.log.1")
 	s.sent("a.log", 4)
 	s.sent("a.log.1", 1) // a late writer
 	until(t, "both are billed", func() bool { return s.billed(sku) == 10 })
