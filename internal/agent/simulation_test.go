@@ -1,0 +1,547 @@
+package agent
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/sandbox"
+	"github.com/meterlog/meterlog/internal/sender"
+)
+
+var (
+	seedFlag      = flag.Int64("seed", -1, "replay this one history, and tell its steps")
+	historiesFlag = flag.Int64("histories", 150, "random histories to run")
+)
+
+const bytesSKU = "dn2bbbbbbbbbbbbbbbbb"
+
+const (
+	perKilobyte    = 1000
+	requestTimeout = 1500 * time.Millisecond // shorter than a torn line has
+)
+
+// simulated counts the events of a log by number, in kilobytes, and in bytes.
+const simulated = `
+sources:
+  - path: DIR/logs/GLOB
+TIMESTAMPrules:
+  - name: mails
+    when: line contains "sent"
+    sku_id: ` + sku + `
+  - name: kilobytes
+    when: line contains "sent"
+    sku_id: ` + gibSKU + `
+    quantity: 'extract(line, "size=([0-9]+)")'
+    per: 1000
+  - name: bytes
+    when: line contains "sent" and not (line contains "size=0 ")
+    sku_id: ` + bytesSKU + `
+    quantity: 'extract(line, "size=([0-9]+)")'
+`
+
+// simulation is one random history of a machine: applications that write and
+// rotate their logs, an agent that is killed and started again, and an API with
+// faults. Its clock is that of its bubble: nothing waits.
+type simulation struct {
+	*site
+	chance *rand.Rand
+	log    *slog.Logger
+	steps  []string // what was done, for the report
+
+	logs    []*appLog
+	lines   int
+	written usage
+	stamps  map[uint64]time.Time // by inode: the last time that the simulation gave a file
+
+	agent *Agent // nil while the machine runs without
+	close func()
+	dying dying
+}
+
+// dying says when the next request kills the agent.
+type dying int
+
+const (
+	no     dying = iota
+	before       // after the attempt was noted, and before the request leaves
+	after        // after the API has answered, and before that is noted
+)
+
+// killed is what a kill panics with.
+type killed struct{}
+
+func newSimulation(t *testing.T, dir string, seed int64) *simulation {
+	s := &simulation{
+		site:   &site{t: t, dir: dir},
+		log:    slog.New(slog.DiscardHandler),
+		chance: rand.New(rand.NewPCG(uint64(seed), 1)),
+		stamps: make(map[uint64]time.Time),
+	}
+	s.box = sandbox.New(sandbox.Config{
+		AnyToken: true, Seed: uint64(seed), MaxAge: 100_000 * time.Hour,
+		DuplicateLast: s.chance.IntN(2) == 0, BurnRejected: s.chance.IntN(2) == 0,
+	})
+	if *seedFlag >= 0 {
+		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	glob, timestamp := "*.log", ""
+	if s.chance.IntN(3) == 0 {
+		glob = "*.log*"
+	}
+	if s.chance.IntN(2) == 0 {
+		timestamp = "    timestamp: {pattern: '^(\\S+)', layout: rfc3339}\n"
+	}
+	s.configure(strings.NewReplacer("GLOB", glob, "TIMESTAMP", timestamp).Replace(simulated))
+	s.check(os.Mkdir(filepath.Join(dir, "logs"), 0o755))
+	s.logs = append(s.logs, newAppLog(s, "app.log"))
+	if s.chance.IntN(3) == 0 {
+		s.logs = append(s.logs, newAppLog(s, "other.log"))
+	}
+	s.start()
+	s.meterStep()
+	s.commit() // what is rotated before the first commit is none of ours
+	return s
+}
+
+func (s *simulation) note(format string, args ...any) {
+	s.steps = append(s.steps, fmt.Sprintf(format, args...))
+	if *seedFlag >= 0 {
+		fmt.Fprintln(os.Stderr, time.Now().Format("15:04:05.000"), s.steps[len(s.steps)-1])
+	}
+}
+
+func (s *simulation) fail(format string, args ...any) {
+	s.t.Helper()
+	s.t.Errorf(format+"\nafter:\n%s", append(args, strings.Join(s.steps, "\n"))...)
+}
+
+func (s *simulation) check(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.fail("%v", err)
+		s.t.FailNow()
+	}
+}
+
+// RoundTrip carries a request to the API, if the agent lives so long.
+func (s *simulation) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s.dying == before {
+		panic(killed{})
+	}
+	response, err := s.box.Transport().RoundTrip(r)
+	if s.dying == after {
+		panic(killed{})
+	}
+	return response, err
+}
+
+func (s *simulation) start() {
+	book, err := ledger.Open(s.t.Context(), filepath.Join(s.dir, "state"))
+	s.check(err)
+	deliver, err := sender.New(sender.Config{
+		Endpoint: "http://127.0.0.1", Timeout: requestTimeout, Tokens: token("t1.test"), HTTP: s, Dial: loopback, Log: s.log,
+	})
+	s.check(err)
+	s.agent, err = New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Log: s.log, noWatch: true})
+	s.check(err)
+	s.close = func() { s.check(errors.Join(deliver.Close(), book.Close())) }
+}
+
+// kill ends the agent at once: what the next one finds is what stands on the
+// disk at this moment.
+func (s *simulation) kill() {
+	state := filepath.Join(s.dir, "state")
+	found := filepath.Join(s.dir, "found")
+	s.check(os.Mkdir(found, 0o755))
+	for _, name := range []string{ledger.FileName, ledger.FileName + "-wal"} {
+		s.check(copyFile(filepath.Join(found, name), filepath.Join(state, name)))
+	}
+	s.agent.meter.tailer.Close()
+	s.end()
+	s.check(errors.Join(os.RemoveAll(state), os.Rename(found, state)))
+}
+
+func (s *simulation) end() {
+	s.close()
+	s.agent, s.close, s.dying = nil, nil, no
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// stop ends the agent in order.
+func (s *simulation) stop() {
+	s.ready(0)
+	ctx, cancel := context.WithCancel(s.t.Context())
+	cancel()
+	s.agent.meter.run(ctx)
+	s.end()
+}
+
+// generations are those of the ledger.
+func (s *simulation) generations() []meter.Generation {
+	if s.agent == nil {
+		s.start()
+		defer s.end()
+		defer s.agent.meter.tailer.Close()
+	}
+	known, err := s.agent.meter.ledger.Generations(s.t.Context())
+	s.check(err)
+	return known
+}
+
+// ready brings the files into a state in which the agent may look at them for
+// so long: those written to bear the time of the bubble, and no line stays torn
+// until it is taken for a file's last.
+func (s *simulation) ready(within time.Duration) {
+	for _, l := range s.logs {
+		l.mendLate(within)
+	}
+	files, err := os.ReadDir(filepath.Join(s.dir, "logs"))
+	s.check(err)
+	for _, f := range files {
+		info, err := f.Info()
+		s.check(err)
+		if ino := inodeOf(info); !s.stamps[ino].Equal(info.ModTime()) {
+			s.check(os.Chtimes(s.path(f.Name()), time.Now(), time.Now()))
+			s.stamps[ino] = time.Now()
+		}
+	}
+	time.Sleep(time.Millisecond)
+}
+
+// meterStep is one step of the meter loop, which sleeps for a second at most.
+func (s *simulation) meterStep() {
+	if s.agent == nil {
+		return
+	}
+	s.ready(time.Second)
+	s.agent.meter.step(s.t.Context())
+}
+
+// read reads for a moment, as a step does before it commits.
+func (s *simulation) read() {
+	s.ready(0)
+	for range 1 + s.chance.IntN(4) {
+		block, ok := s.agent.meter.tailer.Next(time.Now())
+		if !ok {
+			return
+		}
+		s.agent.meter.matcher.Match(block, s.agent.meter.batch.Tally)
+	}
+}
+
+func (s *simulation) commit() {
+	s.check(s.agent.meter.commit(s.t.Context()))
+}
+
+// sendStep is one step of the send loop, which may be its last.
+func (s *simulation) sendStep() {
+	defer func() {
+		switch r := recover(); r.(type) {
+		case nil:
+		case killed:
+			s.note("killed")
+			s.kill()
+		default:
+			panic(r)
+		}
+	}()
+	s.ready(2 * requestTimeout)
+	s.agent.send.step(s.t.Context())
+}
+
+// failing has the ledger refuse some kind of write for a while.
+func (s *simulation) failing() {
+	const limit = 1800 * time.Millisecond
+	kind := s.chance.IntN(4)
+	what := []string{"INSERT ON contributions", "UPDATE OF sealed_at ON records", "UPDATE OF attempts ON records", "UPDATE OF settled_at ON records"}[kind]
+	s.note("the ledger fails: %s", what)
+	for _, l := range s.logs {
+		l.mendLate(tornPatience) // it may take longer than a torn line has
+	}
+	s.ready(time.Second)
+	s.alter("CREATE TRIGGER failing BEFORE " + what + " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+	for range 2 {
+		s.agent.meter.step(ctx)
+		s.agent.send.step(s.t.Context())
+	}
+	s.alter("DROP TRIGGER failing")
+}
+
+// killAtStep kills the agent at one of the steps of a commit.
+func (s *simulation) killAtStep() {
+	l := s.agent.meter
+	ctx := s.t.Context()
+	steps := []struct {
+		name string
+		do   func()
+	}{
+		{"the positions are taken", l.take},
+		{"the commit", func() { s.check(l.write(ctx, time.Now())) }},
+		{"the seal", func() { s.check(l.seal(ctx, time.Now())) }},
+		{"the attempt", func() { s.attempt(ctx) }},
+	}
+	last := s.chance.IntN(len(steps) + 1)
+	for _, step := range steps[:last] {
+		step.do()
+	}
+	if last == 0 {
+		s.note("kill")
+	} else {
+		s.note("kill after %s", steps[last-1].name)
+	}
+	s.kill()
+}
+
+func (s *simulation) attempt(ctx context.Context) {
+	book := s.agent.send.ledger
+	records, err := book.Pending(ctx, time.Now(), time.Now(), meter.MaxRecords)
+	s.check(err)
+	s.check(book.Attempt(ctx, records))
+}
+
+// faults has the API do wrong in some ways from now on.
+func (s *simulation) faults() {
+	kinds := []sandbox.FaultKind{
+		sandbox.FaultDropBefore, sandbox.FaultDropAfter, sandbox.FaultHangBefore, sandbox.FaultHangAfter,
+		sandbox.FaultStatus, sandbox.FaultStatusAfter, sandbox.FaultGarbage, sandbox.FaultTruncate, sandbox.FaultCut,
+		sandbox.FaultHTML, sandbox.FaultEmpty, sandbox.FaultOmit, sandbox.FaultTwice, sandbox.FaultStranger, sandbox.FaultUpper,
+		sandbox.FaultSnake, sandbox.FaultNoArrays, sandbox.FaultNumbers,
+	}
+	var faults []sandbox.Fault
+	names := ""
+	for range s.chance.IntN(4) {
+		fault := sandbox.Fault{Kind: kinds[s.chance.IntN(len(kinds))], Probability: 0.5}
+		if fault.Kind == sandbox.FaultStatus || fault.Kind == sandbox.FaultStatusAfter {
+			fault.Status = []int{401, 403, 429, 500, 502, 503}[s.chance.IntN(6)]
+		}
+		if fault.Kind == sandbox.FaultStatusAfter { // what is stored is not answered by a refusal
+			fault.Status = []int{500, 502, 503, 504}[s.chance.IntN(4)]
+		}
+		faults = append(faults, fault)
+		names += " " + string(fault.Kind)
+	}
+	s.note("faults of the API:%s", names)
+	s.box.SetFaults(faults...)
+}
+
+// pass lets time go by.
+func (s *simulation) pass(most time.Duration) {
+	d := time.Duration(s.chance.Int64N(int64(most)))
+	s.note("pass %v", d.Round(time.Millisecond))
+	for _, l := range s.logs {
+		l.mendLate(d)
+	}
+	s.ready(d)
+	time.Sleep(d)
+}
+
+// down is what happens while the agent does not run.
+func (s *simulation) down() {
+	for range s.chance.IntN(6) {
+		switch s.chance.IntN(8) {
+		case 0:
+			s.pass(20 * time.Second)
+		case 1:
+			s.pass(2 * time.Hour)
+		default:
+			s.act()
+		}
+	}
+	if s.chance.IntN(6) == 0 {
+		l := s.logs[s.chance.IntN(len(s.logs))]
+		if l.losePower() {
+			s.note("%s: the power fails", l.name())
+			s.ready(0)
+			s.start()
+			s.meterStep()
+			return
+		}
+	}
+	s.note("start")
+	s.start()
+}
+
+func (s *simulation) act() { s.logs[s.chance.IntN(len(s.logs))].act(s.chance) }
+
+// do is one random thing.
+func (s *simulation) do() {
+	switch s.chance.IntN(24) {
+	case 0, 1, 2, 3:
+		s.note("step")
+		s.meterStep()
+	case 4, 5:
+		s.note("read")
+		s.read()
+	case 6:
+		s.note("commit")
+		s.ready(0)
+		s.commit()
+	case 7, 8:
+		s.note("send")
+		s.sendStep()
+	case 9:
+		s.dying = []dying{before, after}[s.chance.IntN(2)]
+		s.note("the next request is the last: %d", s.dying)
+		s.sendStep()
+		s.dying = no
+		if s.agent == nil {
+			s.down()
+		}
+	case 10:
+		s.killAtStep()
+		s.down()
+	case 11:
+		s.note("stop")
+		s.stop()
+		s.down()
+	case 12:
+		s.failing()
+	case 13:
+		s.faults()
+	case 14:
+		s.pass(4 * time.Second)
+	case 15:
+		if s.chance.IntN(4) == 0 {
+			s.pass(3 * time.Hour)
+		}
+	default:
+		s.act()
+	}
+}
+
+// settle has everything written counted and delivered.
+func (s *simulation) settle() {
+	s.note("settle")
+	s.box.SetFaults()
+	for _, l := range s.logs {
+		l.mend(l.app)
+		l.close()
+	}
+	quiet := 0
+	for range 400 {
+		s.meterStep()
+		pause := s.agent.send.step(s.t.Context())
+		time.Sleep(min(pause, 2*time.Second))
+		if quiet++; s.unsettled() > 0 {
+			quiet = 0
+		}
+		if quiet > 20 && s.billed(sku) >= s.written.events {
+			break
+		}
+	}
+	s.stop()
+}
+
+func (s *simulation) unsettled() int {
+	open, sealed, err := s.agent.send.ledger.Unsettled(s.t.Context())
+	s.check(err)
+	return open + sealed
+}
+
+// verify checks that every unit written was billed once, and that nothing was
+// reported that did not happen.
+func (s *simulation) verify() {
+	s.t.Helper()
+	for _, want := range []struct {
+		sku   string
+		units int64
+	}{{sku, s.written.events}, {gibSKU, s.written.bytes / perKilobyte}, {bytesSKU, s.written.bytes}} {
+		if got := s.billed(want.sku); got != want.units {
+			s.fail("%s: wrote %d, billed %d (%+d)", want.sku, want.units, got, got-want.units)
+		}
+	}
+	for _, r := range s.records() {
+		if r.State != meter.Accepted {
+			s.fail("a record is %s in the end: %+v", r.State, r)
+		}
+	}
+	for _, text := range s.anomalies() {
+		s.fail("what did not happen was reported: %s", text)
+	}
+	s.agree()
+}
+
+// anomalies are those of the ledger.
+func (s *simulation) anomalies() (all []string) {
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "state", ledger.FileName))
+	s.check(err)
+	defer db.Close()
+	rows, err := db.Query("SELECT kind || ' ' || subject || ': ' || example FROM anomalies")
+	s.check(err)
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		s.check(rows.Scan(&text))
+		all = append(all, text)
+	}
+	s.check(rows.Err())
+	return all
+}
+
+// TestSimulation takes a machine through random histories. For every one, what
+// the API has accepted must be what was written, and no uuid may have come with
+// two contents.
+func TestSimulation(t *testing.T) {
+	first, n := int64(0), *historiesFlag
+	if *seedFlag >= 0 {
+		first, n = *seedFlag, 1
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			dir := memoryDir(t)
+			synctest.Test(t, func(t *testing.T) {
+				s := newSimulation(t, dir, seed)
+				for range 60 {
+					s.do()
+				}
+				s.settle()
+				s.verify()
+			})
+		})
+	}
+}
+
+// memoryDir is a folder in memory, where there is one: most of the time would
+// go into waiting for the disk.
+func memoryDir(t *testing.T) string {
+	const shared = "/dev/shm"
+	dir, err := os.MkdirTemp(shared, "meterlog-simulation-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
