@@ -38,7 +38,7 @@ const (
 	pollWatched   = 5 * time.Second        // between scans while notifications come
 	pollUnwatched = time.Second            // between scans where some do not
 	minScanPause  = 50 * time.Millisecond  // between scans that notifications ask for
-	minWakePause  = 5 * time.Millisecond   // between wakes by notifications
+	minWakePause  = 15 * time.Millisecond  // between wakes by notifications: what comes alone is read at once, a stream in batches
 	linger        = time.Minute            // a finished file stays open for so long
 	settle        = 2 * time.Second        // a compressed file that was written to more recently may not be whole
 	tornPoll      = 100 * time.Millisecond // between looks at rotated files, whose late writers are not notified by name
