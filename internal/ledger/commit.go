@@ -31,7 +31,10 @@ func (b Batch) Empty() bool {
 // nothing of the batch is in the ledger, and the same batch can be committed
 // again. now is the time at which records are opened.
 func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
+	l.binding.Lock()
+	defer l.binding.Unlock()
 	return l.update(ctx, "commit", func(tx *transaction) error {
+		tx.doubt = l.doubt
 		for pattern, first := range b.Globs {
 			if _, err := tx.exec(`INSERT INTO globs (pattern, first_scan) VALUES (?, ?) ON CONFLICT DO NOTHING`, pattern, instant(first)); err != nil {
 				return err
@@ -145,17 +148,20 @@ func (t *transaction) carry(rule *meter.Rule, amount int64) (units, carried int6
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, 0, err
 	}
+	apart := t.doubt.remainder(rule)
+	before -= apart
 	total := uint64(before) + uint64(amount) // two int64 ≥ 0 fit
 	after := int64(total % uint64(rule.Per))
 	_, err = t.exec(`
 		INSERT INTO remainders (rule, sku_id, remainder) VALUES (?, ?, ?)
 		ON CONFLICT DO UPDATE SET remainder = excluded.remainder`,
-		rule.Name, rule.SKU, after)
+		rule.Name, rule.SKU, apart+after)
 	return int64(total / uint64(rule.Per)), before - after, err
 }
 
 // bill adds units to the open record of the key's product, SKU and window. A
-// record that cannot hold them is sealed, and another opened.
+// record that cannot hold them, or that is in doubt, is sealed, and another
+// opened.
 func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (record int64, err error) {
 	var quantity, share int64
 	window := key.Window.StartTime().Format(windowLayout)
@@ -163,7 +169,7 @@ func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (reco
 		WHERE product_id = ? AND sku_id = ? AND window_start = ? AND state = 'open'`,
 		[]any{key.Rule.Name, key.Rule.ProductID, key.Rule.SKU, window}, &record, &quantity, &share)
 	switch {
-	case err == nil && quantity <= math.MaxInt64-units && fits(share, units, key.Rule.Per):
+	case err == nil && !t.doubt.has(record) && quantity <= math.MaxInt64-units && fits(share, units, key.Rule.Per):
 		_, err = t.exec(`UPDATE records SET quantity = quantity + ? WHERE id = ?`, units, record)
 		return record, err
 	case err == nil:
@@ -206,9 +212,10 @@ func (t *transaction) contribute(record int64, key meter.CountKey, count *meter.
 }
 
 // adoptContributions gives the record those of its rule that had not made a
-// whole unit before. It returns their amount.
+// whole unit before. It returns their amount. While those of before are in
+// doubt, all of them wait on: shares take account of it.
 func (t *transaction) adoptContributions(record int64, rule *meter.Rule) (amount int64, err error) {
-	if rule.Per <= 1 {
+	if rule.Per <= 1 || t.doubt != nil {
 		return 0, nil
 	}
 	err = t.scan(`SELECT coalesce(sum(amount), 0) FROM contributions WHERE record_id = 0 AND rule = ? AND sku_id = ?`,

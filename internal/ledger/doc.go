@@ -14,6 +14,9 @@
 //
 //	open → sealed → accepted | refused | expired | in_doubt
 //
+// What another machine had counted before its disk was copied becomes foreign:
+// see [Ledger.BindMachine] and [Ledger.BindInstance].
+//
 // # Who may use it
 //
 // One process writes: [Open] takes an exclusive lock on the folder. A Ledger's

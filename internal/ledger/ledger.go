@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", in pure Go
@@ -39,6 +40,9 @@ type Ledger struct {
 	db     *sql.DB
 	lock   *os.File
 	sealed chan struct{}
+
+	binding sync.Mutex // keeps Commit and BindInstance apart; guards doubt
+	doubt   *doubt     // what was counted before, until BindInstance; nil where that is known to be of this machine
 }
 
 // Open locks the folder dir, which is made if need be, and opens the ledger in
@@ -229,6 +233,7 @@ func (l *Ledger) update(ctx context.Context, operation string, f func(*transacti
 // transaction runs statements, each prepared once, that end with it.
 type transaction struct {
 	ctx        context.Context // that of the call of update
+	doubt      *doubt          // the ledger's, for Commit
 	tx         *sql.Tx
 	statements map[string]*sql.Stmt
 }

@@ -37,10 +37,11 @@ type AnomalyKey struct {
 type AnomalyKind string
 
 const (
-	RuleError    AnomalyKind = "rule_error"    // an expression failed or its quantity was no whole number ≥ 0; Subject: the rule
-	BadTimestamp AnomalyKind = "bad_timestamp" // an event's own time was missing, unreadable or in the future, so the time it was read was taken; Subject: the source
-	LineTooLong  AnomalyKind = "too_long"      // a line over the limit was skipped; Subject: the path
-	BytesMissed  AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
+	RuleError        AnomalyKind = "rule_error"    // an expression failed or its quantity was no whole number ≥ 0; Subject: the rule
+	BadTimestamp     AnomalyKind = "bad_timestamp" // an event's own time was missing, unreadable or in the future, so the time it was read was taken; Subject: the source
+	LineTooLong      AnomalyKind = "too_long"      // a line over the limit was skipped; Subject: the path
+	ForeignRemainder AnomalyKind = "foreign"       // less than a unit was set aside, as another machine had counted it; Subject: the rule
+	BytesMissed      AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
 )
 
 // Anomaly counts the occurrences under one key.

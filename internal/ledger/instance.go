@@ -1,0 +1,209 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Keys of the table meta.
+const (
+	machineKey  = "machine"  // the machine that the ledger is bound to
+	instanceKey = "instance" // the cloud's name of it
+)
+
+// foreignReason is the reason of records that were set aside.
+const foreignReason = "counted on another machine"
+
+// Foreign is what was set aside because another machine counted it.
+type Foreign struct {
+	From       string // what the ledger was bound to before; "" where it stays on its machine
+	Open       int    // records that were open
+	Sealed     int    // records that waited for delivery
+	Remainders int    // rules with `per` whose last, incomplete unit was set aside
+}
+
+// BindMachine binds the ledger to the machine of this id. If it was bound to
+// another, all that is unsettled in it is set aside, and it is bound to no
+// instance. It comes before the first Commit.
+func (l *Ledger) BindMachine(ctx context.Context, id string, now time.Time) (foreign Foreign, err error) {
+	err = l.update(ctx, "bind to the machine", func(tx *transaction) error {
+		foreign, err = tx.bind(machineKey, id, nil, now)
+		if err != nil || foreign.From == "" {
+			return err
+		}
+		_, err = tx.exec(`DELETE FROM meta WHERE key = ?`, instanceKey)
+		return err
+	})
+	return foreign, err
+}
+
+// AwaitInstance is called before the first Commit by who will call
+// BindInstance later. Until then nothing that is counted is mixed with what
+// was counted before, in case that turns out to be another machine's: no
+// record of before grows, and no remainder of before completes a unit.
+func (l *Ledger) AwaitInstance(ctx context.Context) error {
+	l.binding.Lock()
+	defer l.binding.Unlock()
+	return l.update(ctx, "await the instance", func(tx *transaction) error {
+		bound, err := tx.meta(instanceKey)
+		if err != nil || bound == "" { // whatever the instance is, nothing will be set aside
+			return err
+		}
+		l.doubt, err = tx.before()
+		return err
+	})
+}
+
+// BindInstance binds the ledger to the instance of this id, or leaves it as it
+// is bound where the id is "". If it was bound to another, all that was
+// unsettled when AwaitInstance was called is set aside. Before it nothing may
+// be delivered.
+func (l *Ledger) BindInstance(ctx context.Context, id string, now time.Time) (foreign Foreign, err error) {
+	l.binding.Lock()
+	defer l.binding.Unlock()
+	if id != "" {
+		err = l.update(ctx, "bind to the instance", func(tx *transaction) error {
+			foreign, err = tx.bind(instanceKey, id, l.doubt, now)
+			return err
+		})
+	}
+	if err == nil {
+		l.doubt = nil
+	}
+	return foreign, err
+}
+
+// bind writes the id under the key. If another stood there, it sets aside what
+// was there before; all there is where before is nil.
+func (t *transaction) bind(key, id string, before *doubt, now time.Time) (foreign Foreign, err error) {
+	bound, err := t.meta(key)
+	if err != nil || bound == id {
+		return Foreign{}, err
+	}
+	if bound != "" {
+		if before == nil {
+			if before, err = t.before(); err != nil {
+				return Foreign{}, err
+			}
+		}
+		if foreign, err = t.setAside(before, now); err != nil {
+			return Foreign{}, err
+		}
+		foreign.From = bound
+	}
+	_, err = t.exec(`INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`, key, id)
+	return foreign, err
+}
+
+func (t *transaction) meta(key string) (value string, err error) {
+	err = t.scan(`SELECT value FROM meta WHERE key = ?`, []any{key}, &value)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return value, err
+}
+
+// doubt is what was unsettled before the present process began to count, while
+// it is not known whether it was counted on this machine. It is kept in memory
+// alone: to a process that comes after, all that this one counted is of before.
+// A nil doubt is none.
+type doubt struct {
+	last       int64 // the newest unsettled record; it is not pruned while in doubt, so records of this process have larger ids
+	remainders map[remainderKey]int64
+	waiting    []waiting
+}
+
+type remainderKey struct{ rule, sku string }
+
+// waiting is a contribution that has not made a whole unit.
+type waiting struct {
+	remainderKey
+	generation, end, lines, amount int64
+}
+
+// has reports whether the record is one of before.
+func (d *doubt) has(record int64) bool { return d != nil && record <= d.last }
+
+// remainder is the part of the rule's remainder that is of before.
+func (d *doubt) remainder(rule *meter.Rule) int64 {
+	if d == nil {
+		return 0
+	}
+	return d.remainders[remainderKey{rule.Name, rule.SKU}]
+}
+
+// before is what there is now.
+func (t *transaction) before() (*doubt, error) {
+	d := &doubt{remainders: make(map[remainderKey]int64)}
+	if err := t.scan(`SELECT coalesce(max(id), 0) FROM records WHERE state IN ('open', 'sealed')`, nil, &d.last); err != nil {
+		return nil, err
+	}
+	err := t.each(`SELECT rule, sku_id, remainder FROM remainders WHERE remainder > 0`, func(rows *sql.Rows) error {
+		var key remainderKey
+		var remainder int64
+		err := rows.Scan(&key.rule, &key.sku, &remainder)
+		d.remainders[key] = remainder
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = t.each(`SELECT rule, sku_id, generation_id, end_offset, lines, amount FROM contributions WHERE record_id = 0`, func(rows *sql.Rows) error {
+		var w waiting
+		err := rows.Scan(&w.rule, &w.sku, &w.generation, &w.end, &w.lines, &w.amount)
+		d.waiting = append(d.waiting, w)
+		return err
+	})
+	return d, err
+}
+
+func (t *transaction) each(query string, row func(*sql.Rows) error) error {
+	rows, err := t.tx.QueryContext(t.ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// setAside makes the unsettled records of before foreign, and takes what is of
+// before out of the remainders and out of what waits with them.
+func (t *transaction) setAside(d *doubt, now time.Time) (f Foreign, err error) {
+	for state, n := range map[meter.State]*int{meter.Open: &f.Open, meter.Sealed: &f.Sealed} {
+		changed, err := t.exec(`UPDATE records SET state = 'foreign', reason = ?, settled_at = ?,
+			sealed_at = CASE sealed_at WHEN '' THEN ? ELSE sealed_at END, maybe_stored = max(maybe_stored, in_flight), in_flight = 0
+			WHERE state = ? AND id <= ?`, foreignReason, instant(now), instant(now), string(state), d.last)
+		if err != nil {
+			return f, err
+		}
+		*n = int(changed)
+	}
+	for key, remainder := range d.remainders {
+		if _, err := t.exec(`UPDATE remainders SET remainder = remainder - ? WHERE rule = ? AND sku_id = ?`, remainder, key.rule, key.sku); err != nil {
+			return f, err
+		}
+		f.Remainders++
+		a := meter.Anomaly{Count: 1, Example: fmt.Sprintf("%d, less than one unit of %s", remainder, key.sku)}
+		if err := t.addAnomaly(meter.AnomalyKey{Kind: meter.ForeignRemainder, Subject: key.rule}, &a, now); err != nil {
+			return f, err
+		}
+	}
+	for _, w := range d.waiting { // in a generation what came later begins where it ended
+		if _, err := t.exec(`UPDATE contributions SET lines = lines - ?, amount = amount - ?, start_offset = max(start_offset, ?)
+			WHERE record_id = 0 AND rule = ? AND sku_id = ? AND generation_id = ?`, w.lines, w.amount, w.end, w.rule, w.sku, w.generation); err != nil {
+			return f, err
+		}
+	}
+	_, err = t.exec(`DELETE FROM contributions WHERE record_id = 0 AND amount = 0`)
+	return f, err
+}
