@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -113,6 +116,33 @@ func TestRestartBetweenDeliveryAndAnswer(t *testing.T) {
 		t.Errorf("still unsettled are %+v", left)
 	}
 }
+
+// An answer that comes as the run ends is noted all the same.
+func TestAnswerAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, oneRule)
+	s.leaveSealed(3)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s.http = roundTripper(func(r *http.Request) (*http.Response, error) {
+		response, err := s.box.Transport().RoundTrip(r.WithContext(t.Context()))
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body = io.NopCloser(bytes.NewReader(body))
+		cancel()
+		return response, err
+	})
+	s.runUntil(ctx)()
+	if accepted := s.records(meter.Accepted); len(accepted) != 1 {
+		t.Errorf("accepted are %+v", accepted)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // The whole way over a network: tokens of the metadata service, both
 // transports.

@@ -261,3 +261,29 @@ func TestEmptyBatch(t *testing.T) {
 		t.Error("a batch with a count is empty")
 	}
 }
+
+// A contribution is one range for each generation, from its first line to its
+// last, and goes along with the amount that waited.
+func TestContributions(t *testing.T) {
+	l := open(t, t.TempDir())
+	tens := &meter.Rule{Name: "tens", ProductID: product, SKU: sku, Per: 10}
+	for _, line := range []struct{ generation, amount, start, end int64 }{
+		{1, 3, 500, 600}, {1, 3, 100, 200}, {2, 2, 10, 20}, // wait
+		{1, 5, 800, 900}, {1, 9, 50, 60}, {1, 1, 300, 400},
+	} {
+		var tally meter.Tally
+		tally.Add(meter.CountKey{Rule: tens, Window: minute(0), Generation: line.generation}, line.amount, line.start, line.end)
+		check(t, l.Commit(t.Context(), Batch{Tally: &tally}, noon))
+	}
+	db := raw(t, dirOf(t, l))
+	for _, want := range []string{"1 50 900 4 20", "2 10 20 1 2"} {
+		got := first(t, db, `SELECT generation_id, start_offset, end_offset, lines, amount FROM contributions
+			WHERE record_id = 1 AND generation_id = `+want[:1])
+		if got != want {
+			t.Errorf("of generation, range, lines and amount it has %s, want %s", got, want)
+		}
+	}
+	if got, want := first(t, db, `SELECT start_offset, end_offset, amount FROM contributions WHERE record_id = 0`), "300 400 1"; got != want {
+		t.Errorf("what waits is %s, want %s", got, want)
+	}
+}

@@ -296,6 +296,9 @@ func TestPrune(t *testing.T) {
 	if orphans := first(t, raw(t, dirOf(t, l)), `SELECT * FROM contributions WHERE record_id NOT IN (SELECT 0 UNION SELECT id FROM records)`); orphans != "" {
 		t.Errorf("lines of deleted records: %v", orphans)
 	}
+	if waiting := first(t, raw(t, dirOf(t, l)), `SELECT amount FROM contributions WHERE record_id = 0`); waiting != "2" {
+		t.Errorf("an amount of %q waits for its unit, want 2", waiting)
+	}
 	commit(t, l, third, ago(2), 1)
 	if r := one(t, l, Filter{Since: ago(2).StartTime()}); r.Quantity != 1 {
 		t.Errorf("what waited for its unit is gone: %+v", r)

@@ -100,7 +100,7 @@ func TestOwnerDoesNotHinderAStart(t *testing.T) {
 	})
 	defer asking.Wait()
 	defer cancel()
-	for range 20 {
+	for range 200 {
 		f, err := lock(dir)
 		if err != nil {
 			t.Fatal(err)
