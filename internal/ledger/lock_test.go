@@ -10,9 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 )
 
 const holdVariable = "METERLOG_TEST_HOLD_LEDGER"
@@ -91,22 +91,24 @@ func TestOneProcessWrites(t *testing.T) {
 func TestOwnerDoesNotHinderAStart(t *testing.T) {
 	dir := t.TempDir()
 	check(t, open(t, dir).Close())
-	ctx, cancel := context.WithCancel(t.Context())
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		for ctx.Err() == nil {
-			Owner(dir)
+	synctest.Test(t, func(t *testing.T) {
+		f := must(os.Open(filepath.Join(dir, lockName)))
+		defer f.Close()
+		check(t, syscall.Flock(int(f.Fd()), syscall.LOCK_SH)) // as Owner does
+		locked := make(chan error)
+		go func() {
+			held, err := lock(dir)
+			if err == nil {
+				err = held.Close()
+			}
+			locked <- err
+		}()
+		synctest.Wait() // it has tried
+		check(t, syscall.Flock(int(f.Fd()), syscall.LOCK_UN))
+		if err := <-locked; err != nil {
+			t.Error(err)
 		}
 	})
-	defer asking.Wait()
-	defer cancel()
-	for range 200 {
-		f, err := lock(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-	}
 }
 
 func TestOneWhoAsksIsNotTakenForTheOwner(t *testing.T) {
