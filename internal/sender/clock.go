@@ -10,6 +10,8 @@ import (
 type clock struct {
 	mu     sync.Mutex
 	skew   time.Duration // the API's clock minus ours
+	at     time.Time     // when that was observed; the monotonic clock tells how long ago
+	wall   time.Time     // what our clock showed then
 	latest time.Time     // the latest time that the API's clock has shown
 }
 
@@ -28,7 +30,7 @@ func (c *clock) observe(date string, sent, answered time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.skew = skew
+	c.skew, c.at, c.wall = skew, answered, answered.Round(0)
 	if server.After(c.latest) {
 		c.latest = server
 	}
@@ -41,8 +43,19 @@ func (c *clock) hasPassed(t time.Time) bool {
 	return !c.latest.Before(t)
 }
 
+// mostDrift is how far our clock may have moved otherwise than the monotonic
+// one before it passes for having been set.
+const mostDrift = 2 * time.Second
+
+// get returns the skew; 0, as if nothing were known, when our clock was set
+// since it was observed: what lay in the API's future by the old skew would
+// wait for an answer that nobody asks for.
 func (c *clock) get() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
+	if drift := now.Round(0).Sub(c.wall) - now.Sub(c.at); drift.Abs() > mostDrift {
+		return 0
+	}
 	return c.skew
 }

@@ -126,8 +126,9 @@ func (s *Sender) Validate(ctx context.Context, records []meter.Record) ([]meter.
 }
 
 // Skew is the API's clock minus ours, as its last answer tells, to about a
-// second; 0 where they agree or nothing is known yet. Before the API's clock
-// reaches a record's timestamp the record is refused as INVALID_TIMESTAMP.
+// second; 0 where they agree, and where nothing is known yet or since our clock
+// was set. Before the API's clock reaches a record's timestamp the record is
+// refused as INVALID_TIMESTAMP.
 func (s *Sender) Skew() time.Duration { return s.clock.get() }
 
 // Close releases connections and closes the token source. Deliveries under
