@@ -56,10 +56,6 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	nextSeal, err := cfg.Ledger.NextSeal(ctx)
-	if err != nil {
-		return nil, err
-	}
 	follow := tailer.Config{Known: known, Globs: globs, NoWatch: cfg.noWatch, Log: cfg.Log}
 	for _, s := range cfg.Rules.Sources {
 		follow.Sources = append(follow.Sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
@@ -70,8 +66,9 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			matcher:  rules.NewMatcher(cfg.Rules),
 			ledger:   cfg.Ledger,
 			log:      cfg.Log,
+			now:      time.Now,
 			batch:    ledger.Batch{Tally: new(meter.Tally)},
-			nextSeal: nextSeal,
+			nextSeal: time.Unix(0, 0), // what an earlier run left open is looked at in the first step
 		},
 		send: newSendLoop(cfg),
 	}, nil

@@ -26,10 +26,12 @@ type meterLoop struct {
 	matcher *rules.Matcher
 	ledger  *ledger.Ledger
 	log     *slog.Logger
+	now     func() time.Time // time.Now, but for tests of clocks that are set
 
 	batch      ledger.Batch // read and counted since the last commit; its tally is never nil
 	lastCommit time.Time
 	nextSeal   time.Time // the end of the earliest open window; zero where none is open
+	clock      time.Time // what the clock showed when records were last sealed
 }
 
 func (l *meterLoop) run(ctx context.Context) {
@@ -45,20 +47,27 @@ func (l *meterLoop) run(ctx context.Context) {
 // step reads what there is to read, commits it when it is time, and sleeps
 // until there may be more.
 func (l *meterLoop) step(ctx context.Context) {
+	if l.read(ctx) == nil {
+		l.tailer.Wait(ctx, l.wakeAt(l.now()))
+	}
+}
+
+// read fails only when ctx has ended.
+func (l *meterLoop) read(ctx context.Context) error {
 	for ctx.Err() == nil {
-		block, ok := l.tailer.Next(time.Now())
+		block, ok := l.tailer.Next(l.now())
 		if !ok {
 			break
 		}
 		l.matcher.Match(block, l.batch.Tally)
-		if l.due(time.Now()) {
+		if l.due(l.now()) {
 			break
 		}
 	}
-	if l.due(time.Now()) && l.commit(ctx) != nil {
-		return // ctx has ended
+	if l.due(l.now()) {
+		return l.commit(ctx)
 	}
-	l.tailer.Wait(ctx, l.wakeAt(time.Now()))
+	return nil
 }
 
 // due reports whether it is time to commit: a second has passed, a window has
@@ -69,7 +78,13 @@ func (l *meterLoop) due(now time.Time) bool {
 }
 
 func (l *meterLoop) sealDue(now time.Time) bool {
-	return !l.nextSeal.IsZero() && !now.Before(l.nextSeal)
+	return !l.nextSeal.IsZero() && (!now.Before(l.nextSeal) || l.setBack(now))
+}
+
+// setBack reports whether the clock shows an earlier time than it did. Windows
+// are of the clock that people set: the monotonic one knows nothing of it.
+func (l *meterLoop) setBack(now time.Time) bool {
+	return now.Round(0).Before(l.clock)
 }
 
 func (l *meterLoop) wakeAt(now time.Time) time.Time {
@@ -88,14 +103,15 @@ func (l *meterLoop) wakeAt(now time.Time) time.Time {
 // until it works or ctx ends: then nothing was lost, as nothing moved.
 func (l *meterLoop) commit(ctx context.Context) error {
 	l.take()
-	l.lastCommit = time.Now()
+	l.lastCommit = l.now()
 	if l.batch.Empty() && !l.sealDue(l.lastCommit) {
+		l.clock = l.lastCommit.Round(0)
 		return nil
 	}
-	if err := l.insist(ctx, func() error { return l.write(ctx, time.Now()) }); err != nil {
+	if err := l.insist(ctx, func() error { return l.write(ctx, l.now()) }); err != nil {
 		return err
 	}
-	return l.insist(ctx, func() error { return l.seal(ctx, time.Now()) })
+	return l.insist(ctx, func() error { return l.seal(ctx, l.now()) })
 }
 
 // take adds the positions behind what was counted to the batch. The tailer
@@ -120,11 +136,22 @@ func (l *meterLoop) write(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// seal closes the records whose window has ended by now.
+// seal closes the records whose window has ended by now. When the clock was
+// set back it closes all: their windows would end once more by so much later,
+// when the API may not take them any longer. What comes late for one of these
+// windows opens another record.
 func (l *meterLoop) seal(ctx context.Context, now time.Time) (err error) {
-	if _, err = l.ledger.Seal(ctx, now); err != nil {
+	seal := l.ledger.Seal
+	if l.setBack(now) {
+		seal = l.ledger.SealAll
+	}
+	if _, err = seal(ctx, now); err != nil {
 		return err
 	}
+	if l.setBack(now) {
+		l.log.Warn("the clock was set back: open records are sealed", "from", l.clock.UTC(), "to", now.UTC())
+	}
+	l.clock = now.Round(0)
 	l.nextSeal, err = l.ledger.NextSeal(ctx)
 	return err
 }
@@ -161,11 +188,11 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 func (l *meterLoop) readAll(ctx context.Context) error {
 	defer l.tailer.Close()
 	for ctx.Err() == nil {
-		block, ok := l.tailer.Next(time.Now())
+		block, ok := l.tailer.Next(l.now())
 		if ok {
 			l.matcher.Match(block, l.batch.Tally)
 		}
-		now := time.Now()
+		now := l.now()
 		if ok && now.Sub(l.lastCommit) < commitPause && len(l.batch.Tally.Counts) < tallyLimit {
 			continue
 		}

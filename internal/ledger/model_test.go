@@ -205,14 +205,15 @@ func (s *simulation) committed(batch Batch) {
 }
 
 func (s *simulation) seal() {
-	n, err := s.ledger.Seal(s.Context(), s.now)
-	check(s.T, err)
+	isDue := func(r meter.Record) bool { return !r.Window.EndTime().After(s.now) || r.OpenedAt.After(s.now) }
 	due := 0
-	for key := range s.open {
-		if !key.window.EndTime().After(s.now) {
+	for _, r := range records(s.T, s.ledger, Filter{State: []meter.State{meter.Open}}) {
+		if isDue(r) {
 			due++
 		}
 	}
+	n, err := s.ledger.Seal(s.Context(), s.now)
+	check(s.T, err)
 	if n != due {
 		s.Errorf("%d records sealed, want %d", n, due)
 	}
@@ -221,7 +222,7 @@ func (s *simulation) seal() {
 			continue
 		}
 		key := openKey{r.ProductID, r.SKU, r.Window}
-		if r.Quantity != s.open[key] || r.Window.EndTime().After(s.now) || r.Attempts != 0 || r.MaybeStored {
+		if r.Quantity != s.open[key] || !isDue(r) || r.Attempts != 0 || r.MaybeStored {
 			s.Errorf("%+v was sealed at %v, and %d was open", r, s.now, s.open[key])
 		}
 		delete(s.open, key)

@@ -24,21 +24,28 @@ const longestDelay = 10 * time.Minute
 const reissueDelay = time.Minute
 
 // Seal closes the open records whose window has ended by now, and returns how
-// many. From then on nothing that the API is told of them changes.
+// many. From then on nothing that the API is told of them changes. A record
+// that was opened later than now is closed, too: the clock was set back, and
+// the end of its window may be an hour away once more.
 func (l *Ledger) Seal(ctx context.Context, now time.Time) (n int, err error) {
-	return l.seal(ctx, "window_end", now)
+	return l.seal(ctx, now, "(window_end <= ? OR opened_at > ?)", now.UTC().Format(windowLayout), instant(now))
 }
 
 // SealBegun closes the open records whose window has begun by now, without
 // waiting for its end. What is counted in it later opens another record.
 func (l *Ledger) SealBegun(ctx context.Context, now time.Time) (n int, err error) {
-	return l.seal(ctx, "window_start", now)
+	return l.seal(ctx, now, "window_start <= ?", now.UTC().Format(windowLayout))
 }
 
-func (l *Ledger) seal(ctx context.Context, column string, now time.Time) (n int, err error) {
+// SealAll closes all open records.
+func (l *Ledger) SealAll(ctx context.Context, now time.Time) (n int, err error) {
+	return l.seal(ctx, now, "true")
+}
+
+func (l *Ledger) seal(ctx context.Context, now time.Time, which string, args ...any) (n int, err error) {
 	err = l.update(ctx, "seal", func(tx *transaction) error {
-		changed, err := tx.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE state = 'open' AND `+column+` <= ?`,
-			instant(now), now.UTC().Format(windowLayout))
+		changed, err := tx.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE state = 'open' AND `+which,
+			append([]any{instant(now)}, args...)...)
 		n = int(changed)
 		return err
 	})
