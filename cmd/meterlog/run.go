@@ -98,7 +98,14 @@ func (o *runOptions) run(c *cobra.Command) error {
 	if o.dryRun {
 		print = printAnswer(c.OutOrStdout())
 	}
-	a, err := agent.New(c.Context(), agent.Config{Rules: config, Ledger: book, Sender: deliver, Settled: print, Log: log})
+	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Settled: print, Log: log}
+	if !o.throwAway() {
+		cfg.MachineIDFile = machineIDFile()
+		if config.Auth.Method == "metadata" && !o.sandbox {
+			cfg.InstanceID = (&sender.Metadata{Log: log}).InstanceID
+		}
+	}
+	a, err := agent.New(c.Context(), cfg)
 	if err != nil {
 		return err
 	}
@@ -112,11 +119,24 @@ func (o *runOptions) run(c *cobra.Command) error {
 	return errors.Join(err, totals(c.OutOrStdout()))
 }
 
+// machineIDVariable names another file than /etc/machine-id.
+const machineIDVariable = "METERLOG_MACHINE_ID_FILE"
+
+func machineIDFile() string {
+	if path := os.Getenv(machineIDVariable); path != "" {
+		return path
+	}
+	return "/etc/machine-id"
+}
+
+// throwAway reports whether the ledger is one to throw away: a dry run, and a
+// run against the sandbox that names no folder, must never touch the real one.
+func (o *runOptions) throwAway() bool { return o.dryRun || o.sandbox && *o.state == "" }
+
 // ledgerDir returns the folder of the ledger, and what to do with it in the
-// end: a dry run, and a run against the sandbox that names no folder, must
-// never touch the real one.
+// end.
 func (o *runOptions) ledgerDir(config *rules.Config) (dir string, discard func(), err error) {
-	if !o.dryRun && !(o.sandbox && *o.state == "") {
+	if !o.throwAway() {
 		return stateDir(*o.state, config), func() {}, nil
 	}
 	dir, err = os.MkdirTemp("", "meterlog-")

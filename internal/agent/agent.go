@@ -31,6 +31,13 @@ type Config struct {
 	Ledger *ledger.Ledger
 	Sender *sender.Sender
 
+	// MachineIDFile holds the machine's id, as /etc/machine-id does; "": the
+	// ledger is bound to no machine. InstanceID asks for the cloud's name of
+	// it, with sender.ErrNoInstance where there is none; nil: nobody is asked.
+	// Until it answers nothing is delivered.
+	MachineIDFile string
+	InstanceID    func(context.Context) (string, error)
+
 	// Settled, if set, is told of every record that an answer settled or left
 	// as it is. It is called by the send loop.
 	Settled func(meter.Record, meter.Result)
@@ -46,8 +53,12 @@ type Agent struct {
 	send  *sendLoop
 }
 
-// New prepares an agent to go on where the ledger left off. It starts nothing.
+// New prepares an agent to go on where the ledger left off, on this machine or
+// another. It starts nothing.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
+	if err := bind(ctx, cfg); err != nil {
+		return nil, err
+	}
 	known, err := cfg.Ledger.Generations(ctx)
 	if err != nil {
 		return nil, err

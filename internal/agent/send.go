@@ -27,11 +27,12 @@ const (
 
 // sendLoop turns sealed records into settled ones.
 type sendLoop struct {
-	ledger    *ledger.Ledger
-	sender    *sender.Sender
-	retention time.Duration
-	settled   func(meter.Record, meter.Result)
-	log       *slog.Logger
+	ledger     *ledger.Ledger
+	sender     *sender.Sender
+	instanceID func(context.Context) (string, error) // nil once it is known
+	retention  time.Duration
+	settled    func(meter.Record, meter.Result)
+	log        *slog.Logger
 
 	backoff   *backoff.ExponentialBackOff
 	failing   string // the last error that was reported; "" while deliveries succeed
@@ -40,12 +41,13 @@ type sendLoop struct {
 
 func newSendLoop(cfg Config) *sendLoop {
 	l := &sendLoop{
-		ledger:    cfg.Ledger,
-		sender:    cfg.Sender,
-		retention: cfg.Rules.Retention,
-		settled:   cfg.Settled,
-		log:       cfg.Log,
-		backoff:   backoff.NewExponentialBackOff(),
+		ledger:     cfg.Ledger,
+		sender:     cfg.Sender,
+		instanceID: cfg.InstanceID,
+		retention:  cfg.Rules.Retention,
+		settled:    cfg.Settled,
+		log:        cfg.Log,
+		backoff:    backoff.NewExponentialBackOff(),
 	}
 	if l.settled == nil {
 		l.settled = func(meter.Record, meter.Result) {}
@@ -80,6 +82,9 @@ func (l *sendLoop) sleep(ctx context.Context, pause time.Duration) {
 // to wait before the next.
 func (l *sendLoop) step(ctx context.Context) time.Duration {
 	l.prune(ctx)
+	if err := l.bindInstance(ctx); err != nil {
+		return l.failed(ctx, err)
+	}
 	now := time.Now()
 	records, err := l.ledger.Pending(ctx, now, now.Add(l.sender.Skew()), meter.MaxRecords)
 	if err != nil {

@@ -39,13 +39,23 @@ func (m *Metadata) Tokens() TokenSource {
 	return &cache{fetch: m.token, log: orDefault(m.Log, slog.Default())}
 }
 
-// InstanceID returns the cloud's name of this VM. An error may pass by itself.
+// ErrNoInstance is wrapped by InstanceID's error where the metadata service
+// has answered that it has no name for this machine. To ask again is no use.
+var ErrNoInstance = errors.New("the metadata service has no id of this instance")
+
+// InstanceID returns the cloud's name of this VM. An error may pass by itself,
+// unless it is ErrNoInstance.
 func (m *Metadata) InstanceID(ctx context.Context) (string, error) {
 	got, err := m.get(ctx, metadataInstance)
 	if err != nil {
 		return "", err
 	}
 	id := strings.TrimSpace(string(got.body))
+	switch status := got.status; {
+	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
+	case status >= 400 && status < 500, status == http.StatusNotImplemented, status == http.StatusOK && id == "":
+		return "", fmt.Errorf("%w: %d", ErrNoInstance, status)
+	}
 	if got.status != http.StatusOK || id == "" || id != excerpt(id, 200) {
 		return "", fmt.Errorf("metadata service: instance id: %d %s", got.status, excerpt(string(got.body), 100))
 	}

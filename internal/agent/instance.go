@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/sender"
+)
+
+// bind tells the ledger on which machine it is, before anything is counted.
+func bind(ctx context.Context, cfg Config) error {
+	if cfg.MachineIDFile != "" {
+		id, err := machineID(cfg.MachineIDFile)
+		if id == "" {
+			cfg.Log.Warn("this machine has no id: a copy of its disk cannot be told from it by that", "path", cfg.MachineIDFile, "error", err)
+		} else {
+			foreign, err := cfg.Ledger.BindMachine(ctx, id, time.Now())
+			if err != nil {
+				return err
+			}
+			report(cfg.Log, foreign, "the machine's id changed")
+		}
+	}
+	if cfg.InstanceID == nil {
+		return nil
+	}
+	return cfg.Ledger.AwaitInstance(ctx)
+}
+
+// machineID reads a file like /etc/machine-id. Of the id, which machine-id(5)
+// asks to keep confidential, it returns a keyed hash; "" where there is none.
+func machineID(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(text))
+	if id == "" || id == "uninitialized" {
+		return "", errors.New("it is empty")
+	}
+	mac := hmac.New(sha256.New, []byte("meterlog"))
+	mac.Write([]byte(id))
+	return hex.EncodeToString(mac.Sum(nil)[:16]), nil
+}
+
+// bindInstance asks for the cloud's name of this machine, until it is known,
+// and tells it to the ledger. Before that nothing is delivered.
+func (l *sendLoop) bindInstance(ctx context.Context) error {
+	if l.instanceID == nil {
+		return nil
+	}
+	id, err := l.instanceID(ctx)
+	if err != nil && !errors.Is(err, sender.ErrNoInstance) {
+		return err
+	}
+	foreign, err := l.ledger.BindInstance(ctx, id, time.Now())
+	if err != nil {
+		return err
+	}
+	report(l.log, foreign, "the cloud instance's id changed from "+foreign.From+" to "+id)
+	l.instanceID = nil
+	if l.failing != "" {
+		l.succeeded()
+	}
+	return nil
+}
+
+func report(log *slog.Logger, foreign ledger.Foreign, how string) {
+	if foreign.From == "" {
+		return
+	}
+	log.Error("the ledger is of another machine: what was unsettled there is set aside as foreign and never sent from here; positions stay",
+		"why", how, "open", foreign.Open, "sealed", foreign.Sealed, "remainders", foreign.Remainders)
+}
