@@ -95,24 +95,28 @@ func TestClockSetBack(t *testing.T) {
 // Nothing is written to the log any more: the loop must notice by itself, and
 // not sleep until the window ends once more.
 func TestClockSetBackWhileNothingIsWritten(t *testing.T) {
-	t.Parallel()
-	w := newWatched(t, halfPast)
-	w.sent("a.log", 3)
-	w.at(halfPast.Add(2 * time.Second))
-	now := halfPast.Add(10 * time.Second)
-	w.at(now)
-	now = now.Add(-time.Hour)
-	if l := w.agent.meter; !l.due(now) || !l.sealDue(now) {
-		t.Error("no commit is due after the clock was set back")
-	}
-	w.at(now)
-	w.want(meter.Sealed, 3)
-	if at := w.agent.meter.wakeAt(now); at.Sub(now) > idlePause {
-		t.Errorf("the loop sleeps until %v", at)
-	}
-	w.at(now.Add(time.Second))
-	if l := w.agent.meter; l.setBack(now.Add(2*time.Second)) || !l.nextSeal.IsZero() {
-		t.Error("the clock is taken for set back for ever")
+	for _, back := range []time.Duration{5 * time.Second, time.Hour} {
+		t.Run(back.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWatched(t, halfPast)
+			w.sent("a.log", 3)
+			w.at(halfPast.Add(2 * time.Second))
+			now := halfPast.Add(10 * time.Second)
+			w.at(now)
+			now = now.Add(-back)
+			if l := w.agent.meter; !l.due(now) || !l.sealDue(now) {
+				t.Error("no commit is due after the clock was set back")
+			}
+			w.at(now)
+			w.want(meter.Sealed, 3)
+			if at := w.agent.meter.wakeAt(now); at.Sub(now) > idlePause {
+				t.Errorf("the loop sleeps until %v", at)
+			}
+			w.at(now.Add(time.Second))
+			if l := w.agent.meter; l.setBack(now.Add(2*time.Second)) || !l.nextSeal.IsZero() {
+				t.Error("the clock is taken for set back for ever")
+			}
+		})
 	}
 }
 
