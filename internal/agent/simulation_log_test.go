@@ -267,6 +267,19 @@ func (l *appLog) expire() string {
 	return name
 }
 
+// grow appends until the log is longer than before.
+func (l *appLog) grow(before int64) {
+	for l.size() <= before {
+		l.append(l.app, 10)
+	}
+}
+
+func (l *appLog) size() int64 {
+	info, err := l.app.Stat()
+	l.check(err)
+	return info.Size()
+}
+
 // losePower takes lines from the end of the log that had been counted and had
 // not reached the disk. It reports whether that was possible.
 func (l *appLog) losePower() bool {
@@ -329,7 +342,11 @@ func (l *appLog) act(chance *rand.Rand) {
 		l.closeLate()
 	case 11:
 		l.note("%s: copytruncate", l.name())
+		before := l.size()
 		l.copyTruncate()
+		if chance.IntN(2) == 0 {
+			l.grow(before)
+		}
 	case 12:
 		plain := func(name string, _ os.FileInfo) bool { return !strings.HasSuffix(name, ".gz") }
 		if name := l.some(plain); name != "" {

@@ -25,7 +25,7 @@ import (
 
 var (
 	seedFlag      = flag.Int64("seed", -1, "replay this one history, and tell its steps")
-	historiesFlag = flag.Int64("histories", 150, "random histories to run")
+	historiesFlag = flag.Int64("histories", histories, "random histories to run")
 )
 
 const bytesSKU = "dn2bbbbbbbbbbbbbbbbb"
@@ -250,13 +250,33 @@ func (s *simulation) meterStep() {
 // read reads for a moment, as a step does before it commits.
 func (s *simulation) read() {
 	s.ready(0)
-	for range 1 + s.chance.IntN(4) {
+	s.readBlocks(1 + s.chance.IntN(4))
+}
+
+func (s *simulation) readBlocks(most int) {
+	for range most {
 		block, ok := s.agent.meter.tailer.Next(time.Now())
 		if !ok {
 			return
 		}
 		s.agent.meter.matcher.Match(block, s.agent.meter.batch.Tally)
 	}
+}
+
+// truncateUnderReader rotates a log by copytruncate, and has it grow past the
+// position, while the agent is about to read on.
+func (s *simulation) truncateUnderReader() {
+	l := s.logs[s.chance.IntN(len(s.logs))]
+	s.note("%s: copytruncate between two reads", l.name())
+	l.append(l.app, 5)
+	l.tear(l.app)
+	s.ready(time.Second)
+	time.Sleep(time.Second) // so that the agent looks
+	s.readBlocks(1)
+	before := l.size()
+	l.copyTruncate()
+	l.grow(before)
+	s.read()
 }
 
 func (s *simulation) commit() {
@@ -397,7 +417,7 @@ func (s *simulation) act() { s.logs[s.chance.IntN(len(s.logs))].act(s.chance) }
 
 // do is one random thing.
 func (s *simulation) do() {
-	switch s.chance.IntN(24) {
+	switch s.chance.IntN(25) {
 	case 0, 1, 2, 3:
 		s.note("step")
 		s.meterStep()
@@ -436,6 +456,8 @@ func (s *simulation) do() {
 		if s.chance.IntN(4) == 0 {
 			s.pass(3 * time.Hour)
 		}
+	case 16:
+		s.truncateUnderReader()
 	default:
 		s.act()
 	}
