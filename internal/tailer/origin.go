@@ -21,10 +21,14 @@ const (
 // copied it returns the generation.
 func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
 	settled := now.Sub(e.writtenAt()) >= t.cfg.Search || now.Before(e.writtenAt())
-	if e.size == 0 && settled {
-		return copied, &stream{} // of nothing
-	} else if e.size == 0 {
+	switch {
+	case e.size > 0:
+	case !settled:
 		return undecided, nil
+	case e.archived:
+		return copied, &stream{} // of nothing
+	default:
+		return unknown, nil // its late writer may be yet to come
 	}
 	file, arch, err := t.openEntry(e)
 	if err != nil {
