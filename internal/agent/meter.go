@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
@@ -32,6 +33,8 @@ type meterLoop struct {
 	lastCommit time.Time
 	nextSeal   time.Time // the end of the earliest open window; zero where none is open
 	clock      time.Time // what the clock showed when records were last sealed
+
+	reported map[meter.AnomalyKey]bool // anomalies that were spoken of since the start
 }
 
 func (l *meterLoop) run(ctx context.Context) {
@@ -131,9 +134,25 @@ func (l *meterLoop) write(ctx context.Context, now time.Time) error {
 	if err := l.ledger.Commit(ctx, l.batch, now); err != nil {
 		return err
 	}
+	l.report(l.batch.Tally)
 	l.batch.Tally.Reset()
 	l.batch = ledger.Batch{Tally: l.batch.Tally}
 	return nil
+}
+
+// report speaks of each kind of anomaly once for every rule, source or path;
+// the ledger has their numbers.
+func (l *meterLoop) report(tally *meter.Tally) {
+	for key, a := range tally.Anomalies {
+		if l.reported[key] {
+			continue
+		}
+		if l.reported == nil {
+			l.reported = make(map[meter.AnomalyKey]bool)
+		}
+		l.reported[key] = true
+		l.log.Warn("input was not counted as it should be: further cases go to the ledger only", "kind", key.Kind, "subject", key.Subject, "count", a.Count, "example", a.Example)
+	}
 }
 
 // seal closes the records whose window has ended by now. When the clock was

@@ -167,6 +167,5 @@ func (t *Tailer) giveUp(s *stream) {
 	s.State = meter.Gap
 	s.Missed = max(0, s.seen.size-s.Offset, s.EOFAt-s.Offset)
 	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed,
-		fmt.Sprintf("the file was gone before it could be read on from offset %d", s.Offset))
-	t.cfg.Log.Error("file was gone before it could be read to its end", "path", s.Path, "offset", s.Offset, "missed_bytes", s.Missed)
+		fmt.Sprintf("the file was gone before it could be read on from offset %d; %d bytes are known to be missed", s.Offset, s.Missed))
 }
