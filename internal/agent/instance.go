@@ -51,14 +51,25 @@ func machineID(path string) (string, error) {
 	return hex.EncodeToString(mac.Sum(nil)[:16]), nil
 }
 
+// askInstance is how long a question that was not answered rests, where
+// deliveries do not wait for the answer.
+const askInstance = time.Minute
+
 // bindInstance asks for the cloud's name of this machine, until it is known,
-// and tells it to the ledger. Before that nothing is delivered.
+// and tells it to the ledger. Before that nothing is delivered of a ledger that
+// is bound to an instance. One that is not can set nothing aside, and waits for
+// nothing.
 func (l *sendLoop) bindInstance(ctx context.Context) error {
-	if l.instanceID == nil {
+	if l.instanceID == nil || time.Since(l.askedInstance) < askInstance && !l.ledger.InstanceMatters() {
 		return nil
 	}
+	l.askedInstance = time.Now()
 	id, err := l.instanceID(ctx)
 	if err != nil && !errors.Is(err, sender.ErrNoInstance) {
+		if !l.ledger.InstanceMatters() {
+			l.log.Debug("the instance's id is not known yet", "error", err)
+			return nil
+		}
 		return err
 	}
 	foreign, err := l.ledger.BindInstance(ctx, id, time.Now())

@@ -157,3 +157,16 @@ func TestAMachineWithoutNames(t *testing.T) {
 		})
 	}
 }
+
+// A ledger that is bound to no instance has nothing that could be another's.
+func TestAnUnboundLedgerDoesNotWaitForTheInstance(t *testing.T) {
+	t.Parallel()
+	m := named(t, "m1", "")
+	s := usedOn(t, m)
+	m.ask = func(context.Context) (string, error) { return "", errors.New("connection reset") }
+	defer s.runOn(m)()
+	until(t, "what was open is billed", func() bool { return s.billed(sku) == 5 })
+	if s.logged.has(setAside) {
+		t.Error("something was set aside")
+	}
+}

@@ -27,12 +27,13 @@ const (
 
 // sendLoop turns sealed records into settled ones.
 type sendLoop struct {
-	ledger     *ledger.Ledger
-	sender     *sender.Sender
-	instanceID func(context.Context) (string, error) // nil once it is known
-	retention  time.Duration
-	settled    func(meter.Record, meter.Result)
-	log        *slog.Logger
+	ledger        *ledger.Ledger
+	sender        *sender.Sender
+	instanceID    func(context.Context) (string, error) // nil once it is known
+	askedInstance time.Time                             // when that was asked last
+	retention     time.Duration
+	settled       func(meter.Record, meter.Result)
+	log           *slog.Logger
 
 	backoff   *backoff.ExponentialBackOff
 	failing   string // the last error that was reported; "" while deliveries succeed

@@ -59,10 +59,17 @@ func (l *Ledger) AwaitInstance(ctx context.Context) error {
 	})
 }
 
+// InstanceMatters reports whether something may yet turn out to be another
+// instance's: nothing may be delivered before BindInstance was called.
+func (l *Ledger) InstanceMatters() bool {
+	l.binding.Lock()
+	defer l.binding.Unlock()
+	return l.doubt != nil
+}
+
 // BindInstance binds the ledger to the instance of this id, or leaves it as it
 // is bound where the id is "". If it was bound to another, all that was
-// unsettled when AwaitInstance was called is set aside. Before it nothing may
-// be delivered.
+// unsettled when AwaitInstance was called is set aside.
 func (l *Ledger) BindInstance(ctx context.Context, id string, now time.Time) (foreign Foreign, err error) {
 	l.binding.Lock()
 	defer l.binding.Unlock()

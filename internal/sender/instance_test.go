@@ -16,7 +16,8 @@ func TestInstanceIsUnknown(t *testing.T) {
 	}{
 		{200, "fhm1\n", "fhm1", false},
 		{200, "", "", true},
-		{200, "<html>\nsign in", "", false},
+		{200, "<html>\nsign in", "", true},
+		{200, `{"access_token":"t1.secret"}`, "", true},
 		{404, "not found", "", true},
 		{403, "", "", true},
 		{501, "", "", true},

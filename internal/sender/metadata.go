@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -52,15 +53,18 @@ func (m *Metadata) InstanceID(ctx context.Context) (string, error) {
 	}
 	id := strings.TrimSpace(string(got.body))
 	switch status := got.status; {
+	case status == http.StatusOK && instanceName.MatchString(id):
+		return id, nil
 	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
-	case status >= 400 && status < 500, status == http.StatusNotImplemented, status == http.StatusOK && id == "":
+	case status == http.StatusOK, status >= 400 && status < 500, status == http.StatusNotImplemented:
+		// What answers any path with something, a token perhaps, names nothing.
 		return "", fmt.Errorf("%w: %d", ErrNoInstance, status)
 	}
-	if got.status != http.StatusOK || id == "" || id != excerpt(id, 200) {
-		return "", fmt.Errorf("metadata service: instance id: %d %s", got.status, excerpt(string(got.body), 100))
-	}
-	return id, nil
+	return "", fmt.Errorf("metadata service: instance id: %d", got.status)
 }
+
+// instanceName is what an instance's id looks like.
+var instanceName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 func (m *Metadata) token(ctx context.Context) (token, error) {
 	got, err := m.get(ctx, metadataToken)
