@@ -109,6 +109,9 @@ func (o *runOptions) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if config.Listen != "" {
+		log.Warn("listen: this version serves nothing there", "address", config.Listen)
+	}
 	if o.once {
 		err = o.runOnce(c, a, config)
 	} else {
