@@ -219,8 +219,8 @@ func (l *Ledger) Unsettled(ctx context.Context) (open, sealed int, err error) {
 }
 
 // Prune deletes what was settled before the given time, with what it was
-// counted from. Unsettled records stay, and so does the last of every chain of
-// reissues until all of it is past.
+// counted from. Unsettled records stay, and so does a refused one for as long as
+// the record that its usage was issued again under.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error) {
 	return n, l.update(ctx, "prune", func(tx *transaction) error {
 		deleted, err := tx.exec(`DELETE FROM records WHERE settled_at <> '' AND settled_at < ?

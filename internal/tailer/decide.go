@@ -15,15 +15,9 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 		return
 	}
 	if !e.rotated() {
-		if s := t.movedTo(e, entries); s != nil {
-			f, arch, verdict := t.open(e, s)
-			if verdict == same {
-				t.bind(s, e, f, arch, now)
-				return
-			}
-			closeFile(f)
+		if !t.movedTo(e, entries, now) {
+			t.adopt(e, now)
 		}
-		t.adopt(e, now)
 		return
 	}
 	switch from, s := t.origin(e, now); from {
@@ -79,10 +73,11 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 	return true
 }
 
-// movedTo returns the generation of a path that has a new file, if that file
-// holds all that was read of it and its own is gone: the file was written anew
-// (sed -i, an editor) or came back with its file system.
-func (t *Tailer) movedTo(e entry, entries []entry) *stream {
+// movedTo goes on with a generation of the entry's path in its new file, and
+// reports whether that was so: the new file holds all that was read of it and
+// its own is gone, since it was written anew (sed -i, an editor) or came back
+// with its file system.
+func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 	for _, s := range t.byPath[e.path] {
 		gone := false
 		if s.file != nil {
@@ -95,13 +90,14 @@ func (t *Tailer) movedTo(e entry, entries []entry) *stream {
 			continue
 		}
 		f, arch, verdict := t.open(e, s)
+		if verdict == same {
+			t.bind(s, e, f, arch, now)
+			return true
+		}
 		closeFile(f)
 		closeArchive(arch)
-		if verdict == same {
-			return s
-		}
 	}
-	return nil
+	return false
 }
 
 // adopt begins a generation for a file that none holds.
