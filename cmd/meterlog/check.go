@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/sender"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -35,6 +36,9 @@ is wrong.`,
 		config, err := loadConfig(*configPath)
 		if err != nil {
 			return err
+		}
+		if err := sender.CheckCAFile(config.Delivery.CAFile); err != nil {
+			return fmt.Errorf("%w: %s: delivery: %w", errConfig, config.Path, err)
 		}
 		out := c.OutOrStdout()
 		describe(out, config)

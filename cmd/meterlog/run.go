@@ -157,6 +157,7 @@ func (o *runOptions) newSender(ctx context.Context, config *rules.Config, log *s
 		Transport:    config.Delivery.Transport,
 		Timeout:      config.Delivery.Timeout,
 		ValidateOnly: o.dryRun,
+		CAFile:       config.Delivery.CAFile,
 		UserAgent:    "meterlog/" + versionText(),
 		Log:          log,
 	}
@@ -172,7 +173,7 @@ func (o *runOptions) newSender(ctx context.Context, config *rules.Config, log *s
 		totals = func(w io.Writer) error { return printTotals(w, model) }
 	} else {
 		var err error
-		if cfg.Tokens, err = tokens(config.Auth, log); err != nil {
+		if cfg.Tokens, err = tokens(config, log); err != nil {
 			return nil, nil, fmt.Errorf("%w: auth: %w", errConfig, err)
 		}
 	}
@@ -183,10 +184,10 @@ func (o *runOptions) newSender(ctx context.Context, config *rules.Config, log *s
 	return s, totals, nil
 }
 
-func tokens(auth rules.Auth, log *slog.Logger) (sender.TokenSource, error) {
-	switch auth.Method {
+func tokens(config *rules.Config, log *slog.Logger) (sender.TokenSource, error) {
+	switch auth := config.Auth; auth.Method {
 	case "key":
-		return sender.KeyTokens(sender.KeyConfig{File: auth.KeyFile, Endpoint: auth.IAMEndpoint, Log: log})
+		return sender.KeyTokens(sender.KeyConfig{File: auth.KeyFile, Endpoint: auth.IAMEndpoint, CAFile: config.Delivery.CAFile, Log: log})
 	case "token":
 		return sender.StaticTokens(auth.TokenFile)
 	}

@@ -31,6 +31,7 @@ type Delivery struct {
 	Endpoint  string // scheme://host[:port], without a slash at the end
 	Transport string // rest or grpc
 	Timeout   time.Duration
+	CAFile    string // PEM certificates trusted beside those of the system, by the API and by IAM; "": none
 }
 
 // Auth says how tokens are come by.

@@ -27,7 +27,7 @@ rules: [{name: r, when: true, sku_id: s}]
 	if c.Path != "rules.yaml" || c.ProductID != "p" || c.Interval != time.Minute || c.Retention != 2160*time.Hour || c.State != "" || c.Listen != "" {
 		t.Errorf("%+v", c)
 	}
-	if want := (Delivery{"https://marketplace.api.cloud.yandex.net", "rest", 30 * time.Second}); c.Delivery != want {
+	if want := (Delivery{"https://marketplace.api.cloud.yandex.net", "rest", 30 * time.Second, ""}); c.Delivery != want {
 		t.Errorf("%+v", c.Delivery)
 	}
 	if want := (Auth{"metadata", "", "", "https://iam.api.cloud.yandex.net"}); c.Auth != want {
@@ -62,7 +62,7 @@ rules:
   - {name: one, source: [b, a], when: line contains "x", sku_id: s, quantity: "2", per: 10}
   - {name: two, source: c, when: line contains "x", sku_id: s, quantity: 0x10}
 interval: 5m
-delivery: {endpoint: "http://localhost:8080/", transport: grpc, timeout: 5s}
+delivery: {endpoint: "http://localhost:8080/", transport: grpc, timeout: 5s, ca_file: /etc/ca.pem}
 auth: {method: token, token_file: /run/token, iam_endpoint: "https://iam.example"}
 state: /var/lib/other
 listen: ":9273"
@@ -71,7 +71,7 @@ tests:
   - {name: t, source: b, lines: x, expect: {one: 0}}
   - {source: c, lines: "x\nx\n", expect: {two: 32}}
 `)
-	if c.Interval != 5*time.Minute || c.Delivery.Endpoint != "http://localhost:8080" || c.Delivery.Transport != "grpc" || c.Auth.TokenFile != "/run/token" ||
+	if c.Interval != 5*time.Minute || c.Delivery.Endpoint != "http://localhost:8080" || c.Delivery.Transport != "grpc" || c.Delivery.CAFile != "/etc/ca.pem" || c.Auth.TokenFile != "/run/token" ||
 		c.State != "/var/lib/other" || c.Listen != ":9273" || c.Retention != 24*time.Hour || c.Source("c").Paths[0] != "/c" {
 		t.Errorf("%+v", c)
 	}

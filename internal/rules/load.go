@@ -53,7 +53,7 @@ var (
 	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "timestamp", "start_at"}
 	timestampKeys = []string{"field", "pattern", "layout", "location"}
 	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "per"}
-	deliveryKeys  = []string{"endpoint", "transport", "timeout"}
+	deliveryKeys  = []string{"endpoint", "transport", "timeout", "ca_file"}
 	authKeys      = []string{"method", "key_file", "token_file", "iam_endpoint"}
 	testKeys      = []string{"name", "source", "lines", "expect"}
 )
@@ -143,6 +143,7 @@ func (l *loader) readDelivery(top *object) {
 	if d.Timeout = o.duration("timeout", defaultTimeout); d.Timeout <= 0 {
 		l.fail(o.at("timeout"), "", "\"timeout\" must be above 0: %s", o.at("timeout").Value)
 	}
+	d.CAFile = o.text("ca_file", "")
 }
 
 // endpoint is a key's base URL, without a slash at its end.

@@ -48,16 +48,13 @@ func newGRPC(cfg Config, endpoint *url.URL, clock *clock) (*rpc, error) {
 	if endpoint.Path != "" {
 		return nil, fmt.Errorf("endpoint %s: with gRPC it ends with the host or the port", endpoint)
 	}
-	port := "443"
-	var creds credentials.TransportCredentials
+	config, err := tlsConfig(cfg.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	port, creds := "443", credentials.NewTLS(config)
 	if endpoint.Scheme == "http" {
 		port, creds = "80", insecure.NewCredentials()
-	} else {
-		config, err := tlsConfig(cfg.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		creds = credentials.NewTLS(config)
 	}
 	t := &rpc{target: "dns:///" + net.JoinHostPort(endpoint.Hostname(), orDefault(endpoint.Port(), port)), clock: clock}
 	t.options = []grpc.DialOption{

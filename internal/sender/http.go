@@ -40,6 +40,13 @@ func newTransport(caFile string, proxy func(*http.Request) (*url.URL, error), di
 	return t, nil
 }
 
+// CheckCAFile says what is wrong with a file for Config.CAFile; nil where
+// nothing is, and for "".
+func CheckCAFile(path string) error {
+	_, err := tlsConfig(path)
+	return err
+}
+
 // tlsConfig trusts the system's certificates and those of caFile.
 func tlsConfig(caFile string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}

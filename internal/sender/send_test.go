@@ -618,6 +618,7 @@ func TestNewRefuses(t *testing.T) {
 		{Tokens: fixedToken("t"), CAFile: "testdata/none.pem"},
 		{Tokens: fixedToken("t"), CAFile: "testdata/error.html"},
 		{Tokens: fixedToken("t"), CAFile: "testdata/error.html", Transport: GRPC},
+		{Tokens: fixedToken("t"), CAFile: "testdata/error.html", Transport: GRPC, Endpoint: "http://127.0.0.1"},
 	} {
 		if s, err := New(cfg); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: %v %v", cfg, s, err)
