@@ -37,7 +37,7 @@ func (e *CorruptError) Error() string {
 
 // Ledger is the open accounting book. Make one with Open; Close it.
 type Ledger struct {
-	db     *sql.DB
+	Reader
 	lock   *os.File
 	sealed chan struct{}
 
@@ -61,7 +61,7 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 		lockFile.Close()
 		return nil, err
 	}
-	return &Ledger{db: db, lock: lockFile, sealed: make(chan struct{}, 1)}, nil
+	return &Ledger{Reader: Reader{db}, lock: lockFile, sealed: make(chan struct{}, 1)}, nil
 }
 
 func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {

@@ -80,6 +80,10 @@ var laws = []struct{ law, query string }{
 		WHERE old.state <> 'refused' OR (heir.product_id, heir.sku_id, heir.window_start, heir.window_end, heir.quantity)
 			<> (old.product_id, old.sku_id, old.window_start, old.window_end, old.quantity)
 		UNION ALL SELECT reissue_of FROM records WHERE reissue_of IS NOT NULL GROUP BY reissue_of HAVING count(*) > 1`},
+	{"totals are what the records come to", `
+		SELECT * FROM (SELECT product_id, sku_id, state, count(*) AS n, sum(1.0 * quantity) AS sum FROM records GROUP BY product_id, sku_id, state)
+		FULL JOIN (SELECT * FROM totals WHERE records <> 0 OR units <> 0) USING (product_id, sku_id, state)
+		WHERE n IS NOT records OR abs(sum - units) > abs(sum) * 1e-9`},
 	{"the database is whole", `SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'`},
 	{"references lead somewhere", `SELECT "table", rowid FROM pragma_foreign_key_check`},
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Generations returns every generation of the ledger, oldest first.
-func (l *Ledger) Generations(ctx context.Context) ([]meter.Generation, error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT id, path, dev, ino, offset, head, mark, compressed, eof_at, state, missed FROM generations ORDER BY id`)
+func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT id, path, dev, ino, offset, head, mark, compressed, eof_at, state, missed FROM generations ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: generations: %w", err)
 	}
@@ -32,8 +32,8 @@ func (l *Ledger) Generations(ctx context.Context) ([]meter.Generation, error) {
 }
 
 // Globs returns the patterns whose first scan has been committed, with its time.
-func (l *Ledger) Globs(ctx context.Context) (map[string]time.Time, error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT pattern, first_scan FROM globs`)
+func (r *Reader) Globs(ctx context.Context) (map[string]time.Time, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT pattern, first_scan FROM globs`)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: globs: %w", err)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// Reader reads a ledger that another process may be writing. Make one with
-// OpenReader; Close it.
+// Reader reads a ledger. One that another process may be writing is opened
+// with OpenReader; Close it.
 type Reader struct {
 	db *sql.DB
 }
@@ -35,7 +35,27 @@ func OpenReader(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{db: db}, nil
+	r := &Reader{db}
+	if err := r.knowsSchema(context.Background()); err != nil {
+		r.Close()
+		return nil, explain(path, err)
+	}
+	return r, nil
+}
+
+// knowsSchema refuses a ledger of another version of meterlog.
+func (r *Reader) knowsSchema(ctx context.Context) error {
+	var version int
+	if err := r.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case version < len(migrations):
+		return fmt.Errorf("its schema version is %d and this meterlog knows %d: it is brought up when the agent is started again", version, len(migrations))
+	case version > len(migrations):
+		return newerSchema(version)
+	}
+	return nil
 }
 
 // Close ends the reading.
@@ -52,17 +72,8 @@ type Filter struct {
 // Records calls each for the records that the filter chooses, in the order of
 // their windows, until it returns an error.
 func (r *Reader) Records(ctx context.Context, f Filter, each func(meter.Record) error) error {
-	return eachRecord(ctx, r.db, f, each)
-}
-
-// Records is what it is for a Reader.
-func (l *Ledger) Records(ctx context.Context, f Filter, each func(meter.Record) error) error {
-	return eachRecord(ctx, l.db, f, each)
-}
-
-func eachRecord(ctx context.Context, db *sql.DB, f Filter, each func(meter.Record) error) error {
 	where, args := f.where()
-	rows, err := db.QueryContext(ctx, `SELECT `+recordColumns+` FROM records WHERE `+where+` ORDER BY window_start, id`, args...)
+	rows, err := r.db.QueryContext(ctx, `SELECT `+recordColumns+` FROM records WHERE `+where+` ORDER BY window_start, id`, args...)
 	if err != nil {
 		return fmt.Errorf("ledger: records: %w", err)
 	}

@@ -114,6 +114,50 @@ CREATE TABLE anomalies (
 	last_at  TEXT    NOT NULL,
 	PRIMARY KEY (kind, subject)
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE INDEX records_window ON records (window_start);
+CREATE INDEX records_unbilled ON records (state) WHERE state IN ('refused', 'expired', 'in_doubt', 'foreign');
+
+-- How many records there are and what they come to, kept by the triggers below
+-- so that nobody has to add up all of them; pruned is what has left the ledger.
+-- Sums over 2^63-1 turn into floating point numbers.
+CREATE TABLE totals (
+	product_id     TEXT NOT NULL,
+	sku_id         TEXT NOT NULL,
+	state          TEXT NOT NULL,
+	records        INTEGER NOT NULL,
+	units          ANY NOT NULL,
+	pruned_records INTEGER NOT NULL DEFAULT 0,
+	pruned_units   ANY NOT NULL DEFAULT 0,
+	PRIMARY KEY (product_id, sku_id, state)
+) STRICT, WITHOUT ROWID;
+INSERT INTO totals (product_id, sku_id, state, records, units)
+	SELECT product_id, sku_id, state, count(*), sum(quantity) FROM records GROUP BY product_id, sku_id, state;
+CREATE TRIGGER records_added AFTER INSERT ON records BEGIN
+	INSERT INTO totals (product_id, sku_id, state, records, units) VALUES (new.product_id, new.sku_id, new.state, 1, new.quantity)
+		ON CONFLICT DO UPDATE SET records = records + 1, units = units + excluded.units;
+END;
+CREATE TRIGGER records_changed AFTER UPDATE OF state, quantity ON records BEGIN
+	UPDATE totals SET records = records - 1, units = units - old.quantity
+		WHERE product_id = old.product_id AND sku_id = old.sku_id AND state = old.state;
+	INSERT INTO totals (product_id, sku_id, state, records, units) VALUES (new.product_id, new.sku_id, new.state, 1, new.quantity)
+		ON CONFLICT DO UPDATE SET records = records + 1, units = units + excluded.units;
+END;
+CREATE TRIGGER records_pruned AFTER DELETE ON records BEGIN
+	UPDATE totals SET records = records - 1, units = units - old.quantity,
+		pruned_records = pruned_records + 1, pruned_units = pruned_units + old.quantity
+		WHERE product_id = old.product_id AND sku_id = old.sku_id AND state = old.state;
+END;
+
+-- What the running agent finds wrong at present.
+CREATE TABLE problems (
+	code    TEXT NOT NULL,
+	subject TEXT NOT NULL, -- path or address that it is about; '' where none
+	message TEXT NOT NULL,
+	hint    TEXT NOT NULL, -- what to do about it
+	since   TEXT NOT NULL,
+	PRIMARY KEY (code, subject)
+) STRICT, WITHOUT ROWID;
 `,
 }
 
@@ -124,7 +168,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if version > len(migrations) {
-		return fmt.Errorf("its schema version is %d and this meterlog knows %d: install the newer meterlog again", version, len(migrations))
+		return newerSchema(version)
 	}
 	for ; version < len(migrations); version++ {
 		tx, err := db.BeginTx(ctx, nil)
@@ -143,4 +187,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+func newerSchema(version int) error {
+	return fmt.Errorf("its schema version is %d and this meterlog knows %d: install the newer meterlog again", version, len(migrations))
 }

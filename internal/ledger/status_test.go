@@ -1,0 +1,132 @@
+package ledger
+
+import (
+	"math"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+func totals(t *testing.T, l *Ledger) map[meter.State]Total {
+	t.Helper()
+	list, err := l.Totals(t.Context())
+	check(t, err)
+	byState := make(map[meter.State]Total)
+	for _, total := range list {
+		byState[total.State] = total
+	}
+	return byState
+}
+
+// Totals follow the records through their life, and outlive them.
+func TestTotals(t *testing.T) {
+	l := open(t, t.TempDir())
+	sealed(t, l, minute(0), minute(1))
+	commit(t, l, mails, minute(2), 40)
+	commit(t, l, mails, minute(2), 2)
+	want := map[meter.State]Total{
+		meter.Open:   {ProductID: product, SKU: sku, State: meter.Open, Records: 1, Units: 42},
+		meter.Sealed: {ProductID: product, SKU: sku, State: meter.Sealed, Records: 2, Units: 2},
+	}
+	if got := totals(t, l); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	first := pending(t, l, noon.Add(time.Hour))[0]
+	check(t, l.Settle(t.Context(), []meter.Result{{UUID: first.UUID, State: meter.Accepted}}, noon, 0))
+	if _, err := l.Prune(t.Context(), noon.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	want[meter.Sealed] = Total{ProductID: product, SKU: sku, State: meter.Sealed, Records: 1, Units: 1}
+	want[meter.Accepted] = Total{ProductID: product, SKU: sku, State: meter.Accepted, Pruned: 1}
+	if got := totals(t, l); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// Sums that no int64 holds do not stop the ledger.
+func TestTotalsOverflow(t *testing.T) {
+	l := open(t, t.TempDir())
+	for i := range 3 {
+		commit(t, l, mails, minute(i), math.MaxInt64-1)
+	}
+	if got := totals(t, l)[meter.Open]; got.Records != 3 || got.Units != math.MaxInt64 {
+		t.Errorf("%+v", got)
+	}
+	for i := range 3 {
+		commit(t, l, mails, minute(0), math.MaxInt64-int64(i)) // seals and opens another
+	}
+	usage, err := l.Usage(t.Context(), noon)
+	check(t, err)
+	if len(usage) != 3 || usage[0].Units != math.MaxInt64 || usage[1].Units != math.MaxInt64-1 {
+		t.Errorf("%+v", usage)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	l := open(t, t.TempDir())
+	commit(t, l, mails, minute(-1), 5)
+	commit(t, l, mails, minute(0), 7)
+	_, err := l.Seal(t.Context(), minute(0).EndTime())
+	check(t, err)
+	commit(t, l, mails, minute(0), 1)
+	for _, r := range pending(t, l, noon.Add(time.Minute)) { // one is refused and queued again
+		check(t, l.Settle(t.Context(), []meter.Result{{UUID: r.UUID, State: meter.Refused, Reason: "INVALID_TIMESTAMP", Reissue: r.Quantity == 7}}, noon, 0))
+	}
+	usage, err := l.Usage(t.Context(), noon)
+	check(t, err)
+	if want := []Usage{{SKU: sku, Window: noon, Units: 8}}; !reflect.DeepEqual(usage, want) {
+		t.Errorf("%+v, want %+v", usage, want)
+	}
+	unbilled, err := l.Unbilled(t.Context())
+	check(t, err)
+	want := []Unbilled{{SKU: sku, State: meter.Refused, Reason: "INVALID_TIMESTAMP", Records: 1, Units: 5, Latest: noon}}
+	if !reflect.DeepEqual(unbilled, want) {
+		t.Errorf("%+v, want %+v", unbilled, want)
+	}
+	oldest, err := l.OldestUnsettled(t.Context())
+	if check(t, err); !oldest.Equal(noon) {
+		t.Errorf("the oldest is of %v", oldest)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	l := open(t, t.TempDir())
+	first := []meter.Problem{{Code: "a", Message: "m", Hint: "h", Since: noon}, {Code: "a", Subject: "s", Since: noon.Add(time.Second)}}
+	for _, want := range [][]meter.Problem{first, first[1:], nil} {
+		check(t, l.SetProblems(t.Context(), want))
+		got, err := l.Problems(t.Context())
+		if check(t, err); !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
+// A ledger of the first version is brought up by the agent, and refused by who
+// only reads it.
+func TestMigration(t *testing.T) {
+	dir := t.TempDir()
+	all := migrations
+	migrations = all[:1]
+	l, err := Open(t.Context(), dir)
+	if err == nil {
+		commit(t, l, mails, minute(0), 3)
+		err = l.Close()
+	}
+	migrations = all
+	check(t, err)
+	if r, err := OpenReader(dir); err == nil {
+		r.Close()
+		t.Error("a reader takes the old ledger")
+	}
+	l = open(t, dir)
+	commit(t, l, mails, minute(0), 4)
+	if got := totals(t, l)[meter.Open]; got.Records != 1 || got.Units != 7 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := OpenReader(filepath.Join(dir, "none")); err == nil {
+		t.Error("there is a ledger where there is none")
+	}
+}
