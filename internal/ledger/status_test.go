@@ -10,7 +10,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-func totals(t *testing.T, l *Ledger) map[meter.State]Total {
+func stateTotals(t *testing.T, l *Ledger) map[meter.State]Total {
 	t.Helper()
 	list, err := l.Totals(t.Context())
 	check(t, err)
@@ -31,7 +31,7 @@ func TestTotals(t *testing.T) {
 		meter.Open:   {ProductID: product, SKU: sku, State: meter.Open, Records: 1, Units: 42},
 		meter.Sealed: {ProductID: product, SKU: sku, State: meter.Sealed, Records: 2, Units: 2},
 	}
-	if got := totals(t, l); !reflect.DeepEqual(got, want) {
+	if got := stateTotals(t, l); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	first := pending(t, l, noon.Add(time.Hour))[0]
@@ -41,7 +41,7 @@ func TestTotals(t *testing.T) {
 	}
 	want[meter.Sealed] = Total{ProductID: product, SKU: sku, State: meter.Sealed, Records: 1, Units: 1}
 	want[meter.Accepted] = Total{ProductID: product, SKU: sku, State: meter.Accepted, Pruned: 1}
-	if got := totals(t, l); !reflect.DeepEqual(got, want) {
+	if got := stateTotals(t, l); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -52,7 +52,7 @@ func TestTotalsOverflow(t *testing.T) {
 	for i := range 3 {
 		commit(t, l, mails, minute(i), math.MaxInt64-1)
 	}
-	if got := totals(t, l)[meter.Open]; got.Records != 3 || got.Units != math.MaxInt64 {
+	if got := stateTotals(t, l)[meter.Open]; got.Records != 3 || got.Units != math.MaxInt64 {
 		t.Errorf("%+v", got)
 	}
 	for i := range 3 {
@@ -123,7 +123,7 @@ func TestMigration(t *testing.T) {
 	}
 	l = open(t, dir)
 	commit(t, l, mails, minute(0), 4)
-	if got := totals(t, l)[meter.Open]; got.Records != 1 || got.Units != 7 {
+	if got := stateTotals(t, l)[meter.Open]; got.Records != 1 || got.Units != 7 {
 		t.Errorf("%+v", got)
 	}
 	if _, err := OpenReader(filepath.Join(dir, "none")); err == nil {
