@@ -23,9 +23,11 @@ var layers = map[string][]string{
 	"internal/ledger":  {"internal/meter"},
 	"internal/sender":  {"internal/meter"},
 	"internal/sandbox": {"internal/meter"},
-	"internal/agent":   {"internal/ledger", "internal/meter", "internal/rules", "internal/sender", "internal/tailer"},
-	"cmd/meterlog": {"internal/agent", "internal/ledger", "internal/meter", "internal/rules", "internal/sandbox",
-		"internal/sender", "internal/tailer"},
+	"internal/monitor": {"internal/ledger", "internal/meter", "internal/rules", "internal/tailer"},
+	"internal/agent": {"internal/ledger", "internal/meter", "internal/monitor", "internal/rules", "internal/sender",
+		"internal/tailer"},
+	"cmd/meterlog": {"internal/agent", "internal/ledger", "internal/meter", "internal/monitor", "internal/rules",
+		"internal/sandbox", "internal/sender", "internal/tailer"},
 }
 
 // forbidden imports, each of a package itself or of what it imports.

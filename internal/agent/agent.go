@@ -20,6 +20,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 	"github.com/meterlog/meterlog/internal/tailer"
@@ -42,6 +43,9 @@ type Config struct {
 	// as it is. It is called by the send loop.
 	Settled func(meter.Record, meter.Result)
 
+	// Vitals is where the loops tell how they are; nil: nobody is told.
+	Vitals *monitor.Vitals
+
 	Log *slog.Logger
 
 	noWatch bool // for tests: files are polled, and nothing watches them
@@ -56,6 +60,9 @@ type Agent struct {
 // New prepares an agent to go on where the ledger left off, on this machine or
 // another. It starts nothing.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
+	if cfg.Vitals == nil {
+		cfg.Vitals = monitor.NewVitals()
+	}
 	if err := bind(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -76,6 +83,8 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			tailer:   tailer.New(follow),
 			matcher:  rules.NewMatcher(cfg.Rules),
 			ledger:   cfg.Ledger,
+			vitals:   cfg.Vitals,
+			pulse:    cfg.Vitals.Pulse("meter"),
 			log:      cfg.Log,
 			now:      time.Now,
 			batch:    ledger.Batch{Tally: new(meter.Tally)},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
@@ -19,13 +20,19 @@ const (
 	finalCommit = 3 * time.Second        // how long the last commit of a shutdown may take
 	retryCommit = 500 * time.Millisecond // first pause after a failed commit; doubles up to maxRetry
 	maxRetry    = 10 * time.Second
+	meterBeat   = 2 * time.Minute // a step takes less, a sleep and a failing commit included
 )
+
+// ledgerUnwritable is the code of the problem that the ledger takes no commits.
+const ledgerUnwritable = "ledger_unwritable"
 
 // meterLoop turns files into open records, and open records into sealed ones.
 type meterLoop struct {
 	tailer  *tailer.Tailer
 	matcher *rules.Matcher
 	ledger  *ledger.Ledger
+	vitals  *monitor.Vitals
+	pulse   *monitor.Pulse
 	log     *slog.Logger
 	now     func() time.Time // time.Now, but for tests of clocks that are set
 
@@ -39,7 +46,9 @@ type meterLoop struct {
 
 func (l *meterLoop) run(ctx context.Context) {
 	defer l.tailer.Close()
+	defer l.pulse.Rest()
 	for ctx.Err() == nil {
+		l.pulse.Beat(meterBeat)
 		l.step(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
@@ -51,6 +60,7 @@ func (l *meterLoop) run(ctx context.Context) {
 // until there may be more.
 func (l *meterLoop) step(ctx context.Context) {
 	if l.read(ctx) == nil {
+		l.vitals.SetReady()
 		l.tailer.Wait(ctx, l.wakeAt(l.now()))
 	}
 }
@@ -63,6 +73,7 @@ func (l *meterLoop) read(ctx context.Context) error {
 			break
 		}
 		l.matcher.Match(block, l.batch.Tally)
+		l.vitals.ReadBytes.Add(float64(len(block.Data)))
 		if l.due(l.now()) {
 			break
 		}
@@ -131,8 +142,13 @@ func (l *meterLoop) take() {
 
 // write commits the batch and begins the next.
 func (l *meterLoop) write(ctx context.Context, now time.Time) error {
+	begun := time.Now()
 	if err := l.ledger.Commit(ctx, l.batch, now); err != nil {
 		return err
+	}
+	l.vitals.Commits.Observe(time.Since(begun).Seconds())
+	for key, count := range l.batch.Tally.Counts {
+		l.vitals.MatchedLines.WithLabelValues(key.Rule.Name).Add(float64(count.Lines))
 	}
 	l.report(l.batch.Tally)
 	l.batch.Tally.Reset()
@@ -184,6 +200,7 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 		if err == nil {
 			if said != "" {
 				l.log.Info("the ledger can be written again: reading goes on")
+				l.vitals.Clear(ledgerUnwritable, "")
 			}
 			return nil
 		}
@@ -193,7 +210,10 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 		if err.Error() != said {
 			said = err.Error()
 			l.log.Error("the ledger cannot be written: reading stops until it can; nothing is lost", "error", err)
+			l.vitals.Raise(meter.Problem{Code: ledgerUnwritable, Message: said + ": reading stops until it can be written",
+				Hint: "free space on the disk of the state folder, or see what the kernel's log says of it; nothing is lost meanwhile"})
 		}
+		l.pulse.Beat(meterBeat)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

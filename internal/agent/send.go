@@ -12,6 +12,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -33,6 +34,9 @@ type sendLoop struct {
 	askedInstance time.Time                             // when that was asked last
 	retention     time.Duration
 	settled       func(meter.Record, meter.Result)
+	vitals        *monitor.Vitals
+	pulse         *monitor.Pulse
+	mostTime      time.Duration // that one step may take
 	log           *slog.Logger
 
 	backoff   *backoff.ExponentialBackOff
@@ -47,6 +51,9 @@ func newSendLoop(cfg Config) *sendLoop {
 		instanceID: cfg.InstanceID,
 		retention:  cfg.Rules.Retention,
 		settled:    cfg.Settled,
+		vitals:     cfg.Vitals,
+		pulse:      cfg.Vitals.Pulse("send"),
+		mostTime:   time.Minute + 2*meter.MaxRecords*cfg.Rules.Delivery.Timeout, // a batch that is split into its records
 		log:        cfg.Log,
 		backoff:    backoff.NewExponentialBackOff(),
 	}
@@ -59,8 +66,12 @@ func newSendLoop(cfg Config) *sendLoop {
 }
 
 func (l *sendLoop) run(ctx context.Context) {
+	defer l.pulse.Rest()
 	for ctx.Err() == nil {
-		l.sleep(ctx, l.step(ctx))
+		l.pulse.Beat(l.mostTime)
+		pause := l.step(ctx)
+		l.pulse.Beat(pause + time.Minute)
+		l.sleep(ctx, pause)
 	}
 }
 
@@ -98,10 +109,13 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 		return l.failed(ctx, err)
 	}
 	results, err := l.sender.Send(ctx, records)
+	l.noteSkew()
 	var pause time.Duration
 	if err != nil {
+		l.vitals.Requests.WithLabelValues("failed").Inc()
 		pause = l.failed(ctx, err)
 	} else {
+		l.vitals.Requests.WithLabelValues("answered").Inc()
 		l.succeeded()
 	}
 	if err := l.settle(ctx, records, results, max(pause, unanswered(records))); err != nil {
@@ -162,13 +176,14 @@ func (l *sendLoop) failed(ctx context.Context, err error) time.Duration {
 		}
 	}
 	pause := max(l.backoff.NextBackOff(), asked)
-	if text := err.Error(); text != l.failing {
+	if text := cause(err); text != l.failing {
 		level := slog.LevelWarn
 		if refusal != nil && refusal.Kind == sender.Slow {
 			level = slog.LevelError
 		}
 		l.log.Log(ctx, level, "delivery failed: nothing is lost, it will be tried again", "error", err, "next_try", pause.Round(time.Millisecond))
 		l.failing = text
+		l.vitals.Raise(deliveryProblem(err))
 	}
 	return pause
 }
@@ -176,6 +191,7 @@ func (l *sendLoop) failed(ctx context.Context, err error) time.Duration {
 func (l *sendLoop) succeeded() {
 	if l.failing != "" {
 		l.log.Info("delivering again")
+		l.vitals.Clear(deliveryFailing, "")
 	}
 	l.failing = ""
 	l.backoff.Reset()

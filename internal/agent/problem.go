@@ -1,0 +1,80 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/sender"
+)
+
+// Codes of the problems that the send loop raises.
+const (
+	deliveryFailing = "delivery_failing"
+	clockSkew       = "clock_skew"
+)
+
+// muchSkew is how far the clocks may differ before it is a problem: windows are
+// sealed and sent within seconds of their end.
+const muchSkew = 30 * time.Second
+
+func deliveryProblem(err error) meter.Problem {
+	return meter.Problem{Code: deliveryFailing, Message: cause(err), Hint: deliveryHint(err)}
+}
+
+// cause is what an error says without the names of the request and the port it
+// left from, which differ each time.
+func cause(err error) string {
+	var refusal *sender.Error
+	if errors.As(err, &refusal) {
+		err = refusal.Err
+	}
+	var network *net.OpError
+	if errors.As(err, &network) && network.Source != nil {
+		bare := *network
+		bare.Source = nil
+		return strings.ReplaceAll(err.Error(), network.Error(), bare.Error())
+	}
+	return err.Error()
+}
+
+// deliveryHint is what an operator can do about a delivery that failed.
+func deliveryHint(err error) string {
+	var refusal *sender.Error
+	switch {
+	case errors.Is(err, sender.ErrNoToken):
+		return "attach a service account with the role marketplace.meteringAgent to the VM, or see auth: in the configuration"
+	case !errors.As(err, &refusal):
+		return "see the log; it is tried again"
+	}
+	switch refusal.Status {
+	case 0:
+		return "see whether this machine reaches delivery.endpoint; it is tried again"
+	case http.StatusUnauthorized:
+		return "the token is not accepted: see auth: in the configuration"
+	case http.StatusForbidden:
+		return "give the service account the role marketplace.meteringAgent on its folder, and see that the billing account is active"
+	case http.StatusNotFound, http.StatusNotImplemented, http.StatusBadRequest:
+		return "see delivery.endpoint, delivery.transport and product_id in the configuration; `meterlog check --online` asks the API"
+	}
+	return "the API has trouble of its own: it is tried again"
+}
+
+// noteSkew raises the difference of the clocks where it is much.
+func (l *sendLoop) noteSkew() {
+	skew := l.sender.Skew().Round(time.Second)
+	if skew.Abs() < muchSkew {
+		l.vitals.Clear(clockSkew, "")
+		return
+	}
+	relation := "behind"
+	if skew < 0 {
+		relation = "ahead of"
+	}
+	l.vitals.Raise(meter.Problem{Code: clockSkew, Message: fmt.Sprintf("this machine's clock is %v %s the API's", skew.Abs(), relation),
+		Hint: "set the clock, or see why its synchronisation fails (timedatectl); records are held back until the API's clock has come to them"})
+}

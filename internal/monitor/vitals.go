@@ -1,0 +1,190 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Vitals is what a running agent tells of itself. Make one with NewVitals. Its
+// methods may be called concurrently.
+type Vitals struct {
+	// Counters since the start, for the loops to advance.
+	ReadBytes    prometheus.Counter
+	MatchedLines *prometheus.CounterVec // by rule
+	Commits      prometheus.Histogram   // seconds that each took
+	Requests     *prometheus.CounterVec // deliveries by outcome: answered, failed
+
+	mu       sync.Mutex
+	problems map[problemKey]meter.Problem
+	changed  chan struct{} // has a value after problems changed that were not kept since
+	pulses   map[string]*Pulse
+	ready    chan struct{}
+	isReady  sync.Once
+}
+
+type problemKey struct{ code, subject string }
+
+// NewVitals is of an agent that has done nothing yet.
+func NewVitals() *Vitals {
+	return &Vitals{
+		ReadBytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "meterlog_read_bytes_total", Help: "Bytes of whole lines read from log files since the start."}),
+		MatchedLines: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meterlog_matched_lines_total", Help: "Lines that counted since the start, by rule."}, []string{"rule"}),
+		Commits: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "meterlog_commit_duration_seconds", Help: "How long commits of positions and counts took.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5}}),
+		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meterlog_deliveries_total", Help: "Deliveries of a batch of records since the start, by outcome."}, []string{"outcome"}),
+		problems: make(map[problemKey]meter.Problem),
+		changed:  make(chan struct{}, 1),
+		pulses:   make(map[string]*Pulse),
+		ready:    make(chan struct{}),
+	}
+}
+
+func (v *Vitals) collectors() []prometheus.Collector {
+	return []prometheus.Collector{v.ReadBytes, v.MatchedLines, v.Commits, v.Requests}
+}
+
+// SetReady notes that the first pass over the files is over.
+func (v *Vitals) SetReady() { v.isReady.Do(func() { close(v.ready) }) }
+
+// Ready is closed once the first pass over the files is over.
+func (v *Vitals) Ready() <-chan struct{} { return v.ready }
+
+// Raise notes a problem, or what it has become. Its Since is when it began.
+func (v *Vitals) Raise(p meter.Problem) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	key := problemKey{p.Code, p.Subject}
+	old, known := v.problems[key]
+	if known && old.Message == p.Message && old.Hint == p.Hint {
+		return
+	}
+	p.Since = time.Now().UTC()
+	if known {
+		p.Since = old.Since
+	}
+	v.problems[key] = p
+	v.tell()
+}
+
+// Clear notes that a problem is over, if there was one.
+func (v *Vitals) Clear(code, subject string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	key := problemKey{code, subject}
+	if _, known := v.problems[key]; known {
+		delete(v.problems, key)
+		v.tell()
+	}
+}
+
+func (v *Vitals) tell() {
+	select {
+	case v.changed <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// Problems returns what is wrong, the longest standing first.
+func (v *Vitals) Problems() []meter.Problem {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	list := make([]meter.Problem, 0, len(v.problems))
+	for _, p := range v.problems {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b meter.Problem) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Subject, b.Subject))
+	})
+	return list
+}
+
+// problemStore is the ledger.
+type problemStore interface {
+	SetProblems(context.Context, []meter.Problem) error
+}
+
+// keepPause is between two tries to keep the problems.
+const keepPause = 10 * time.Second
+
+// Keep writes the problems to the ledger whenever they change, until ctx ends,
+// so that others can see them. What an earlier agent left there goes first.
+func (v *Vitals) Keep(ctx context.Context, store problemStore, log *slog.Logger) {
+	for {
+		err := store.SetProblems(ctx, v.Problems())
+		var again <-chan time.Time
+		if err != nil && ctx.Err() == nil {
+			log.Debug("problems cannot be kept in the ledger", "error", err)
+			again = time.After(keepPause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-v.changed:
+		case <-again:
+		}
+	}
+}
+
+// Pulse shows that a loop is alive.
+type Pulse struct {
+	mu  sync.Mutex
+	due time.Time
+}
+
+// Pulse returns that of the loop of this name.
+func (v *Vitals) Pulse(name string) *Pulse {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.pulses[name]
+	if p == nil {
+		p = new(Pulse)
+		v.pulses[name] = p
+	}
+	return p
+}
+
+// Beat says that the loop is alive now and will say so again within the time
+// given.
+func (p *Pulse) Beat(within time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due = time.Now().Add(within)
+}
+
+// Rest says that the loop has ended and will not beat again.
+func (p *Pulse) Rest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due = time.Time{}
+}
+
+func (p *Pulse) late(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.due.IsZero() {
+		return 0
+	}
+	return now.Sub(p.due)
+}
+
+// Alive returns an error that names the loop which has not been heard of for
+// longer than it said, if there is one.
+func (v *Vitals) Alive(now time.Time) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for name, p := range v.pulses {
+		if late := p.late(now); late > 0 {
+			return fmt.Errorf("the %s loop has not been heard of for %v longer than it should take", name, late.Round(time.Second))
+		}
+	}
+	return nil
+}
