@@ -57,12 +57,17 @@ func (l *loader) readRule(o *object) *Rule {
 			l.fail(node, "", "\"per\" must be a whole number, not %s", valueOf(node))
 		case n < 1:
 			l.fail(node, "", "\"per\" must be at least 1: %s", node.Value)
+		case n > maxPer:
+			l.fail(node, "", "\"per\" must be at most %d: %s", int64(maxPer), node.Value)
 		default:
 			r.Per = n
 		}
 	}
 	return r
 }
+
+// maxPer is the most that `per` may be: sums of two remainders fit 63 bits.
+const maxPer = 1 << 62
 
 // wholeNumber is a scalar that YAML takes for an integer.
 func wholeNumber(node *yaml.Node) (int64, bool) {
