@@ -2,4 +2,6 @@
 
 package agent
 
+const raceEnabled = false
+
 const histories = 150

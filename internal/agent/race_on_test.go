@@ -2,4 +2,6 @@
 
 package agent
 
+const raceEnabled = true
+
 const histories = 25 // the race detector makes SQLite slow

@@ -18,11 +18,13 @@ import (
 
 const (
 	sendPause     = time.Second      // between looks while sealed records wait for their time
-	restPause     = time.Minute      // the same while there are none; sealing wakes the loop
+	restPause     = 5 * time.Second  // the same while there are none; sealing wakes the loop, what others queue does not
 	retryPause    = time.Second      // after a failed delivery, growing up to retryMax
-	retryMax      = 30 * time.Second // the API refuses what is an hour old
-	slowMax       = 2 * time.Minute  // the same for what somebody has to mend
+	retryMax      = 6 * time.Second  // what an outage held back must be gone within a minute of its end
+	slowMax       = 20 * time.Second // the same for what somebody has to mend
 	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
+	failedMax     = 15 * time.Second // one whose request failed, so that others are tried in between
+	maxWidth      = 4                // requests at a time, for a backlog
 	pruneEvery    = time.Hour
 )
 
@@ -39,6 +41,7 @@ type sendLoop struct {
 	mostTime      time.Duration // that one step may take
 	log           *slog.Logger
 
+	width     int // requests at a time
 	backoff   *backoff.ExponentialBackOff
 	failing   string // the last error that was reported; "" while deliveries succeed
 	lastPrune time.Time
@@ -55,6 +58,7 @@ func newSendLoop(cfg Config) *sendLoop {
 		pulse:      cfg.Vitals.Pulse("send"),
 		mostTime:   time.Minute + 2*meter.MaxRecords*cfg.Rules.Delivery.Timeout, // a batch that is split into its records
 		log:        cfg.Log,
+		width:      1,
 		backoff:    backoff.NewExponentialBackOff(),
 	}
 	if l.settled == nil {
@@ -90,15 +94,16 @@ func (l *sendLoop) sleep(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// step delivers one batch and settles what became of it. It returns how long
-// to wait before the next.
+// step delivers what is due, as much at a time as width allows, and settles
+// what became of it. It returns how long to wait before the next.
 func (l *sendLoop) step(ctx context.Context) time.Duration {
 	l.prune(ctx)
 	if err := l.bindInstance(ctx); err != nil {
 		return l.failed(ctx, err)
 	}
 	now := time.Now()
-	records, err := l.ledger.Pending(ctx, now, now.Add(l.sender.Skew()), meter.MaxRecords)
+	most := l.width * meter.MaxRecords
+	records, err := l.ledger.Pending(ctx, now, now.Add(l.sender.Skew()), most)
 	if err != nil {
 		return l.failed(ctx, err)
 	}
@@ -108,20 +113,73 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 	if err := l.ledger.Attempt(ctx, records); err != nil {
 		return l.failed(ctx, err)
 	}
-	results, err := l.sender.Send(ctx, records)
+	err = l.deliver(ctx, batches(records))
 	l.noteSkew()
-	var pause time.Duration
+	l.width = 1
 	if err != nil {
-		l.vitals.Requests.WithLabelValues("failed").Inc()
-		pause = l.failed(ctx, err)
-	} else {
-		l.vitals.Requests.WithLabelValues("answered").Inc()
-		l.succeeded()
+		return l.failed(ctx, err)
 	}
-	if err := l.settle(ctx, records, results, max(pause, unanswered(records))); err != nil {
-		return max(pause, l.failed(ctx, err))
+	l.succeeded()
+	if len(records) == most { // a backlog: faster, as long as the API keeps up
+		l.width = min(2*most/meter.MaxRecords, maxWidth)
 	}
-	return pause
+	return 0
+}
+
+// batches parts records, in their order, into what one request may hold: so
+// many, of one product.
+func batches(records []meter.Record) (list [][]meter.Record) {
+	current := make(map[string]int) // by product: its last batch
+	for _, r := range records {
+		i, ok := current[r.ProductID]
+		if !ok || len(list[i]) == meter.MaxRecords {
+			i = len(list)
+			current[r.ProductID] = i
+			list = append(list, nil)
+		}
+		list[i] = append(list[i], r)
+	}
+	return list
+}
+
+// delivery is a batch with what became of it.
+type delivery struct {
+	records []meter.Record
+	results []meter.Result
+	err     error
+}
+
+// deliver sends the batches at the same time and settles them as they are
+// answered. It returns the first error.
+func (l *sendLoop) deliver(ctx context.Context, batches [][]meter.Record) (failed error) {
+	answered := make(chan delivery, len(batches))
+	send := func(records []meter.Record) {
+		results, err := l.sender.Send(ctx, records)
+		l.vitals.Requests.WithLabelValues(outcome(err)).Inc()
+		answered <- delivery{records, results, err}
+	}
+	for _, records := range batches[1:] {
+		go send(records)
+	}
+	send(batches[0])
+	for range batches {
+		d := <-answered
+		if err := l.settle(ctx, d); err != nil && d.err == nil {
+			d.err = err
+		}
+		if failed == nil {
+			failed = d.err
+		}
+	}
+	return failed
+}
+
+// outcome is how a delivery counts among the requests.
+func outcome(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "answered"
 }
 
 // rest is how long to wait when nothing is due.
@@ -137,28 +195,34 @@ func (l *sendLoop) rest(ctx context.Context) time.Duration {
 }
 
 // settle notes the results, also after ctx has ended: they are known now.
-func (l *sendLoop) settle(ctx context.Context, records []meter.Record, results []meter.Result, retryAfter time.Duration) error {
+func (l *sendLoop) settle(ctx context.Context, d delivery) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
 	defer cancel()
-	if err := l.ledger.Settle(ctx, results, time.Now(), retryAfter); err != nil {
+	if err := l.ledger.Settle(ctx, d.results, time.Now(), d.putOff()); err != nil {
 		return err
 	}
-	for i, r := range results {
-		l.settled(records[i], r)
+	for i, r := range d.results {
+		l.settled(d.records[i], r)
 		switch r.State {
 		case meter.Sealed, meter.Accepted:
 		default:
 			l.log.Error("usage was not accepted", "state", r.State, "reason", r.Reason, "uuid", r.UUID,
-				"sku_id", records[i].SKU, "quantity", records[i].Quantity, "window", records[i].Window.StartTime())
+				"sku_id", d.records[i].SKU, "quantity", d.records[i].Quantity, "window", d.records[i].Window.StartTime())
 		}
 	}
 	return nil
 }
 
-// unanswered is how long a record waits that an otherwise good answer left out.
-func unanswered(records []meter.Record) time.Duration {
-	most := slices.MaxFunc(records, func(a, b meter.Record) int { return cmp.Compare(a.Attempts, b.Attempts) })
-	return min(retryPause<<min(most.Attempts, 10), unansweredMax)
+// putOff is how long the records wait that are still to be delivered. The more
+// often that was tried, the longer: so no record holds back the others, whatever
+// the API makes of it.
+func (d delivery) putOff() time.Duration {
+	most := slices.MaxFunc(d.records, func(a, b meter.Record) int { return cmp.Compare(a.Attempts, b.Attempts) })
+	longest := unansweredMax
+	if d.err != nil {
+		longest = failedMax
+	}
+	return min(retryPause<<min(most.Attempts, 10), longest)
 }
 
 // failed reports the error where it is news and returns how long to wait.

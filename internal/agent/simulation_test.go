@@ -434,6 +434,7 @@ func (s *simulation) do() {
 	case 9:
 		s.dying = []dying{before, after}[s.chance.IntN(2)]
 		s.note("the next request is the last: %d", s.dying)
+		s.agent.send.width = 1 // so that it is made by this goroutine, which can be stopped
 		s.sendStep()
 		s.dying = no
 		if s.agent == nil {

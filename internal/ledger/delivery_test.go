@@ -77,26 +77,6 @@ func TestPendingIsSealed(t *testing.T) {
 	}
 }
 
-func TestPendingIsOfOneProduct(t *testing.T) {
-	l := open(t, t.TempDir())
-	other := &meter.Rule{Name: "others", ProductID: "another", SKU: sku, Per: 1}
-	for i, rule := range []*meter.Rule{mails, other, mails, other, other} {
-		commit(t, l, rule, ago(30-i), 1)
-	}
-	_, err := l.Seal(t.Context(), noon)
-	check(t, err)
-	for _, want := range []struct {
-		product string
-		records int
-	}{{product, 2}, {"another", 3}} {
-		list := pending(t, l, noon)
-		if len(list) != want.records || slices.ContainsFunc(list, func(r meter.Record) bool { return r.ProductID != want.product }) {
-			t.Fatalf("%+v, want %d of %s", list, want.records, want.product)
-		}
-		settle(t, l, noon, list, meter.Result{State: meter.Accepted})
-	}
-}
-
 // settle delivers the records with the same result for each.
 func settle(t *testing.T, l *Ledger, now time.Time, list []meter.Record, result meter.Result) {
 	t.Helper()

@@ -95,8 +95,8 @@ func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	return r, nil
 }
 
-// Pending returns sealed records of one product that are due for delivery at
-// now, at most limit: the oldest that the API still takes first, and those past
+// Pending returns sealed records that are due for delivery at now, at most
+// limit: the oldest that the API still takes first, and those past
 // its hour only when there are no others. apiNow is the API's clock as far as
 // it is known: what lies in its future waits.
 func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
@@ -110,21 +110,10 @@ func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) 
 			return nil, fmt.Errorf("ledger: pending: %w", err)
 		}
 		if len(records) > 0 {
-			return ofOneProduct(records), nil
+			return records, nil
 		}
 	}
 	return nil, nil
-}
-
-func ofOneProduct(records []meter.Record) []meter.Record {
-	kept := records[:0]
-	product := records[0].ProductID
-	for _, r := range records {
-		if r.ProductID == product {
-			kept = append(kept, r)
-		}
-	}
-	return kept
 }
 
 func queryRecords(ctx context.Context, db *sql.DB, query string, args ...any) ([]meter.Record, error) {

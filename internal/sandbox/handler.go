@@ -73,6 +73,7 @@ func orEmpty[T any](list []T) []T {
 
 // serveWrite is the way of one request to the write method.
 func (s *Sandbox) serveWrite(w http.ResponseWriter, r *http.Request, c codec) {
+	defer s.enter()()
 	requestID := uuid.NewString()
 	w.Header().Set("X-Request-Id", requestID)
 	w.Header().Set("X-Server-Trace-Id", strings.ReplaceAll(requestID, "-", "")[:16])
@@ -108,6 +109,20 @@ func (s *Sandbox) serveWrite(w http.ResponseWriter, r *http.Request, c codec) {
 		s.commit(w, r, c, p.replace, c.encode(a, p), requestID)
 	default:
 		c.answer(w, p.reform(a), p)
+	}
+}
+
+// enter begins a request, which takes its time; leave ends it.
+func (s *Sandbox) enter() (leave func()) {
+	s.mu.Lock()
+	s.present++
+	s.stats.AtATime = max(s.stats.AtATime, s.present)
+	s.mu.Unlock()
+	time.Sleep(s.cfg.Latency)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.present--
 	}
 }
 

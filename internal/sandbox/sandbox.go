@@ -42,6 +42,7 @@ type Config struct {
 	Now      func() time.Time    // nil: time.Now
 	Skew     time.Duration       // how far the API's clock is ahead of Now
 	MaxAge   time.Duration       // how old usage may be; 0: an hour
+	Latency  time.Duration       // how long every answer of the write method takes
 	Ahead    time.Duration       // how far in the future usage may be
 
 	TokenLife  time.Duration             // 0: 12 hours
@@ -87,6 +88,7 @@ type Stats struct {
 	Unauthorized int `json:"unauthorized"`  // without a valid token
 	LargestBatch int `json:"largest_batch"` // records of one request
 	Faults       int `json:"faults"`        // faults committed
+	AtATime      int `json:"at_a_time"`     // the most requests at the same time
 }
 
 // Sandbox is one model of the API with what it has accepted. Its methods may
@@ -107,6 +109,7 @@ type Sandbox struct {
 	conflicts  []string
 	violations []string
 	stats      Stats
+	present    int // requests to the write method that are under way
 }
 
 // content is what must not change under one uuid.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,8 +19,8 @@ type delivery struct {
 	records      []meter.Record
 	results      []meter.Result // of records, index by index
 
-	answered bool      // the API has answered a request with success
-	alone    []refusal // records that were answered 400 alone
+	answers uint64    // how many requests had been answered with success when it began
+	alone   []refusal // records that were answered 400 alone
 }
 
 // refusal is a record, by its index, with the 400 that it got all alone.
@@ -28,12 +29,27 @@ type refusal struct {
 	err   *Error
 }
 
-// enoughStrikes is how many deliveries in a row must end in 400 for every
-// record before a record answered 400 alone is refused all the same.
-const enoughStrikes = 3
+// A record that is answered 400 alone was not stored, and may be sent again at
+// no risk. The fault may be the record's, but just as well the request's, a
+// proxy's or the API's own for a moment, so one answer decides nothing.
+const (
+	// enoughStrikes is how many deliveries in a row must end so for a record.
+	enoughStrikes = 5
+
+	// unreadable is how old a record must be, by the API's clock as far as it
+	// is known, to be given up where nothing at all is taken: the API's hour,
+	// and a margin for clocks whose difference nobody knows.
+	unreadable = time.Hour + 10*time.Minute
+
+	// unreadableDoubt is the same for a record that may have been stored. An
+	// API that reads requests again would tell, so it is asked for longer.
+	unreadableDoubt = 24 * time.Hour
+)
 
 func (s *Sender) deliver(ctx context.Context, records []meter.Record, validateOnly bool) ([]meter.Result, error) {
-	d := delivery{Sender: s, validateOnly: validateOnly, records: records, results: make([]meter.Result, len(records))}
+	d := delivery{
+		Sender: s, validateOnly: validateOnly, records: records, results: make([]meter.Result, len(records)), answers: s.answers.Load(),
+	}
 	for i, r := range records {
 		d.results[i] = meter.Result{UUID: r.UUID, State: meter.Sealed, MaybeStored: r.MaybeStored}
 	}
@@ -55,7 +71,7 @@ func (s *Sender) deliver(ctx context.Context, records []meter.Record, validateOn
 		return d.results, nil
 	}
 	failed := d.write(ctx, batch)
-	if err := d.refuseAlone(); failed == nil {
+	if err := d.judgeAlone(); failed == nil {
 		failed = err
 	}
 	if failed == nil {
@@ -130,7 +146,7 @@ func (d *delivery) request(ctx context.Context, token string, batch []int) (answ
 
 // settle takes in the API's answer to a batch.
 func (d *delivery) settle(batch []int, a answer) {
-	d.answered = true
+	d.Sender.answers.Add(1)
 	verdicts := a.verdicts()
 	for _, i := range batch {
 		r := d.records[i]
@@ -152,40 +168,66 @@ func (d *delivery) leave(batch []int, failed *Error, maybeStored bool) {
 	}
 }
 
-// refuseAlone decides on the records that were answered 400 alone. Where
-// others of the same delivery were taken, the fault is the record's own, and
-// it is refused. Where none was, the fault may be the request's, a proxy's or
-// the API's, and all of them stay Sealed for a slow retry; only records for
-// which the API itself has said so in several deliveries are refused then, so
-// that they cannot hold back others for ever.
-func (d *delivery) refuseAlone() *Error {
+// judgeAlone decides on the records that were answered 400 alone. The error is
+// that of a delivery in which the fault may be the request's.
+//
+// Where other requests were answered since this began for a record, and it has
+// gone on for long enough, the fault is the record's own: it is refused in the
+// API's words. Until then, and for as long as no request at all is answered
+// otherwise, the record stays Sealed; it holds back no other, for it is put off
+// by itself where the others are taken. What nobody will read any more is given
+// up when the API's hour has passed: nothing else would end it.
+func (d *delivery) judgeAlone() *Error {
 	var failed *Error
 	for _, r := range d.alone {
-		record := d.records[r.index]
-		if d.answered || r.err.voiced && d.strike(record.UUID) >= enoughStrikes {
-			d.forgive(record.UUID)
-			d.results[r.index].State = meter.Refused
-			d.results[r.index].Reason = orDefault(r.err.message, excerpt(r.err.Err.Error(), 300))
+		record, words := d.records[r.index], orDefault(r.err.message, excerpt(r.err.Err.Error(), 300))
+		strikes, othersTaken := d.strike(record.UUID)
+		age := time.Now().Add(d.clock.get()).Sub(record.Window.StartTime())
+		result := &d.results[r.index]
+		switch {
+		case strikes >= enoughStrikes && othersTaken:
+			result.State, result.Reason = meter.Refused, words
+		case strikes >= enoughStrikes && !result.MaybeStored && age > unreadable:
+			result.State, result.Reason = meter.Expired, "over an hour old, and always answered 400: "+words
+		case strikes >= enoughStrikes && age > unreadableDoubt:
+			result.State, result.Reason = meter.InDoubt, "over a day old, and always answered 400: "+words
+		default:
+			d.leave([]int{r.index}, r.err, false)
+			if !othersTaken {
+				failed = r.err
+			}
 			continue
 		}
-		d.leave([]int{r.index}, r.err, false)
-		failed = r.err
+		d.forgive(record.UUID)
 	}
 	return failed
 }
 
-func (s *Sender) strike(uuid string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.strikes) >= 1000 { // of records that were never sent again
-		clear(s.strikes)
+// strikes are the deliveries in a row that ended in 400 for a record alone.
+type strikes struct {
+	count   int
+	answers uint64 // how many requests had been answered with success when the first of them began
+}
+
+// strike counts one more for a record, and returns whether the API has answered
+// other requests since the first.
+func (d *delivery) strike(uuid string) (count int, othersTaken bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.struck) >= 1000 { // of records that were never sent again
+		clear(d.struck)
 	}
-	s.strikes[uuid]++
-	return s.strikes[uuid]
+	s, ok := d.struck[uuid]
+	if !ok {
+		s.answers = d.answers
+	}
+	s.count++
+	d.struck[uuid] = s
+	return s.count, d.Sender.answers.Load() > s.answers
 }
 
 func (s *Sender) forgive(uuid string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.strikes, uuid)
+	delete(s.struck, uuid)
 }

@@ -22,7 +22,11 @@
 // and garbled answers, timeouts and the other 5xx leave the question open.
 //
 // A batch that is answered 400 is split until the bad record stands alone, so
-// that the others go through. A token that is answered 401 or 403 is renewed
+// that the others go through. It is refused when that has happened several
+// times while others were taken. Where no request at all is read any more a
+// record that was certainly not stored becomes Expired when the API's hour is
+// well over: the one case in which our clock decides, for nobody else will. A
+// token that is answered 401 or 403 is renewed
 // once and the request sent again. Redirects are never followed. Beyond that
 // nothing is retried here: when to try again is the caller's decision, helped
 // by [Error].

@@ -25,20 +25,19 @@ func (k Kind) String() string {
 
 // maxRetryAfter caps what the API asks to wait for: the hour within which
 // usage must be delivered goes on meanwhile.
-const maxRetryAfter = 5 * time.Minute
+const maxRetryAfter = time.Minute
 
 // Error says why a delivery, or a part of it, failed. It holds no secret.
 type Error struct {
 	Kind       Kind
 	Status     int           // of HTTP, or what the gRPC code corresponds to; 0 where no answer came
-	RetryAfter time.Duration // what the API asks to wait for, at most 5 minutes; 0 where it asks nothing
+	RetryAfter time.Duration // what the API asks to wait for, at most a minute; 0 where it asks nothing
 	ClientID   string        // our name of the request: x-client-request-id
 	RequestID  string        // the API's: x-request-id; "" where unknown
 	TraceID    string        // the API's x-server-trace-id; "" where unknown
 	Err        error
 
 	maybeStored bool   // the API may have stored the records all the same
-	voiced      bool   // the answer is an error body such as the API itself writes, not a proxy's
 	message     string // what the answer says in its own words; "" where it says nothing
 }
 

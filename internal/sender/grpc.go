@@ -182,7 +182,7 @@ var httpStatus = map[codes.Code]int{
 func failure(ctx context.Context, r request, err error, header http.Header, sent bool) *Error {
 	s := status.Convert(err)
 	e := &Error{
-		Status: orDefault(httpStatus[s.Code()], http.StatusInternalServerError), ClientID: r.id, voiced: true,
+		Status: orDefault(httpStatus[s.Code()], http.StatusInternalServerError), ClientID: r.id,
 		RequestID: field(header, "X-Request-Id"), TraceID: field(header, "X-Server-Trace-Id"),
 		RetryAfter: retryAfter(header), message: excerpt(s.Message(), 300, r.token),
 	}
@@ -190,13 +190,13 @@ func failure(ctx context.Context, r request, err error, header http.Header, sent
 	e.Err = fmt.Errorf("write: gRPC %v: %s%s", s.Code(), e.message, advice(e.Status))
 	switch {
 	case ctx.Err() != nil: // ours ended first
-		e.Kind, e.maybeStored, e.Status, e.voiced = Retry, true, 0, false
+		e.Kind, e.maybeStored, e.Status = Retry, true, 0
 		e.Err = fmt.Errorf("write: %w", context.Cause(ctx))
 	case strings.HasPrefix(s.Message(), "grpc: received message"): // longer than maxBody: grpc-go's own words, not the API's
-		e.Kind, e.maybeStored, e.Status, e.voiced = Retry, true, 0, false
+		e.Kind, e.maybeStored, e.Status = Retry, true, 0
 	}
 	if !sent {
-		e.Kind, e.maybeStored, e.Status, e.voiced = Retry, false, 0, false
+		e.Kind, e.maybeStored, e.Status = Retry, false, 0
 	}
 	for _, detail := range s.Details() {
 		switch detail := detail.(type) {

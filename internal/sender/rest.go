@@ -159,7 +159,7 @@ func (t *rest) failure(r request, got httpAnswer) *Error {
 		RequestID: field(got.header, "X-Request-Id"), TraceID: field(got.header, "X-Server-Trace-Id"),
 	}
 	e.Kind, e.maybeStored = fateOf(got.status)
-	e.message, e.voiced = e.readError(got, r.token)
+	e.message = e.readError(got, r.token)
 	text := strings.TrimSpace(fmt.Sprintf("%d %s", got.status, http.StatusText(got.status)))
 	if got.status >= 300 && got.status < 400 {
 		text += ", a redirect, which is never followed; check the endpoint"
@@ -187,7 +187,7 @@ func field(h http.Header, name string) string { return excerpt(h.Get(name), 100)
 
 // readError reads the body of a failure: google.rpc.Status in JSON, or whatever
 // a proxy puts in its place.
-func (e *Error) readError(got httpAnswer, token string) (message string, voiced bool) {
+func (e *Error) readError(got httpAnswer, token string) (message string) {
 	var body struct {
 		Code    json.RawMessage
 		Message string
@@ -195,9 +195,9 @@ func (e *Error) readError(got httpAnswer, token string) (message string, voiced 
 	}
 	if json.Unmarshal(got.body, &body) != nil || body.Code == nil && body.Message == "" {
 		if kind, _, _ := mime.ParseMediaType(got.header.Get("Content-Type")); strings.HasPrefix(kind, "image/") {
-			return "", false
+			return ""
 		}
-		return excerpt(string(got.body), 200, token), false
+		return excerpt(string(got.body), 200, token)
 	}
 	for _, raw := range body.Details {
 		var detail struct {
@@ -219,5 +219,5 @@ func (e *Error) readError(got httpAnswer, token string) (message string, voiced 
 			message = codes.Code(code).String()
 		}
 	}
-	return message, true
+	return message
 }

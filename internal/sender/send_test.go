@@ -421,11 +421,11 @@ func TestRetryAfter(t *testing.T) {
 		"7":                             7 * time.Second,
 		" 1.5 ":                         1500 * time.Millisecond,
 		"-3":                            0,
-		"86400":                         5 * time.Minute,
-		"1e300":                         5 * time.Minute,
-		"NaN":                           5 * time.Minute,
+		"86400":                         time.Minute,
+		"1e300":                         time.Minute,
+		"NaN":                           time.Minute,
 		"Mon, 16 Sep 2024 19:01:20 GMT": 20 * time.Second,
-		"Mon, 16 Sep 2024 23:01:20 GMT": 5 * time.Minute,
+		"Mon, 16 Sep 2024 23:01:20 GMT": time.Minute,
 		"Mon, 16 Sep 2024 18:01:20 GMT": 0,
 		"soon":                          0,
 	} {
@@ -448,8 +448,8 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
-// A batch with records that the API will not read: they are refused with its
-// message, and all the others go through.
+// A batch with records that the API will not read: all the others go through at
+// once, and these are refused with its message when it insists.
 func TestBadRecordsAreParted(t *testing.T) {
 	both(t, func(t *testing.T, transport string) {
 		for _, bad := range [][]int{{0}, {24}, {7, 8}, {0, 3, 11, 24}} {
@@ -466,45 +466,126 @@ func TestBadRecordsAreParted(t *testing.T) {
 			for i, r := range results {
 				want := meter.Result{UUID: list[i].UUID, State: meter.Accepted}
 				if list[i].SKU == "poison" {
-					want.State, want.Reason = meter.Refused, "usage_records: Field value is invalid"
+					want.State = meter.Sealed
 				}
-				if r != want {
+				if r.Reason = ""; r != want {
 					t.Errorf("bad %v: result %d: %+v", bad, i, r)
 				}
 			}
 			if n := len(box.Records()); n != len(list)-len(bad) {
 				t.Errorf("%d stored", n)
 			}
+			for n := 2; n <= enoughStrikes; n++ {
+				list = again(list, results)
+				results, err = s.Send(t.Context(), list)
+				want := meter.Result{UUID: list[0].UUID, State: meter.Refused, Reason: "usage_records: Field value is invalid"}
+				if n < enoughStrikes {
+					want = meter.Result{UUID: list[0].UUID, State: meter.Sealed, Reason: results[0].Reason}
+				}
+				if err != nil || len(list) != len(bad) || results[0] != want {
+					t.Errorf("bad %v: delivery %d: %+v %v, want %+v", bad, n, results, err, want)
+				}
+			}
+		}
+	})
+}
+
+// A 400 that passes by itself costs no record, whether it comes to a batch or
+// to a record alone.
+func TestPassing400(t *testing.T) {
+	both(t, func(t *testing.T, transport string) {
+		for every := 2; every <= 4; every++ {
+			box := sandbox.New(sandbox.Config{Faults: []sandbox.Fault{{Kind: sandbox.FaultStatus, Status: 400, Every: every}}})
+			s := connect(t, transport, box, Config{})
+			used := 0
+			for range 20 {
+				list := records(3)
+				used += len(list)
+				for n := 0; len(list) > 0; n++ {
+					if n > enoughStrikes {
+						t.Fatalf("every %d: %+v is still unsettled", every, list)
+					}
+					results, _ := s.Send(t.Context(), list)
+					for _, r := range results {
+						if r.State != meter.Accepted && r.State != meter.Sealed {
+							t.Fatalf("every %d: %+v", every, r)
+						}
+					}
+					list = again(list, results)
+				}
+			}
+			if n := len(box.Records()); n != used {
+				t.Errorf("every %d: %d stored, want %d", every, n, used)
+			}
 		}
 	})
 }
 
 // Where every record is answered 400 the fault may be anybody's: nothing is
-// refused at once, and never on a proxy's word.
+// refused, whoever says so.
 func TestAllBad(t *testing.T) {
 	both(t, func(t *testing.T, transport string) {
 		box := sandbox.New(sandbox.Config{Faults: []sandbox.Fault{{Kind: sandbox.FaultStatus, Status: 400}}})
 		s := connect(t, transport, box, Config{})
 		list := records(4)
-		for range enoughStrikes - 1 {
+		for range 3 * enoughStrikes {
 			results, err := s.Send(t.Context(), list)
 			checkFate(t, "all bad", results, err, loud)
 		}
-		results, err := s.Send(t.Context(), list)
-		if err != nil || results[3].State != meter.Refused || results[3].Reason != "a fault of the sandbox" {
-			t.Errorf("%+v %v", results, err)
-		}
 		box.SetFaults()
-		if results, err := s.Send(t.Context(), records(4)); err != nil || results[0].State != meter.Accepted {
+		if results, err := s.Send(t.Context(), list); err != nil || results[0].State != meter.Accepted {
 			t.Errorf("%+v %v", results, err)
 		}
 	})
 	s := answering(t, func(*http.Request) (*http.Response, error) { return response(400, "<html>Bad request</html>"), nil })
 	list := records(4)
-	for range 2 * enoughStrikes {
+	for range 3 * enoughStrikes {
 		results, err := s.Send(t.Context(), list)
 		checkFate(t, "a proxy", results, err, loud)
 	}
+}
+
+// A record for which nobody has anything but 400 is given up when the hour is
+// over, and what may have been stored a day later: by the API's clock, as far as
+// it can be known.
+func TestAlwaysBad(t *testing.T) {
+	both(t, func(t *testing.T, transport string) {
+		for _, row := range []struct {
+			maybeStored bool
+			age         time.Duration
+			skew        time.Duration
+			want        meter.State
+		}{
+			{false, 69 * time.Minute, 0, meter.Sealed},
+			{false, 71 * time.Minute, 0, meter.Expired},
+			{false, 71 * time.Minute, -3 * time.Minute, meter.Sealed},
+			{false, 69 * time.Minute, 3 * time.Minute, meter.Expired},
+			{true, 71 * time.Minute, 0, meter.Sealed},
+			{true, 23 * time.Hour, 0, meter.Sealed},
+			{true, 25 * time.Hour, 0, meter.InDoubt},
+		} {
+			box := sandbox.New(sandbox.Config{Skew: row.skew, Faults: []sandbox.Fault{{Kind: sandbox.FaultStatus, Status: 400}}})
+			s := connect(t, transport, box, Config{})
+			list := records(2)
+			for i := range list {
+				list[i].Window = meter.WindowAt(time.Now().Add(-row.age), time.Second)
+				list[i].MaybeStored = row.maybeStored
+			}
+			for n := 1; n < enoughStrikes; n++ {
+				results, err := s.Send(t.Context(), list)
+				checkFate(t, fmt.Sprintf("%+v, delivery %d", row, n), results, err, fate{Slow, row.maybeStored})
+			}
+			results, err := s.Send(t.Context(), list)
+			for _, r := range results {
+				if r.State != row.want || r.MaybeStored != row.maybeStored || !strings.Contains(r.Reason, "a fault of the sandbox") {
+					t.Errorf("%+v: %+v", row, r)
+				}
+			}
+			if (err != nil) != (row.want == meter.Sealed) {
+				t.Errorf("%+v: %v", row, err)
+			}
+		}
+	})
 }
 
 // A failure amid the parts of a split batch leaves the rest as it was.

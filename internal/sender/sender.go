@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -69,8 +70,10 @@ type Sender struct {
 	log          *slog.Logger
 	clock        *clock
 
-	mu      sync.Mutex
-	strikes map[string]int // how often a record was answered 400 alone with nothing to compare it with, by uuid
+	answers atomic.Uint64 // requests that were answered with success
+
+	mu     sync.Mutex
+	struck map[string]strikes // by uuid: records that were answered 400 alone
 }
 
 // New returns a Sender. It starts nothing and connects nowhere; an error is
@@ -91,7 +94,7 @@ func New(cfg Config) (*Sender, error) {
 	}
 	s := &Sender{
 		tokens: cfg.Tokens, timeout: cfg.Timeout, validateOnly: cfg.ValidateOnly, log: cfg.Log,
-		clock: &clock{}, strikes: make(map[string]int),
+		clock: &clock{}, struck: make(map[string]strikes),
 	}
 	switch cfg.Transport {
 	case "", REST:

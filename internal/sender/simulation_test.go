@@ -37,7 +37,7 @@ func weather(chance *rand.Rand) sandbox.Config {
 		}
 		cfg.Faults = append(cfg.Faults, sandbox.Fault{
 			Kind: kind, Probability: 0.05 + chance.Float64()*0.25,
-			Status: []int{307, 401, 403, 404, 408, 409, 429, 500, 501, 502, 503, 504}[chance.IntN(12)],
+			Status: []int{307, 400, 401, 403, 404, 408, 409, 429, 500, 501, 502, 503, 504}[chance.IntN(13)],
 		})
 	}
 	return cfg
