@@ -44,15 +44,25 @@ func openArchive(name string) (*archive, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newArchive(f)
+}
+
+// newArchive reads an open compressed file from its beginning. It closes the
+// file when that fails.
+func newArchive(f *os.File) (*archive, error) {
 	a := &archive{file: f, head: make([]byte, meter.HeadSize)}
-	if a.stream, err = decompressors[compression(name)](f); err == nil {
+	_, err := f.Seek(0, io.SeekStart)
+	if err == nil {
+		a.stream, err = decompressors[compression(f.Name())](f)
+	}
+	if err == nil {
 		var n int
 		n, err = a.ReadAt(a.head, 0)
 		a.head = a.head[:n]
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.Close()
-		return nil, fmt.Errorf("decompress %s: %w", name, err)
+		return nil, fmt.Errorf("decompress %s: %w", f.Name(), err)
 	}
 	return a, nil
 }
@@ -102,18 +112,39 @@ func (a *archive) holds(g *meter.Generation) (verdict, error) {
 	return compareMark(mark, g.Mark), nil
 }
 
+// length is how long the content is by what the file says of it, or at least
+// how long the file is. Concatenated gzip members say less than they hold.
+func (a *archive) length() int64 {
+	info, err := a.file.Stat()
+	if err != nil {
+		return 0
+	}
+	trailer, _ := a.trailer(info.Size())
+	return max(info.Size(), int64(trailer))
+}
+
 // endsAt reports whether the content is so many bytes long, by what the format
 // says of it: gzip keeps the length modulo 2^32 in its last bytes.
 func (a *archive) endsAt(length int64) bool {
 	info, err := a.file.Stat()
-	if err != nil || compression(a.file.Name()) != ".gz" {
+	if err != nil {
 		return false
 	}
-	var trailer [4]byte
-	if _, err := a.file.ReadAt(trailer[:], info.Size()-int64(len(trailer))); err != nil {
-		return false
-	}
-	return binary.LittleEndian.Uint32(trailer[:]) == uint32(length)
+	trailer, ok := a.trailer(info.Size())
+	return ok && trailer == uint32(length)
 }
+
+// trailer returns the last four bytes of a gzip file of the given size.
+func (a *archive) trailer(size int64) (value uint32, ok bool) {
+	var bytes [4]byte
+	if compression(a.file.Name()) != ".gz" || size < int64(len(bytes)) {
+		return 0, false
+	}
+	_, err := a.file.ReadAt(bytes[:], size-int64(len(bytes)))
+	return binary.LittleEndian.Uint32(bytes[:]), err == nil
+}
+
+// release gives up the file, and ends the archive.
+func (a *archive) release() *os.File { return a.file }
 
 func (a *archive) Close() error { return a.file.Close() }

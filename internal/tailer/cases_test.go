@@ -3,6 +3,7 @@ package tailer
 import (
 	"compress/gzip"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,22 +88,17 @@ func (s *scene) compress(name string) {
 }
 
 func (s *scene) start() {
-	s.cfg.Known = nil
-	for _, id := range slices.Sorted(mapKeys(s.committed)) {
-		s.cfg.Known = append(s.cfg.Known, s.committed[id])
-	}
+	s.cfg.Known = s.known()
 	s.cfg.Globs, s.cfg.NoWatch = s.globs, true
 	s.tailer = New(s.cfg)
 }
 
-func mapKeys(m map[int64]meter.Generation) func(func(int64) bool) {
-	return func(yield func(int64) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
+func (s *scene) known() []meter.Generation {
+	var known []meter.Generation
+	for _, id := range slices.Sorted(maps.Keys(s.committed)) {
+		known = append(known, s.committed[id])
 	}
+	return known
 }
 
 func (s *scene) kill() {
@@ -127,11 +123,15 @@ func (s *scene) read() []string {
 			if !ok {
 				break
 			}
-			lines = append(lines, strings.Split(strings.TrimSuffix(string(b.Data), "\n"), "\n")...)
+			lines = append(lines, splitLines(b.Data)...)
 		}
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+func splitLines(data []byte) []string {
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 }
 
 func (s *scene) commit() {

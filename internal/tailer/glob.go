@@ -1,7 +1,9 @@
 package tailer
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,8 +44,9 @@ func match(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// expand returns the paths that match the pattern now. Files that cannot be
-// looked at are left out.
+// expand returns the paths that match the pattern now. With an error that is
+// not doublestar.ErrBadPattern some folder could not be looked at: what the
+// others hold is returned all the same.
 func expand(pattern string) ([]string, error) {
 	if !hasMeta(pattern) {
 		if _, err := os.Lstat(pattern); err != nil {
@@ -54,11 +57,20 @@ func expand(pattern string) ([]string, error) {
 		}
 		return []string{pattern}, nil
 	}
-	paths, err := doublestar.FilepathGlob(pattern)
-	if err != nil {
-		return nil, fmt.Errorf("pattern %s: %w", pattern, err)
+	paths, err := doublestar.FilepathGlob(pattern, doublestar.WithFailOnIOErrors())
+	if err == nil {
+		return paths, nil
 	}
-	return paths, nil
+	paths, bad := doublestar.FilepathGlob(pattern)
+	if bad == nil && isMissing(err) { // it went while we looked
+		return paths, nil
+	}
+	var below *fs.PathError
+	if errors.As(err, &below) {
+		base, _ := doublestar.SplitPattern(pattern)
+		return paths, &fs.PathError{Op: below.Op, Path: filepath.Join(base, below.Path), Err: below.Err}
+	}
+	return paths, fmt.Errorf("pattern %s: %w", pattern, err)
 }
 
 func hasMeta(pattern string) bool { return strings.ContainsAny(pattern, `*?[{\`) }

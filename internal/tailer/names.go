@@ -98,3 +98,16 @@ func (f families) put(name, path string) {
 	}
 	f[dir][name] = path
 }
+
+// owner returns the path that a name belongs to among those of its folder.
+func owner(paths map[string]string, name string, basesOf func(string) []string) (path string, ok bool) {
+	if path, ok = paths[name]; ok {
+		return path, true
+	}
+	for _, base := range basesOf(name) {
+		if path, ok = paths[base]; ok {
+			return path, true
+		}
+	}
+	return "", false
+}

@@ -6,8 +6,6 @@ import (
 	"os"
 	"slices"
 	"syscall"
-
-	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // open opens the entry's file and compares it with the generation. A plain
@@ -110,14 +108,18 @@ func (t *Tailer) makeRoom() bool {
 			continue
 		}
 		t.opened++
-		if s.file != nil && !s.queued && s.readTo == s.seen.size && !s.seen.unlinked && (s.State != meter.Rotated || s.readTo == s.Offset) {
+		if s.file != nil && !s.seen.unlinked && (t.surveying || s.isIdle()) {
 			idle = append(idle, s)
 		}
 	}
 	slices.SortFunc(idle, func(a, b *stream) int { return a.grewAt.Compare(b.grewAt) })
 	for _, s := range idle[:min(len(idle), max(1, t.cfg.MaxOpen/10))] {
-		s.close()
-		s.parked = true
+		if s.isIdle() {
+			s.close()
+			s.parked = true
+		} else {
+			t.reopen(s)
+		}
 		t.opened--
 	}
 	if t.opened > t.cfg.MaxOpen {

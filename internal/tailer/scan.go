@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -75,6 +77,7 @@ func (t *Tailer) scan(now time.Time) {
 	for pattern, first := range firsts {
 		t.globs[pattern], t.newGlobs[pattern] = first, first
 	}
+	t.forgetFailures()
 	t.scheduleScan(entries, now)
 }
 
@@ -100,7 +103,7 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 		for _, pattern := range source.Paths {
 			names, err := expand(pattern)
 			t.fail(pattern, err)
-			if _, ok := t.globs[pattern]; !ok && err == nil {
+			if _, ok := t.globs[pattern]; !ok && !errors.Is(err, doublestar.ErrBadPattern) {
 				firsts[pattern] = now
 			}
 			for _, name := range names {
@@ -123,11 +126,16 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 
 func (t *Tailer) entry(name string) (entry, bool) {
 	at, err := stat(name)
-	if isMissing(err) {
-		return entry{}, false
+	if isMissing(err) || errors.Is(err, errNotRegular) && !t.isNamed(name) {
+		return entry{}, false // a glob may match folders too
 	}
 	t.fail(name, err)
 	return entry{name: name, path: name, look: at, archived: compression(name) != ""}, err == nil
+}
+
+// isNamed reports whether the configuration gives the name itself.
+func (t *Tailer) isNamed(name string) bool {
+	return slices.ContainsFunc(t.cfg.Sources, func(s Source) bool { return slices.Contains(s.Paths, name) })
 }
 
 // pathOf returns the followed path of which name is a rotated form, or name.
@@ -225,12 +233,7 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 			if seen[name] {
 				continue
 			}
-			path, ok := paths[name]
-			for _, base := range t.basesOf(name) {
-				if !ok {
-					path, ok = paths[base]
-				}
-			}
+			path, ok := owner(paths, name, t.basesOf)
 			if !ok {
 				continue
 			}

@@ -43,6 +43,12 @@ func (s *stream) isBlank() bool {
 	return s.Offset == 0 && !s.isOpen() && !s.finished() && s.State != meter.Lost
 }
 
+// isIdle reports whether an open plain file was read to its end, so that it can
+// be closed and opened again when it grows.
+func (s *stream) isIdle() bool {
+	return !s.queued && s.readTo == s.seen.size && (s.State != meter.Rotated || s.readTo == s.Offset)
+}
+
 func (s *stream) inode() inode { return inode{s.Dev, s.Ino} }
 
 func (s *stream) close() {

@@ -27,6 +27,11 @@ type Config struct {
 	MaxOpen int           // descriptors of followed files; 1,000, but at most half of what the process may have
 	NoWatch bool          // do without notifications: the slow poll alone
 
+	// Open holds descriptors that an earlier Tailer of this process gave up by
+	// Handover, by generation ID. New takes them over: it goes on with those that
+	// hold what Known says of their generation, and closes the others.
+	Open map[int64]*os.File
+
 	Log *slog.Logger
 }
 
@@ -62,6 +67,7 @@ type Tailer struct {
 	restless  map[string]int      // paths whose rotated forms are looked at in so many more scans
 	queue     []*stream           // those that may have something to read
 	opened    int                 // descriptors at the last count, and those opened since
+	surveying bool                // nothing is read on: what is open may be closed
 	crowded   bool                // a file could not be opened for want of descriptors
 	lastID    int64
 	nextScan  time.Time
@@ -82,7 +88,7 @@ func New(cfg Config) *Tailer {
 		cfg.Search = 10 * time.Second
 	}
 	if cfg.MaxLine == 0 {
-		cfg.MaxLine = 1 << 20
+		cfg.MaxLine = defaultMaxLine
 	}
 	if cfg.MaxOpen == 0 {
 		cfg.MaxOpen = min(1000, descriptorLimit()/2)
@@ -110,6 +116,7 @@ func New(cfg Config) *Tailer {
 	for _, g := range cfg.Known {
 		t.know(g)
 	}
+	t.takeOver(cfg.Open)
 	if !cfg.NoWatch {
 		t.watch = newWatcher(cfg.Log)
 	}
@@ -433,6 +440,15 @@ func (t *Tailer) fail(name string, err error) {
 	case err != nil && err.Error() != before:
 		t.failures[name] = err.Error()
 		t.cfg.Log.Warn("cannot follow file: will try again", "path", name, "error", err)
+	}
+}
+
+// forgetFailures drops what is known of names that are gone.
+func (t *Tailer) forgetFailures() {
+	for name := range t.failures {
+		if _, err := os.Lstat(name); isMissing(err) && !hasMeta(name) {
+			delete(t.failures, name)
+		}
 	}
 }
 

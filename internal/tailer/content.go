@@ -1,0 +1,218 @@
+package tailer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// ErrGone is returned by Find when no file holds the generation any more.
+var ErrGone = errors.New("no file holds it any more")
+
+// defaultMaxLine is what Config.MaxLine is by default, in bytes.
+const defaultMaxLine = 1 << 20
+
+// Content is the file that holds a generation now. It is to be closed.
+type Content struct {
+	Name string // where it lies
+	Size int64  // bytes; -1 of a compressed file, whose length shows when it is read
+
+	generation meter.Generation
+	file       *os.File // where it is plain
+	arch       *archive // where it is compressed
+}
+
+// Find looks for the file that holds a generation of the ledger: its path and
+// the rotated forms of it, plain and compressed. A file holds it when the head
+// and the mark stand where they should, whatever its name and inode. The error
+// says where it was looked for; it is ErrGone unless something could not be
+// read.
+func Find(g meter.Generation) (*Content, error) {
+	if g.Offset == 0 {
+		return nil, fmt.Errorf("tailer: generation %d of %s: nothing of it was read", g.ID, g.Path)
+	}
+	names, err := candidates(g)
+	problems := []error{err}
+	for _, name := range names {
+		c, err := openContent(name, g)
+		if c != nil {
+			return c, nil
+		}
+		problems = append(problems, err)
+	}
+	where := "there is neither that file nor a rotated form of it"
+	if len(names) > 0 {
+		where = "looked in " + strings.Join(names, ", ")
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("tailer: generation %d of %s was not found (%s): %w", g.ID, g.Path, where, err)
+	}
+	return nil, fmt.Errorf("tailer: generation %d of %s: %w: %s", g.ID, g.Path, ErrGone, where)
+}
+
+// candidates lists the files that may hold a generation by their names, first
+// the one that has its inode. The error says which folders could not be listed.
+func candidates(g meter.Generation) ([]string, error) {
+	folders := make(families)
+	folders.add(g.Path)
+	var names []string
+	var problems []error
+	last := ""
+	for dir, paths := range folders {
+		listing, err := os.ReadDir(dir)
+		if err != nil && !isMissing(err) {
+			problems = append(problems, err)
+		}
+		for _, file := range listing {
+			name := filepath.Join(dir, file.Name())
+			if _, ok := owner(paths, name, rotatedFrom); !ok {
+				continue
+			}
+			if at, err := stat(name); isMissing(err) || errors.Is(err, errNotRegular) {
+				continue
+			} else if at.inode == (inode{g.Dev, g.Ino}) {
+				last = name
+			}
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		switch {
+		case a == last:
+			return -1
+		case b == last:
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	return names, errors.Join(problems...)
+}
+
+// openContent returns nil where the file does not hold the generation.
+func openContent(name string, g meter.Generation) (*Content, error) {
+	c := &Content{Name: name, Size: -1, generation: g}
+	var found verdict
+	var err error
+	if compression(name) != "" {
+		if c.arch, err = openArchive(name); err == nil {
+			found, err = c.arch.holds(&g)
+		}
+	} else if c.file, err = os.Open(name); err == nil {
+		var info os.FileInfo
+		if info, err = c.file.Stat(); err == nil {
+			c.Size = info.Size()
+			found, err = compare(c.file, c.Size, &g)
+		}
+	}
+	if err == nil && (found == same || found == blanked) {
+		return c, nil
+	}
+	c.Close()
+	if isMissing(err) {
+		err = nil
+	}
+	return nil, err
+}
+
+// Close closes the file.
+func (c *Content) Close() error {
+	closeFile(c.file)
+	closeArchive(c.arch)
+	return nil
+}
+
+// Lines calls each with every line that begins in the bytes from start to end,
+// which were counted: both are offsets behind a newline, or the end. The line
+// has its newline, as in a [meter.Block], and is valid until each returns. Lines
+// that are too long to be counted are left out. Whatever the file's size, it
+// takes the memory of one line. An error of each ends it.
+//
+// The content is looked at again after it was read: with an error, the lines
+// that were handed out may be those of another file.
+func (c *Content) Lines(start, end int64, each func(offset int64, line []byte) error) error {
+	if end > c.generation.Offset {
+		return fmt.Errorf("tailer: %s: only %d bytes of generation %d were counted, not %d", c.Name, c.generation.Offset, c.generation.ID, end)
+	}
+	from, err := c.from(start)
+	if err != nil {
+		return fmt.Errorf("tailer: %s: %w", c.Name, err)
+	}
+	if err := eachLine(io.LimitReader(from, end-start), start, end, each); err != nil {
+		return fmt.Errorf("tailer: %s: %w", c.Name, err)
+	}
+	return c.verify()
+}
+
+// eachLine cuts what r holds, the bytes from start to end, into lines.
+func eachLine(r io.Reader, start, end int64, each func(int64, []byte) error) error {
+	lines := bufio.NewReaderSize(r, defaultMaxLine)
+	tooLong := false
+	for offset := start; offset < end; {
+		line, err := lines.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			tooLong = true
+		case err != nil && !errors.Is(err, io.EOF):
+			return err
+		case len(line) == 0:
+			return fmt.Errorf("it ends at %d, before %d: %w", offset, end, io.ErrUnexpectedEOF)
+		case tooLong:
+			tooLong = false
+		default:
+			if err := each(offset, line); err != nil {
+				return err
+			}
+		}
+		offset += int64(len(line))
+	}
+	return nil
+}
+
+// from reads the content from the offset on.
+func (c *Content) from(offset int64) (io.Reader, error) {
+	if c.file != nil {
+		return io.NewSectionReader(c.file, offset, c.Size-offset), nil
+	}
+	file := c.arch.release()
+	again, err := newArchive(file)
+	if c.arch = again; err != nil {
+		return nil, err
+	}
+	return &archiveReader{again, offset}, nil
+}
+
+func (c *Content) verify() error {
+	if c.file == nil {
+		return nil // a compressed file is not written to again
+	}
+	found, err := compare(c.file, c.Size, &c.generation)
+	if err == nil && found != same && found != blanked {
+		err = errReplaced
+	}
+	if err != nil {
+		return fmt.Errorf("tailer: %s changed while it was read: %w", c.Name, err)
+	}
+	return nil
+}
+
+// archiveReader reads an archive on from an offset.
+type archiveReader struct {
+	arch   *archive
+	offset int64
+}
+
+func (r *archiveReader) Read(p []byte) (int, error) {
+	n, err := r.arch.ReadAt(p, r.offset)
+	r.offset += int64(n)
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}

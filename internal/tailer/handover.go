@@ -1,0 +1,79 @@
+package tailer
+
+import (
+	"os"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Handover gives up the open files, by generation ID, for the Config.Open of a
+// Tailer that is made from the ledger after the last commit: a file that was
+// deleted and not read to its end is nowhere else. The Tailer can then only be
+// closed.
+func (t *Tailer) Handover() map[int64]*os.File {
+	open := make(map[int64]*os.File)
+	for _, s := range t.streams {
+		switch {
+		case s.file != nil:
+			open[s.ID], s.file = s.file, nil
+		case s.arch != nil:
+			open[s.ID], s.arch = s.arch.release(), nil
+		}
+	}
+	return open
+}
+
+// takeOver goes on with the open files of an earlier Tailer where they hold the
+// generations that are known.
+func (t *Tailer) takeOver(open map[int64]*os.File) {
+	for _, s := range t.streams {
+		f := open[s.ID]
+		if f == nil || s.State == meter.Gap || s.State == meter.Lost {
+			continue
+		}
+		if info, err := f.Stat(); err != nil || lookAt(info).inode != s.inode() {
+			continue
+		}
+		if !s.Compressed && t.holdsPlain(f, s) {
+			s.file, s.name = f, f.Name()
+			delete(open, s.ID)
+		} else if s.Compressed {
+			t.takeArchive(f, s)
+			delete(open, s.ID)
+		}
+	}
+	for _, f := range open {
+		f.Close()
+	}
+}
+
+// holdsPlain reports whether a descriptor of the generation's inode, which was
+// open all the time, still leads to its content.
+func (t *Tailer) holdsPlain(f *os.File, s *stream) bool {
+	if s.Offset == 0 {
+		return !s.finished()
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	verdict, err := compare(f, info.Size(), &s.Generation)
+	return err == nil && verdict == same
+}
+
+// takeArchive reads a compressed file from its beginning again.
+func (t *Tailer) takeArchive(f *os.File, s *stream) {
+	if s.finished() {
+		f.Close()
+		return
+	}
+	a, err := newArchive(f)
+	if err != nil {
+		return
+	}
+	if verdict, err := a.holds(&s.Generation); err != nil || verdict != same && s.Offset > 0 {
+		a.Close()
+		return
+	}
+	s.arch, s.name = a, f.Name()
+}

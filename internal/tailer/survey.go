@@ -1,0 +1,97 @@
+package tailer
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// File is where the reading of one generation stands, or what keeps a name from
+// being followed.
+type File struct {
+	Path       string   // the name under which the application wrote it
+	Name       string   // where it lies now, as far as is known
+	Sources    []string // names of those that follow its path
+	Generation int64    // 0 where there is none
+	Offset     int64    // bytes that were consumed
+	Size       int64    // bytes there are, never below Offset; of a compressed file what its format tells, or at least its own size
+	State      meter.GenerationState
+	Problem    string // what keeps it from being followed; "" where nothing does
+}
+
+// Survey returns what is followed at present, by path and age, and reads on in
+// none of it. Finished generations are left out, and so are rotated forms of
+// which it is not settled whether they are copies.
+//
+// It is for two uses: by a running agent between two blocks, and by a Tailer
+// that is made for it alone, over positions that another process may be moving.
+// In the latter the first call looks for the files; nothing on disk changes.
+func (t *Tailer) Survey(now time.Time) []File {
+	if t.lastScan.IsZero() {
+		t.surveying = true
+		t.scan(now)
+		t.surveying = false
+	}
+	var files []File
+	named := make(map[string]bool)
+	for _, s := range t.streams {
+		if s.finished() {
+			continue
+		}
+		f := t.survey(s)
+		named[f.Name] = true
+		files = append(files, f)
+	}
+	for name, problem := range t.failures {
+		if !named[name] {
+			files = append(files, t.troubled(name, problem))
+		}
+	}
+	slices.SortFunc(files, func(a, b File) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Generation, b.Generation), strings.Compare(a.Name, b.Name))
+	})
+	return files
+}
+
+func (t *Tailer) survey(s *stream) File {
+	f := File{
+		Path: s.Path, Name: cmp.Or(s.name, s.Path), Sources: s.sources, Generation: s.ID,
+		Offset: s.Offset, Size: max(s.Offset, s.EOFAt), State: s.State,
+	}
+	f.Problem = t.failures[f.Name]
+	switch {
+	case s.arch != nil:
+		f.Size = max(f.Size, s.arch.length())
+	case s.file != nil:
+		if info, err := s.file.Stat(); err == nil {
+			f.Size = max(f.Size, info.Size())
+		}
+	case s.State == meter.Lost:
+		f.Size = max(f.Size, s.seen.size)
+	default: // closed to make room, or not to be opened
+		if at, err := stat(f.Name); err == nil && at.inode == s.inode() {
+			f.Size = max(f.Size, at.size)
+		}
+	}
+	return f
+}
+
+// troubled tells of a name with which no generation can begin: a file, a folder
+// or a pattern.
+func (t *Tailer) troubled(name, problem string) File {
+	f := File{Path: t.pathOf(name, nil), Name: name, State: meter.Live, Problem: problem}
+	if at, err := stat(name); err == nil {
+		f.Size = at.size
+	}
+	f.Sources = t.sourcesOf(f.Path)
+	for _, s := range t.cfg.Sources {
+		concerned := slices.ContainsFunc(s.Paths, func(p string) bool { return p == name || root(p) == name })
+		if concerned && !slices.Contains(f.Sources, s.Name) {
+			f.Sources = append(f.Sources, s.Name)
+		}
+	}
+	return f
+}
