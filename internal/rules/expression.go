@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -154,6 +155,9 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*expres
 	if strings.TrimSpace(text) == "" {
 		return nil, &expressionError{0, "the expression is empty", ""}
 	}
+	if n := utf8.RuneCountInString(text); n > maxExpression {
+		return nil, &expressionError{0, fmt.Sprintf("the expression is too long: %d characters, and at most %d are read", n, maxExpression), ""}
+	}
 	look := &inspection{}
 	_, err := build(text, append(options(), as, expr.Patch(look)))
 	if look.problem != nil {
@@ -167,6 +171,9 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*expres
 	for name, f := range checked {
 		ops = append(ops, expr.Function(name, f))
 	}
+	for name, f := range bounded {
+		ops = append(ops, expr.Function(name, withBudget(f)))
+	}
 	program, err := build(text, ops)
 	if patch.problem != nil {
 		return nil, patch.problem
@@ -178,6 +185,10 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*expres
 	ast.Walk(&e.root, &usage{e, t})
 	return e, nil
 }
+
+// maxExpression bounds an expression, whose parser would otherwise run out of
+// stack on brackets within brackets.
+const maxExpression = 100_000
 
 // build compiles. Should the compiler panic, that is an error, too.
 func build(text string, ops []expr.Option) (program *vm.Program, err error) {
@@ -293,6 +304,7 @@ func (v *numberMistake) Visit(node *ast.Node) {
 	if a == nil || v.found != nil {
 		return
 	}
+	a, b = bare(a), bare(b)
 	t := translator{v.slots}
 	if t.slot(a) < 0 {
 		a, b = b, a

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ var add = binaryInt("+", addExact, func(a, b any) any {
 	s, ok1 := a.(string)
 	t, ok2 := b.(string)
 	if ok1 && ok2 && len(s)+len(t) > maxString {
-		panic(errors.New("memory budget exceeded"))
+		panic(errString)
 	}
 	return runtime.Add(a, b)
 })
@@ -62,9 +63,6 @@ func addNumbers(args ...any) (any, error) {
 	}
 	return add(args...)
 }
-
-// maxString is the most bytes that a string may grow to by adding to it.
-const maxString = 1 << 20
 
 func divide(args ...any) (any, error) {
 	if err := exactPair(args[0], args[1]); err != nil {
@@ -284,7 +282,11 @@ type patternCache struct {
 
 var patterns patternCache
 
-const maxPatterns = 256
+const (
+	maxPatterns     = 256
+	maxPattern      = 1000 // bytes of a pattern that is not constant
+	maxInstructions = 4000 // of its program: what it holds in memory, and pays for each byte
+)
 
 func (c *patternCache) compile(pattern string) (*regexp.Regexp, error) {
 	c.mu.Lock()
@@ -293,6 +295,9 @@ func (c *patternCache) compile(pattern string) (*regexp.Regexp, error) {
 		return re, nil
 	}
 	pattern = strings.Clone(pattern) // it may lie in a block, whose memory is used again
+	if err := checkPattern(pattern); err != nil {
+		return nil, err
+	}
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, err
@@ -302,6 +307,26 @@ func (c *patternCache) compile(pattern string) (*regexp.Regexp, error) {
 	}
 	c.compiled[pattern] = re
 	return re, nil
+}
+
+// checkPattern refuses a pattern that would cost too much. A constant one is
+// taken as its author wrote it.
+func checkPattern(pattern string) error {
+	if len(pattern) > maxPattern {
+		return fmt.Errorf("a pattern of %d bytes: at most %d may be made of a line", len(pattern), maxPattern)
+	}
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return err
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return err
+	}
+	if len(program.Inst) > maxInstructions {
+		return fmt.Errorf("the pattern %q repeats too much", clip(pattern, 40))
+	}
+	return nil
 }
 
 // kindOf names what a value is, for messages.

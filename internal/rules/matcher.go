@@ -27,6 +27,7 @@ type Matcher struct {
 
 	machine vm.VM
 	env     map[string]any // what expressions see of the current line
+	budget  budget         // of the expression that is being evaluated
 	line    lineState
 	found   []span   // by slot: where the current line has it, once parsed
 	loaded  []uint64 // by slot: the line for which it stands in env
@@ -69,6 +70,7 @@ func NewMatcher(c *Config) *Matcher {
 		loaded: make([]uint64, len(c.slots.paths)),
 		wanted: newRuleSet(len(c.Rules)),
 	}
+	m.env[budgetVariable] = &m.budget
 	for slot := range c.slots.paths {
 		m.names = append(m.names, variable(slot))
 	}
@@ -335,6 +337,7 @@ func (m *Matcher) run(e *expression) (any, error) {
 	if e.wholeField {
 		m.env["fields"] = m.fields()
 	}
+	m.budget.left = maxWork
 	v, err := m.machine.Run(e.program, m.env)
 	if err != nil {
 		return nil, evaluationError(err)

@@ -20,7 +20,8 @@ import (
 //   - fails where integers overflow or a number would be rounded, instead of
 //     going on with another number;
 //   - has constant patterns of `extract` compiled beforehand;
-//   - does not depend on the machine's time zone.
+//   - does not depend on the machine's time zone;
+//   - costs no more than its budget: see budget.go.
 type patcher struct {
 	slots    *slotTable
 	quantity bool // + adds numbers only: two strings that look like numbers must not be joined to one
@@ -81,6 +82,8 @@ func (p *patcher) Visit(node *ast.Node) {
 		p.binary(node, n)
 	case *ast.ConditionalNode:
 		truth(&n.Cond)
+	case *ast.PredicateNode:
+		p.loop(n)
 	case *ast.BuiltinNode:
 		p.builtin(node, n)
 	case *ast.CallNode:
@@ -164,7 +167,10 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	case "and", "&&", "or", "||":
 		truth(&n.Left)
 		truth(&n.Right)
+	case "==", "!=":
+		p.compared(&n.Left, &n.Right)
 	case "in": // which expr may turn into the lookup of a string, failing for all else
+		p.compared(&n.Left, &n.Right)
 		if _, list := n.Right.(*ast.ArrayNode); list && unknown(n.Left) {
 			typed(node, call("__in", n.Left, n.Right))
 		}
@@ -197,6 +203,16 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 		typed(node, call("__"+n.Name, n.Arguments...))
 	case "fromJSON":
 		ast.Patch(node, call("__fromJSON", n.Arguments...))
+	case "reduce":
+		if predicate, ok := n.Arguments[1].(*ast.PredicateNode); ok && isCall(predicate.Node, "__step") {
+			predicate.Node.(*ast.CallNode).Callee = &ast.IdentifierNode{Value: "__carry"}
+		}
+	case "repeat", "replace", "join", "split", "splitAfter", "toBase64", "toJSON", "string", "uniq":
+		typed(node, callBounded("__"+n.Name, n.Arguments...))
+	case "max", "min", "mean", "median", "flatten":
+		for i := range n.Arguments {
+			looked(&n.Arguments[i])
+		}
 	}
 }
 

@@ -111,7 +111,8 @@ func (c chance) condition(depth int) string {
 		return c.field() + " in [500, \"sent\", 1.5]"
 	case 10:
 		return c.of(c.field(), `"event" in fields`, c.field()+" != nil", "len(fields) > 1", c.field()+"?.plan == \"sent\"", `hasPrefix(line, "{")`,
-			"extract(line, "+c.group()+") != \"\"", "("+c.field()+" ?? \"sent\") == \"sent\"", `fields[lower("EVENT")] == "sent"`)
+			"extract(line, "+c.group()+") != \"\"", "("+c.field()+" ?? \"sent\") == \"sent\"", `fields[lower("EVENT")] == "sent"`,
+			`any(fields.list ?? [], # == "sent")`, `count(split(line, " "), # contains "s") > 1`, "fields.user == fields.list", "fields.event in fields.list", `all(fields.list ?? [], #.n > fields.n)`)
 	}
 	return c.of("true", "false", `upper(line) contains "SENT"`, "int(extract(line, `(\\d+)`)) > 3")
 }
