@@ -1,4 +1,4 @@
-.PHONY: build test check bench torture fuzz clean
+.PHONY: build test check bench torture fuzz packages packages-twice e2e clean
 
 build: ## the static binary, ./meterlog
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o meterlog ./cmd/meterlog
@@ -23,6 +23,15 @@ fuzz: ## every fuzz target for FUZZTIME
 			go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done || exit 1; \
 	done
+
+packages: ## .deb and .rpm for amd64 and arm64, in dist/
+	packaging/build
+
+packages-twice: ## the packages again, from another folder: the same bytes?
+	packaging/reproduce
+
+e2e: ## the .deb in a booted Debian: needs root, systemd-nspawn and debootstrap
+	e2e/run
 
 clean:
 	rm -rf meterlog dist bench/data

@@ -1,0 +1,46 @@
+// Command man writes a manual page from the Markdown that this project's
+// documents are written in: headings, paragraphs, lists of one level, fenced
+// code, and tables, which become lists of terms. The first heading is the
+// document's title and gives way to NAME and DESCRIPTION.
+//
+//	man -name meterlog-rules -section 5 -about "what meterlog bills" <docs/rules.md
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
+
+func main() {
+	var p page
+	flag.StringVar(&p.name, "name", "", "the page's name")
+	flag.IntVar(&p.section, "section", 1, "the manual's section")
+	flag.StringVar(&p.about, "about", "", "what stands in NAME beside the name")
+	flag.StringVar(&p.seeAlso, "see-also", "", "what stands in SEE ALSO")
+	flag.StringVar(&p.version, "version", "", "the version of meterlog")
+	flag.Parse()
+	if err := write(p); err != nil {
+		fmt.Fprintln(os.Stderr, "man:", err)
+		os.Exit(1)
+	}
+}
+
+// write converts standard input. The page bears the date of SOURCE_DATE_EPOCH,
+// so that the same sources give the same page.
+func write(p page) error {
+	epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
+	if err != nil {
+		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	p.date = time.Unix(epoch, 0).UTC()
+	markdown, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.WriteString(p.roff(string(markdown)))
+	return err
+}
