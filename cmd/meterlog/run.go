@@ -17,6 +17,7 @@ import (
 	"github.com/meterlog/meterlog/internal/agent"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sandbox"
 	"github.com/meterlog/meterlog/internal/sender"
@@ -28,6 +29,9 @@ type runOptions struct {
 	dryRun, once, sandbox bool
 	cpuProfile            string
 	logFlags
+
+	model    *sandbox.Sandbox // with sandbox: the API
+	modelURL string
 }
 
 func newRunCommand() *cobra.Command {
@@ -37,6 +41,8 @@ func newRunCommand() *cobra.Command {
 		Short: "Follow the logs, count, and deliver usage records",
 		Long: `run is the agent. It follows the files of every source, counts what the rules
 match, and delivers usage records until it is told to stop (SIGTERM, Ctrl-C).
+On SIGHUP it reads its configuration again, and goes on with it where it stands;
+one that is wrong is refused, and the old one stays.
 
 --dry-run does all of it with validate_only on every request, on a ledger that
 is thrown away: the real one is neither read, changed nor locked, so it may run
@@ -84,42 +90,45 @@ func (o *runOptions) run(c *cobra.Command) error {
 	// The sandbox outlives the agent's last words to it.
 	sandboxContext, endSandbox := context.WithCancel(context.WithoutCancel(c.Context()))
 	defer endSandbox()
-	deliver, totals, err := o.newSender(sandboxContext, config, log)
+	if err := o.startSandbox(sandboxContext, config, log); err != nil {
+		return err
+	}
+	deliver, err := o.newSender(config, log)
 	if err != nil {
 		return err
 	}
-	defer deliver.Close()
 	book, err := ledger.Open(c.Context(), dir)
 	if err != nil {
+		deliver.Close()
 		return err
 	}
 	defer book.Close()
-	var print func(meter.Record, meter.Result)
-	if o.dryRun {
-		print = printAnswer(c.OutOrStdout())
+	if o.once {
+		err = o.runOnce(c, o.agentConfig(c, config, deliver, book, log))
+		deliver.Close()
+	} else {
+		s := service{options: o, command: c, dir: dir, book: book, vitals: monitor.NewVitals(), log: log}
+		err = s.run(c.Context(), config, deliver)
 	}
-	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Settled: print, Log: log}
+	if o.model != nil {
+		err = errors.Join(err, printTotals(c.OutOrStdout(), o.model))
+	}
+	return err
+}
+
+// agentConfig is what an agent of this configuration works with.
+func (o *runOptions) agentConfig(c *cobra.Command, config *rules.Config, deliver *sender.Sender, book *ledger.Ledger, log *slog.Logger) agent.Config {
+	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Log: log}
+	if o.dryRun {
+		cfg.Settled = printAnswer(c.OutOrStdout())
+	}
 	if !o.throwAway() {
 		cfg.MachineIDFile = machineIDFile()
 		if config.Auth.Method == "metadata" && !o.sandbox {
 			cfg.InstanceID = (&sender.Metadata{Log: log}).InstanceID
 		}
 	}
-	a, err := agent.New(c.Context(), cfg)
-	if err != nil {
-		return err
-	}
-	if config.Listen != "" {
-		log.Warn("listen: this version serves nothing there", "address", config.Listen)
-	}
-	if o.once {
-		err = o.runOnce(c, a, config)
-	} else {
-		log.Info("meterlog follows", "version", versionText(), "sources", len(config.Sources), "rules", len(config.Rules), "state", dir)
-		a.Run(c.Context())
-		log.Info("meterlog ends")
-	}
-	return errors.Join(err, totals(c.OutOrStdout()))
+	return cfg
 }
 
 // machineIDVariable names another file than /etc/machine-id.
@@ -149,9 +158,21 @@ func (o *runOptions) ledgerDir(config *rules.Config) (dir string, discard func()
 	return dir, func() { os.RemoveAll(dir) }, nil
 }
 
-// newSender connects to the API, or to a sandbox that lives until ctx ends.
-// totals prints what the sandbox accepted.
-func (o *runOptions) newSender(ctx context.Context, config *rules.Config, log *slog.Logger) (*sender.Sender, func(io.Writer) error, error) {
+// startSandbox starts the model of the API, where one is asked for. It lives
+// until ctx ends.
+func (o *runOptions) startSandbox(ctx context.Context, config *rules.Config, log *slog.Logger) (err error) {
+	if !o.sandbox {
+		return nil
+	}
+	o.model = sandbox.New(sandbox.Config{Products: products(config), Log: log})
+	if o.modelURL, _, err = o.model.Start(ctx); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	return nil
+}
+
+// newSender connects to the API, or to the model of it where there is one.
+func (o *runOptions) newSender(config *rules.Config, log *slog.Logger) (*sender.Sender, error) {
 	cfg := sender.Config{
 		Endpoint:     config.Delivery.Endpoint,
 		Transport:    config.Delivery.Transport,
@@ -161,27 +182,20 @@ func (o *runOptions) newSender(ctx context.Context, config *rules.Config, log *s
 		UserAgent:    "meterlog/" + versionText(),
 		Log:          log,
 	}
-	totals := func(io.Writer) error { return nil }
-	if o.sandbox {
-		model := sandbox.New(sandbox.Config{Products: products(config), Log: log})
-		url, _, err := model.Start(ctx)
-		if err != nil {
-			return nil, nil, fmt.Errorf("sandbox: %w", err)
-		}
-		cfg.Endpoint = url
-		cfg.Tokens = (&sender.Metadata{Addr: strings.TrimPrefix(url, "http://"), Log: log}).Tokens()
-		totals = func(w io.Writer) error { return printTotals(w, model) }
+	if o.model != nil {
+		cfg.Endpoint = o.modelURL
+		cfg.Tokens = (&sender.Metadata{Addr: strings.TrimPrefix(o.modelURL, "http://"), Log: log}).Tokens()
 	} else {
 		var err error
 		if cfg.Tokens, err = tokens(config, log); err != nil {
-			return nil, nil, fmt.Errorf("%w: auth: %w", errConfig, err)
+			return nil, fmt.Errorf("%w: auth: %w", errConfig, err)
 		}
 	}
 	s, err := sender.New(cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: delivery: %w", errConfig, err)
+		return nil, fmt.Errorf("%w: delivery: %w", errConfig, err)
 	}
-	return s, totals, nil
+	return s, nil
 }
 
 func tokens(config *rules.Config, log *slog.Logger) (sender.TokenSource, error) {
@@ -203,8 +217,12 @@ func products(config *rules.Config) map[string][]string {
 	return known
 }
 
-func (o *runOptions) runOnce(c *cobra.Command, a *agent.Agent, config *rules.Config) error {
-	summary, err := a.Once(c.Context(), config.Delivery.Timeout)
+func (o *runOptions) runOnce(c *cobra.Command, cfg agent.Config) error {
+	a, err := agent.New(c.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	summary, err := a.Once(c.Context(), cfg.Rules.Delivery.Timeout)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -26,7 +27,8 @@ import (
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
-// Config is what an agent works with. It closes none of it.
+// Config is what an agent works with. It closes none of it but the files of
+// Open.
 type Config struct {
 	Rules  *rules.Config
 	Ledger *ledger.Ledger
@@ -42,6 +44,10 @@ type Config struct {
 	// Settled, if set, is told of every record that an answer settled or left
 	// as it is. It is called by the send loop.
 	Settled func(meter.Record, meter.Result)
+
+	// Open holds files that an agent before this one, in the same process, had
+	// open: its Handover. New takes them over.
+	Open map[int64]*os.File
 
 	// Vitals is where the loops tell how they are; nil: nobody is told.
 	Vitals *monitor.Vitals
@@ -74,10 +80,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	follow := tailer.Config{Known: known, Globs: globs, NoWatch: cfg.noWatch, Log: cfg.Log}
-	for _, s := range cfg.Rules.Sources {
-		follow.Sources = append(follow.Sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
-	}
+	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
 		meter: &meterLoop{
 			tailer:   tailer.New(follow),
@@ -95,13 +98,22 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 }
 
 // Run follows and delivers until ctx ends. What was read by then is committed;
-// a delivery under way is broken off, and taken up again by the next run.
+// a delivery under way is broken off, and taken up again by the next run. The
+// files are open still: it is to be closed.
 func (a *Agent) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { a.meter.run(ctx) })
 	loops.Go(func() { a.send.run(ctx) })
 	loops.Wait()
 }
+
+// Handover gives up the open files after Run has ended, for the Config.Open of
+// the agent that goes on: a file that was deleted and not read to its end is
+// nowhere else.
+func (a *Agent) Handover() map[int64]*os.File { return a.meter.tailer.Handover() }
+
+// Close closes the files.
+func (a *Agent) Close() { a.meter.tailer.Close() }
 
 // Summary is what a run of Once came to.
 type Summary struct {

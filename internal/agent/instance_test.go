@@ -50,6 +50,7 @@ func (s *site) runOn(m machine) (stop func()) {
 	go func() {
 		defer close(done)
 		a.Run(ctx)
+		a.Close()
 		if err := errors.Join(deliver.Close(), book.Close()); err != nil {
 			s.t.Error(err)
 		}

@@ -220,6 +220,7 @@ func (s *site) runUntil(ctx context.Context) (wait func()) {
 	go func() {
 		defer close(done)
 		defer end()
+		defer a.Close()
 		a.Run(ctx)
 	}()
 	return func() {

@@ -45,7 +45,6 @@ type meterLoop struct {
 }
 
 func (l *meterLoop) run(ctx context.Context) {
-	defer l.tailer.Close()
 	defer l.pulse.Rest()
 	for ctx.Err() == nil {
 		l.pulse.Beat(meterBeat)

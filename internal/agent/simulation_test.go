@@ -112,7 +112,7 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	if s.chance.IntN(3) == 0 {
 		s.logs = append(s.logs, newAppLog(s, "other.log"))
 	}
-	s.start()
+	s.start(nil)
 	s.meterStep()
 	s.commit() // what is rotated before the first commit is none of ours
 	return s
@@ -150,14 +150,15 @@ func (s *simulation) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-func (s *simulation) start() {
+// start starts an agent with the files that one before it had open.
+func (s *simulation) start(open map[int64]*os.File) {
 	book, err := ledger.Open(s.t.Context(), filepath.Join(s.dir, "state"))
 	s.check(err)
 	deliver, err := sender.New(sender.Config{
 		Endpoint: "http://127.0.0.1", Timeout: requestTimeout, Tokens: token("t1.test"), HTTP: s, Dial: loopback, Log: s.log,
 	})
 	s.check(err)
-	s.agent, err = New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Log: s.log, noWatch: true})
+	s.agent, err = New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Open: open, Log: s.log, noWatch: true})
 	s.check(err)
 	s.close = func() { s.check(errors.Join(deliver.Close(), book.Close())) }
 }
@@ -171,7 +172,7 @@ func (s *simulation) kill() {
 	for _, name := range []string{ledger.FileName, ledger.FileName + "-wal"} {
 		s.check(copyFile(filepath.Join(found, name), filepath.Join(state, name)))
 	}
-	s.agent.meter.tailer.Close()
+	s.agent.Close()
 	s.end()
 	s.check(errors.Join(os.RemoveAll(state), os.Rename(found, state)))
 }
@@ -199,19 +200,34 @@ func copyFile(to, from string) error {
 
 // stop ends the agent in order.
 func (s *simulation) stop() {
+	s.finish()
+	s.agent.Close()
+	s.end()
+}
+
+// reload ends the agent in order and starts the next, which takes over the
+// files that are open.
+func (s *simulation) reload() {
+	s.finish()
+	open := s.agent.Handover()
+	s.agent.Close()
+	s.end()
+	s.start(open)
+}
+
+func (s *simulation) finish() {
 	s.ready(0)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	cancel()
 	s.agent.meter.run(ctx)
-	s.end()
 }
 
 // generations are those of the ledger.
 func (s *simulation) generations() []meter.Generation {
 	if s.agent == nil {
-		s.start()
+		s.start(nil)
 		defer s.end()
-		defer s.agent.meter.tailer.Close()
+		defer s.agent.Close()
 	}
 	known, err := s.agent.meter.ledger.Generations(s.t.Context())
 	s.check(err)
@@ -404,20 +420,20 @@ func (s *simulation) down() {
 		if l.losePower() {
 			s.note("%s: the power fails", l.name())
 			s.ready(0)
-			s.start()
+			s.start(nil)
 			s.meterStep()
 			return
 		}
 	}
 	s.note("start")
-	s.start()
+	s.start(nil)
 }
 
 func (s *simulation) act() { s.logs[s.chance.IntN(len(s.logs))].act(s.chance) }
 
 // do is one random thing.
 func (s *simulation) do() {
-	switch s.chance.IntN(25) {
+	switch s.chance.IntN(26) {
 	case 0, 1, 2, 3:
 		s.note("step")
 		s.meterStep()
@@ -459,6 +475,9 @@ func (s *simulation) do() {
 		}
 	case 16:
 		s.truncateUnderReader()
+	case 17:
+		s.note("reload")
+		s.reload()
 	default:
 		s.act()
 	}

@@ -29,6 +29,7 @@ import (
 	"crypto/rsa"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -144,6 +145,20 @@ func orFunc(now func() time.Time) func() time.Time {
 }
 
 // now is the time by the API's clock.
+// AddProducts makes more products and SKUs known, unless any are.
+func (s *Sandbox) AddProducts(products map[string][]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cfg.Products == nil {
+		return
+	}
+	known := maps.Clone(s.cfg.Products)
+	for id, skus := range products {
+		known[id] = append(slices.Clip(known[id]), skus...)
+	}
+	s.cfg.Products = known
+}
+
 func (s *Sandbox) now() time.Time { return s.cfg.Now().Add(s.cfg.Skew) }
 
 // Records lists what was accepted, in order of arrival.

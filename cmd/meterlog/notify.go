@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// notifySystemd tells the service manager, where there is one.
+func notifySystemd(state string) { daemon.SdNotify(false, state) }
+
+// notifier tells the service manager how the agent is: when it is ready, that
+// it is alive, and in a line what it does.
+type notifier struct {
+	service *service
+	pause   time.Duration // between looks
+	watched bool          // the service manager waits for signs of life
+	said    string
+}
+
+// statusPause is between status lines, and startExtension what is asked for
+// while the first pass over the files goes on.
+const (
+	statusPause    = 30 * time.Second
+	startExtension = "EXTEND_TIMEOUT_USEC=60000000"
+)
+
+func newNotifier(s *service) *notifier {
+	n := &notifier{service: s, pause: statusPause}
+	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
+		n.watched, n.pause = true, min(n.pause, interval/2)
+	}
+	return n
+}
+
+func (n *notifier) run(ctx context.Context) {
+	if sent, err := daemon.SdNotify(false, startExtension); !sent || err != nil {
+		return // nobody listens
+	}
+	ready := n.service.vitals.Ready()
+	ticker := time.NewTicker(n.pause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ready:
+			ready = nil
+			notifySystemd("READY=1")
+		case <-ticker.C:
+			if ready != nil {
+				notifySystemd(startExtension)
+			}
+		}
+		n.look(ctx)
+	}
+}
+
+// look gives a sign of life, unless a loop gives none, and says how it goes.
+func (n *notifier) look(ctx context.Context) {
+	if err := n.service.vitals.Alive(time.Now()); err != nil {
+		n.service.log.Error("the service manager is told nothing more, and will start the agent anew", "error", err)
+		return
+	}
+	if n.watched {
+		notifySystemd(daemon.SdNotifyWatchdog)
+	}
+	if line := n.service.subject().Line(ctx, time.Now()); line != n.said {
+		n.said = line
+		notifySystemd("STATUS=" + line)
+	}
+}

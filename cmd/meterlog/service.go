@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/agent"
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/sender"
+)
+
+// service is `meterlog run` as systemd runs it: one agent after the other on
+// one ledger, each with the configuration as it was read last.
+type service struct {
+	options *runOptions
+	command *cobra.Command
+	dir     string // of the ledger
+	book    *ledger.Ledger
+	vitals  *monitor.Vitals
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	config  *rules.Config // of the agent that runs
+	changed chan struct{} // closed when config is another
+}
+
+// reloadRefused is the code of the problem that a new configuration is wrong.
+const reloadRefused = "reload_refused"
+
+// run follows and delivers until ctx ends, with the configuration given until
+// SIGHUP brings another. It closes the sender.
+func (s *service) run(ctx context.Context, config *rules.Config, deliver *sender.Sender) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	s.setConfig(config)
+	var helpers sync.WaitGroup
+	aside, endHelpers := context.WithCancel(context.WithoutCancel(ctx))
+	defer helpers.Wait()
+	defer endHelpers()
+	helpers.Go(func() { s.vitals.Keep(aside, s.book, s.log) })
+	helpers.Go(func() { s.serve(aside) })
+	helpers.Go(func() { newNotifier(s).run(aside) })
+
+	s.log.Info("meterlog follows", "version", versionText(), "sources", len(config.Sources), "rules", len(config.Rules), "state", s.dir)
+	var open map[int64]*os.File
+	for {
+		cfg := s.options.agentConfig(s.command, config, deliver, s.book, s.log)
+		cfg.Vitals, cfg.Open = s.vitals, open
+		next, err := s.runAgent(ctx, cfg, hangups)
+		deliver.Close()
+		if err != nil || next == nil {
+			notifySystemd("STOPPING=1")
+			s.log.Info("meterlog ends")
+			return err
+		}
+		config, deliver, open = next.config, next.deliver, next.open
+		s.setConfig(config)
+		s.log.Info("the configuration was read again", "sources", len(config.Sources), "rules", len(config.Rules))
+		notifySystemd("READY=1")
+	}
+}
+
+// reloaded is what the next agent begins with.
+type reloaded struct {
+	config  *rules.Config
+	deliver *sender.Sender
+	open    map[int64]*os.File // files of the agent before it
+}
+
+// runAgent runs an agent until ctx ends, or a SIGHUP finds a configuration that
+// is right: then it returns what the next one begins with.
+func (s *service) runAgent(ctx context.Context, cfg agent.Config, hangups <-chan os.Signal) (*reloaded, error) {
+	a, err := agent.New(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() { a.Run(ctx); close(ended) }()
+	for {
+		select {
+		case <-ended:
+			return nil, nil
+		case <-hangups:
+		}
+		next, err := s.reload()
+		if err == nil {
+			cancel()
+			<-ended
+			next.open = a.Handover()
+			return next, nil
+		}
+		notifySystemd("READY=1")
+	}
+}
+
+// reload reads the configuration again. What is wrong with it is reported, and
+// the agent goes on as it is.
+func (s *service) reload() (*reloaded, error) {
+	notifySystemd(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	next, err := s.loadNext()
+	if err != nil {
+		s.log.Error("the new configuration is refused: the agent goes on with the old one", "error", err)
+		s.vitals.Raise(meter.Problem{Code: reloadRefused, Message: "the new configuration is refused, the old one stays: " + firstLine(err.Error()),
+			Hint: "see `meterlog check`, and reload again"})
+		return nil, err
+	}
+	s.vitals.Clear(reloadRefused, "")
+	return next, nil
+}
+
+func (s *service) loadNext() (*reloaded, error) {
+	config, err := loadConfig(*s.options.config)
+	if err != nil {
+		return nil, err
+	}
+	if !s.options.throwAway() && filepath.Clean(stateDir(*s.options.state, config)) != filepath.Clean(s.dir) {
+		return nil, errors.New("state: another folder needs a restart")
+	}
+	if s.options.model != nil {
+		s.options.model.AddProducts(products(config))
+	}
+	deliver, err := s.options.newSender(config, s.log)
+	if err != nil {
+		return nil, err
+	}
+	return &reloaded{config: config, deliver: deliver}, nil
+}
+
+func (s *service) setConfig(config *rules.Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config = config
+	if s.changed != nil {
+		close(s.changed)
+	}
+	s.changed = make(chan struct{})
+}
+
+// listenAddress is where something is to be served, "" for nowhere, until the
+// channel is closed.
+func (s *service) listenAddress() (string, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config.Listen, s.changed
+}
+
+// subject is this agent, for who looks at it.
+func (s *service) subject() monitor.Subject {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return monitor.Subject{Version: versionText(), Dir: s.dir, Config: s.config, Vitals: s.vitals}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

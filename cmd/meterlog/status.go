@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
+)
+
+func newStatusCommand() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Is it billing, how much, how far behind, and what is wrong",
+		Long: `status shows the files that are followed and how far they were read, the usage
+that was counted and what became of it, and what is wrong, with what to do about
+each. It works whether or not the agent runs, and changes nothing.`,
+		Args: cobra.NoArgs,
+	}
+	configPath, state := configFlag(c), stateFlag(c)
+	c.Flags().StringVar(&format, "format", "text", "text or json")
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if format != "text" && format != "json" {
+			return usageError{fmt.Errorf("meterlog: --format %q: use text or json", format)}
+		}
+		config, err := loadConfig(*configPath)
+		if err != nil && c.Flags().Changed("config") {
+			return err
+		}
+		subject := monitor.Subject{Version: versionText(), Dir: stateDir(*state, config), Config: config, ConfigErr: err}
+		st, err := subject.Status(c.Context(), time.Now())
+		if err != nil {
+			return err
+		}
+		if format == "json" {
+			return json.NewEncoder(c.OutOrStdout()).Encode(st)
+		}
+		printStatus(c.OutOrStdout(), st)
+		return nil
+	}
+	return c
+}
+
+// printStatus is the status at a glance.
+func printStatus(w io.Writer, st monitor.Status) {
+	running := "does not run"
+	if st.Running {
+		running = "runs"
+		if st.PID != 0 {
+			running += fmt.Sprintf(" (pid %d)", st.PID)
+		}
+	}
+	fmt.Fprintf(w, "meterlog %s %s; product %s, state in %s\n\n", st.Version, running, orDash(st.ProductID), st.StateDir)
+	printSKUs(w, st)
+	printWaiting(w, st)
+	printSources(w, st)
+	printProblems(w, st)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func printSKUs(w io.Writer, st monitor.Status) {
+	rows := [][]string{{"SKU", "LAST HOUR", "TODAY (UTC)", "TOTAL"}}
+	for _, s := range st.SKUs {
+		rows = append(rows, []string{s.SKU, fmt.Sprint(s.LastHour), fmt.Sprint(s.Today), fmt.Sprint(s.Total)})
+	}
+	if len(rows) > 1 {
+		writeColumns(w, rows, 1)
+		fmt.Fprintf(w, "last hour: %s\n\n", sparkline(st.LastMinutes))
+	}
+}
+
+// sparkline draws quantities ≥ 0 as bars, one character each; 0 is blank.
+func sparkline(quantities []int64) string {
+	bars := []rune("▁▂▃▄▅▆▇█")
+	most := slices.Max(quantities)
+	var line strings.Builder
+	for _, q := range quantities {
+		if q == 0 {
+			line.WriteRune('·')
+			continue
+		}
+		line.WriteRune(bars[int(float64(q)/float64(most)*float64(len(bars)-1)+0.5)])
+	}
+	return line.String()
+}
+
+func printWaiting(w io.Writer, st monitor.Status) {
+	var counts []string
+	for _, state := range meter.States {
+		if n := st.Records[state]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(state), "_", " ")))
+		}
+	}
+	if len(counts) == 0 {
+		counts = []string{"none yet"}
+	}
+	fmt.Fprintf(w, "records: %s\n", strings.Join(counts, ", "))
+	if st.Records[meter.Open]+st.Records[meter.Sealed] > 0 {
+		fmt.Fprintf(w, "oldest that is not settled: %v ago; the API takes it for another %v\n",
+			time.Duration(st.OldestUnsettled)*time.Second, time.Duration(st.TimeLeft)*time.Second)
+	}
+	fmt.Fprintln(w)
+}
+
+// mostFiles is how many files of a source are listed, those that are furthest
+// behind first.
+const mostFiles = 10
+
+func printSources(w io.Writer, st monitor.Status) {
+	rows := [][]string{{"SOURCE", "FILE", "STATE", "READ", "BEHIND"}}
+	for _, s := range st.Sources {
+		files := slices.Clone(s.Files)
+		slices.SortStableFunc(files, func(a, b monitor.FileStatus) int { return int(min(1, max(-1, b.Lag-a.Lag))) })
+		name := s.Name
+		for _, f := range files[:min(mostFiles, len(files))] {
+			rows = append(rows, []string{name, f.Path, f.State, bytesText(f.Offset), bytesText(f.Lag)})
+			name = ""
+		}
+		switch more := len(files) - mostFiles; {
+		case len(files) == 0:
+			rows = append(rows, []string{name, "none", "", "", ""})
+		case more > 0:
+			rows = append(rows, []string{"", fmt.Sprintf("and %d more, none further behind", more), "", "", ""})
+		}
+	}
+	if len(rows) > 1 {
+		writeColumns(w, rows, 3)
+		fmt.Fprintln(w)
+	}
+}
+
+// bytesText is a size for people.
+func bytesText(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	size, unit := float64(n), 0
+	for size >= 1024 && unit < len(units)-1 {
+		size, unit = size/1024, unit+1
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", size, units[unit])
+}
+
+func printProblems(w io.Writer, st monitor.Status) {
+	if len(st.Problems) == 0 {
+		fmt.Fprintln(w, "nothing is wrong")
+		return
+	}
+	fmt.Fprintln(w, "problems:")
+	for _, p := range st.Problems {
+		fmt.Fprintf(w, "  %s: %s\n      → %s\n", p.Code, strings.ReplaceAll(p.Message, "\n", "\n    "), p.Hint)
+	}
+}

@@ -1,0 +1,128 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// How long ago something that cannot be undone may have happened to be a
+// problem still.
+const (
+	recentUnbilled = 7 * 24 * time.Hour
+	recentAnomaly  = 24 * time.Hour
+)
+
+// wrong reads what the ledger and the agent say is wrong.
+func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error {
+	var present []meter.Problem
+	switch {
+	case s.Vitals != nil:
+		present = s.Vitals.Problems()
+	case st.Running:
+		var err error
+		if present, err = r.Problems(ctx); err != nil {
+			return err
+		}
+	}
+	for _, p := range present {
+		st.problem(p.Code, p.Message+sinceText(p.Since, st.At), p.Hint)
+	}
+	if noSpace(s.Dir) {
+		st.problem("no_space", "the disk of "+s.Dir+" is full: nothing can be committed", "free space on it; reading goes on by itself then")
+	}
+	unbilled, err := r.Unbilled(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range unbilled {
+		if st.At.Sub(u.Latest) < recentUnbilled {
+			st.problem(string(u.State), unbilledMessage(u), unbilledHint(u))
+		}
+	}
+	anomalies, err := r.Anomalies(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range anomalies {
+		if st.At.Sub(a.Last) < recentAnomaly {
+			st.problem(string(a.Kind), anomalyMessage(a), anomalyHints[a.Kind])
+			st.Problems[len(st.Problems)-1].latest = a.Last
+		}
+	}
+	return nil
+}
+
+// noSpace reports whether the folder's disk takes nothing more of a service.
+func noSpace(dir string) bool {
+	var fs syscall.Statfs_t
+	return syscall.Statfs(dir, &fs) == nil && fs.Blocks > 0 && fs.Bavail == 0
+}
+
+func sinceText(since, now time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" (for %v)", max(0, now.Sub(since)).Round(time.Second))
+}
+
+func unbilledMessage(u ledger.Unbilled) string {
+	text := fmt.Sprintf("%d records of %s, %d units, are %s", u.Records, u.SKU, u.Units, stateWords[u.State])
+	if u.Reason != "" {
+		text += ": " + u.Reason
+	}
+	return text + ", the last at " + u.Latest.UTC().Format(time.RFC3339)
+}
+
+var stateWords = map[meter.State]string{
+	meter.Refused: "refused by the API",
+	meter.Expired: "expired: the API found them older than an hour",
+	meter.InDoubt: "in doubt: they expired after an attempt whose answer was lost",
+	meter.Foreign: "set aside: another machine counted them",
+}
+
+func unbilledHint(u ledger.Unbilled) string {
+	switch u.State {
+	case meter.Refused:
+		switch u.Reason {
+		case "INVALID_SKU_ID", "INVALID_PRODUCT_ID", "INVALID_QUANTITY":
+			return "mend the configuration, see `meterlog check --online`, then `meterlog retry --reason " + u.Reason + "` within the hour"
+		case "DUPLICATE":
+			return "the API has another record of this uuid: see `meterlog records --state refused`, and report it"
+		}
+		return "see `meterlog records --state refused`; once its cause is mended, `meterlog retry`"
+	case meter.Expired:
+		return "see `meterlog records --state expired`; it can only be billed by hand"
+	case meter.InDoubt:
+		return "compare `meterlog records --state in_doubt` with the bill"
+	}
+	return "nothing: the machine that counted them delivers them"
+}
+
+func anomalyMessage(a ledger.Anomaly) string {
+	text := fmt.Sprintf("%s: %d times, the last at %s", a.Subject, a.Count, a.Last.UTC().Format(time.RFC3339))
+	if a.Bytes > 0 {
+		text += fmt.Sprintf(", %d bytes", a.Bytes)
+	}
+	return fmt.Sprintf("%s: %s; e.g. %s", anomalyWords[a.Kind], text, a.Example)
+}
+
+var anomalyWords = map[meter.AnomalyKind]string{
+	meter.RuleError:        "a rule failed on lines, which it did not count",
+	meter.BadTimestamp:     "the time of events could not be taken from their lines",
+	meter.LineTooLong:      "lines were too long to be read",
+	meter.ForeignRemainder: "less than a unit was set aside",
+	meter.BytesMissed:      "log lines were gone before they could be read",
+}
+
+var anomalyHints = map[meter.AnomalyKind]string{
+	meter.RuleError:        "try the rule with `meterlog test FILE`, and mend it",
+	meter.BadTimestamp:     "see timestamp: of the source; the time of reading was taken",
+	meter.LineTooLong:      "lines over 1 MiB are skipped: see what writes them",
+	meter.ForeignRemainder: "nothing: the machine that counted it goes on with it",
+	meter.BytesMissed:      "keep rotated logs for longer than meterlog may be down (logrotate: rotate), and do not delete live ones",
+}

@@ -1,0 +1,286 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/tailer"
+)
+
+// hour is how long the API takes usage for (its reason EXPIRED: "older than
+// one hour").
+const hour = time.Hour
+
+// Subject is the meterlog that is looked at.
+type Subject struct {
+	Version   string
+	Dir       string        // the state folder
+	Config    *rules.Config // nil where ConfigErr tells why there is none
+	ConfigErr error
+	Vitals    *Vitals // of the agent in this process; nil where it is looked at from another
+}
+
+// Status is what `meterlog status` and /status show. The JSON names are
+// published: they stay.
+type Status struct {
+	Version         string              `json:"version"`
+	StateDir        string              `json:"state_dir"`
+	Running         bool                `json:"running"`
+	PID             int                 `json:"pid"` // 0 where it does not run or cannot be told
+	ProductID       string              `json:"product_id"`
+	Sources         []SourceStatus      `json:"sources"`
+	Records         map[meter.State]int `json:"records"`            // in the ledger, by state; refused ones that were queued again are left out
+	OldestUnsettled int64               `json:"oldest_unsettled_s"` // age of the oldest record that is open or sealed, in seconds; 0 where there is none
+	TimeLeft        int64               `json:"time_left_s"`        // seconds until the API takes that record no longer; 3600 where there is none
+	SKUs            []SKUStatus         `json:"skus"`
+	Problems        []ProblemStatus     `json:"problems"`
+
+	LastMinutes []int64   `json:"-"` // quantities of all SKUs in each of the last 60 minutes, oldest first
+	At          time.Time `json:"-"` // when it was read
+}
+
+// SourceStatus is a source and the files that it follows.
+type SourceStatus struct {
+	Name  string       `json:"name"`
+	Files []FileStatus `json:"files"`
+}
+
+// FileStatus is a file and how far it was read. Lag counts decompressed bytes.
+type FileStatus struct {
+	Path   string `json:"path"`
+	Offset int64  `json:"offset"`
+	Size   int64  `json:"size"`
+	Lag    int64  `json:"lag_bytes"`
+	State  string `json:"state"`
+}
+
+// SKUStatus is what was counted of a SKU, by the windows' times: usage that was
+// refused, expired or of another machine is not in it.
+type SKUStatus struct {
+	SKU      string `json:"sku_id"`
+	LastHour int64  `json:"last_hour"`
+	Today    int64  `json:"today"` // since midnight, UTC
+	Total    int64  `json:"total"` // since the ledger was made
+}
+
+// ProblemStatus is something that is wrong, and what to do about it.
+type ProblemStatus struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+
+	latest time.Time // when it last happened, where it is not going on
+}
+
+// Status reads the status. It fails only where the ledger cannot be read.
+func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
+	st := Status{
+		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(hour / time.Second),
+		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{},
+		Records: make(map[meter.State]int), LastMinutes: make([]int64, 60),
+	}
+	for _, state := range meter.States {
+		st.Records[state] = 0
+	}
+	st.PID, st.Running = ledger.Owner(s.Dir)
+	if s.Config != nil {
+		st.ProductID = s.Config.ProductID
+	}
+	if s.ConfigErr != nil {
+		first, _, _ := strings.Cut(s.ConfigErr.Error(), "\n")
+		st.problem("config_invalid", first, "run `meterlog check`, or name the configuration with --config")
+	}
+	if !st.Running {
+		st.problem("not_running", "the agent does not run: nothing is counted or delivered", "systemctl start meterlog, and see journalctl -u meterlog")
+	}
+	reader, err := ledger.OpenReader(s.Dir)
+	if errors.Is(err, ledger.ErrNone) {
+		s.files(&st, nil, nil, now)
+		return st, nil
+	} else if err != nil {
+		return st, err
+	}
+	defer reader.Close()
+	return st, errors.Join(s.counted(ctx, &st, reader), s.unsettled(ctx, &st, reader), s.followed(ctx, &st, reader),
+		s.wrong(ctx, &st, reader))
+}
+
+// Line says in a few words how it goes, without looking at the files.
+func (s Subject) Line(ctx context.Context, now time.Time) string {
+	st := Status{At: now, Records: make(map[meter.State]int), LastMinutes: make([]int64, 60)}
+	reader, err := ledger.OpenReader(s.Dir)
+	if err != nil {
+		return err.Error()
+	}
+	defer reader.Close()
+	if err := errors.Join(s.counted(ctx, &st, reader), s.unsettled(ctx, &st, reader)); err != nil {
+		return err.Error()
+	}
+	units := int64(0)
+	for _, n := range st.LastMinutes {
+		units = add(units, n)
+	}
+	line := fmt.Sprintf("%d units in the last hour, %d records waiting", units, st.Records[meter.Sealed])
+	if wrong := s.Vitals.Problems(); len(wrong) > 0 {
+		line = fmt.Sprintf("%s: %s; %s", wrong[0].Code, wrong[0].Message, line)
+	}
+	return line
+}
+
+func (st *Status) problem(code, message, hint string) {
+	st.Problems = append(st.Problems, ProblemStatus{Code: code, Message: message, Hint: hint})
+}
+
+// billable reports whether usage in this state is, or is to be, billed.
+func billable(state meter.State) bool {
+	switch state {
+	case meter.Refused, meter.Expired, meter.Foreign:
+		return false
+	}
+	return true
+}
+
+// counted reads the records' numbers and the SKUs' sums.
+func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) error {
+	totals, err := r.Totals(ctx)
+	if err != nil {
+		return err
+	}
+	skus := make(map[string]*SKUStatus)
+	sku := func(id string) *SKUStatus {
+		if skus[id] == nil {
+			skus[id] = &SKUStatus{SKU: id}
+		}
+		return skus[id]
+	}
+	if s.Config != nil {
+		for _, rule := range s.Config.Rules {
+			sku(rule.SKU)
+		}
+	}
+	for _, t := range totals {
+		if st.ProductID == "" {
+			st.ProductID = t.ProductID
+		}
+		st.Records[t.State] += t.Records
+		if of := sku(t.SKU); billable(t.State) {
+			of.Total = add(of.Total, add(t.Units, t.Pruned))
+		}
+	}
+	midnight := st.At.UTC().Truncate(24 * time.Hour)
+	hourAgo := st.At.Add(-hour)
+	since := midnight
+	if hourAgo.Before(since) {
+		since = hourAgo
+	}
+	usage, err := r.Usage(ctx, since)
+	if err != nil {
+		return err
+	}
+	for _, u := range usage {
+		of := sku(u.SKU)
+		if !u.Window.Before(midnight) {
+			of.Today = add(of.Today, u.Units)
+		}
+		if u.Window.After(hourAgo) {
+			of.LastHour = add(of.LastHour, u.Units)
+			if minute := 59 - int(st.At.Sub(u.Window)/time.Minute); minute >= 0 && minute < 60 {
+				st.LastMinutes[minute] = add(st.LastMinutes[minute], u.Units)
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(skus)) {
+		st.SKUs = append(st.SKUs, *skus[id])
+	}
+	return nil
+}
+
+// add adds two sums ≥ 0 that may be more than an int64 holds.
+func add(a, b int64) int64 {
+	if sum := a + b; sum >= 0 {
+		return sum
+	}
+	return 1<<63 - 1
+}
+
+// runningOut is the age at which an unsettled record is a problem.
+const runningOut = 45 * time.Minute
+
+func (s Subject) unsettled(ctx context.Context, st *Status, r *ledger.Reader) error {
+	oldest, err := r.OldestUnsettled(ctx)
+	if err != nil || oldest.IsZero() {
+		return err
+	}
+	age := max(0, st.At.Sub(oldest))
+	st.OldestUnsettled, st.TimeLeft = int64(age/time.Second), max(0, int64((hour-age)/time.Second))
+	if age < runningOut {
+		return nil
+	}
+	message := fmt.Sprintf("the oldest usage that is not delivered is of %v ago: the API takes it for another %v", age.Round(time.Second), (hour - age).Round(time.Second))
+	if age >= hour {
+		message = fmt.Sprintf("usage of %v ago is not delivered: the API will find it expired", age.Round(time.Second))
+	}
+	st.problem("time_running_out", message, "see why it is not delivered: the other problems, or `meterlog check --online`")
+	return nil
+}
+
+// followed looks at the files as the agent would.
+func (s Subject) followed(ctx context.Context, st *Status, r *ledger.Reader) error {
+	known, err := r.Generations(ctx)
+	if err != nil {
+		return err
+	}
+	globs, err := r.Globs(ctx)
+	if err != nil {
+		return err
+	}
+	s.files(st, known, globs, st.At)
+	return nil
+}
+
+func (s Subject) files(st *Status, known []meter.Generation, globs map[string]time.Time, now time.Time) {
+	if s.Config == nil {
+		return
+	}
+	t := tailer.New(tailer.Config{Sources: Sources(s.Config), Known: known, Globs: globs, NoWatch: true})
+	defer t.Close()
+	at := make(map[string]int)
+	for _, source := range s.Config.Sources {
+		at[source.Name] = len(st.Sources)
+		st.Sources = append(st.Sources, SourceStatus{Name: source.Name, Files: []FileStatus{}})
+	}
+	for _, f := range t.Survey(now) {
+		if f.Problem != "" {
+			st.problem("file_unreadable", f.Name+" cannot be followed: "+f.Problem, "let the user meterlog read it, or exclude it; it is tried again")
+		}
+		file := FileStatus{Path: f.Name, Offset: f.Offset, Size: f.Size, Lag: max(0, f.Size-f.Offset), State: string(f.State)}
+		for _, name := range f.Sources {
+			source := &st.Sources[at[name]]
+			source.Files = append(source.Files, file)
+		}
+	}
+	for _, source := range st.Sources {
+		slices.SortFunc(source.Files, func(a, b FileStatus) int { return cmp.Compare(a.Path, b.Path) })
+		if len(source.Files) == 0 {
+			st.problem("no_files", "source "+source.Name+" matches no file", "see its path: in the configuration; files that appear later are followed from their beginning")
+		}
+	}
+}
+
+// Sources are those of the configuration as the tailer takes them.
+func Sources(config *rules.Config) []tailer.Source {
+	var sources []tailer.Source
+	for _, s := range config.Sources {
+		sources = append(sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
+	}
+	return sources
+}
