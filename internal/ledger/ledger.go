@@ -123,6 +123,9 @@ func create(ctx context.Context, path string) error {
 	if err := os.Chmod(draft, 0o640); err != nil {
 		return err
 	}
+	if err := handOver(draft); err != nil {
+		return err
+	}
 	if err := os.Rename(draft, path); err != nil {
 		return err
 	}

@@ -42,6 +42,10 @@ func lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: lock: %w", err)
 	}
+	if err := handOver(f.Name()); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("ledger: lock: %w", err)
+	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	for tries := 1; errors.Is(err, syscall.EWOULDBLOCK) && tries < lockTries; tries++ {
 		time.Sleep(lockPause)
