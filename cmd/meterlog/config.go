@@ -26,6 +26,17 @@ func stateFlag(c *cobra.Command) *string {
 	return c.Flags().String("state", "", "the state `folder` (default: state: of the configuration, $STATE_DIRECTORY, "+defaultState+")")
 }
 
+// stateFlags adds --state, with --state-dir as another name for it, to a
+// command that works beside the agent. The function it returns tells the folder.
+func stateFlags(c *cobra.Command) func(c *cobra.Command) (string, error) {
+	dir := stateFlag(c)
+	c.Flags().StringVar(dir, "state-dir", "", "the same as --state")
+	c.Flags().MarkHidden("state-dir")
+	return func(c *cobra.Command) (string, error) {
+		return readableState(*dir, c.Flag("config").Value.String(), c.Flags().Changed("config"))
+	}
+}
+
 // loadConfig reads the configuration. Its errors exit with 2.
 func loadConfig(path string) (*rules.Config, error) {
 	config, err := rules.Load(path)

@@ -83,7 +83,18 @@ together, so that restarts neither lose nor count twice.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("meterlog: %w: see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newRunCommand(), newCheckCommand(), newTestCommand(), newRecordsCommand(), newStatusCommand(), newResetCommand(), newSandboxCommand(), newSchemaCommand(), newVersionCommand())
+	root.AddCommand(
+		newRunCommand(),
+		newCheckCommand(),
+		newTestCommand(),
+		newStatusCommand(),
+		newRecordsCommand(),
+		newRetryCommand(),
+		newResetCommand(),
+		newSandboxCommand(),
+		newSchemaCommand(),
+		newVersionCommand(),
+	)
 	for _, c := range root.Commands() {
 		c.Args = asUsage(c.Args)
 	}

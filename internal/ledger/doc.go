@@ -21,7 +21,8 @@
 //
 // One process writes: [Open] takes an exclusive lock on the folder. A Ledger's
 // methods may be called concurrently; the meter loop and the send loop do.
-// Other processes read it through [OpenReader], or with sqlite3, at any time.
+// Other processes read it through [OpenReader], or with sqlite3, at any time,
+// and queue refused records again with [Requeue].
 //
 // # Caveats
 //

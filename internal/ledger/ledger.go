@@ -38,7 +38,7 @@ func (e *CorruptError) Error() string {
 // Ledger is the open accounting book. Make one with Open; Close it.
 type Ledger struct {
 	Reader
-	lock   *os.File
+	lock   *os.File // nil beside another process that has it; see Requeue
 	sealed chan struct{}
 
 	binding sync.Mutex // keeps Commit and BindInstance apart; guards doubt
@@ -80,7 +80,12 @@ func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {
 	case info.Size() == 0:
 		return nil, &CorruptError{Path: path, Detail: "it is empty"}
 	}
-	if err := verify(ctx, path); err != nil {
+	if err = verify(ctx, path); err != nil {
+		// What Requeue writes meanwhile in another process can look like damage
+		// to who reads without the journal.
+		err = verify(ctx, path)
+	}
+	if err != nil {
 		return nil, explain(path, err)
 	}
 	db, err := connect(path, "rw")
@@ -214,7 +219,11 @@ func (l *Ledger) Sealed() <-chan struct{} { return l.sealed }
 
 // Close ends the use of the ledger and frees its lock.
 func (l *Ledger) Close() error {
-	return errors.Join(l.db.Close(), l.lock.Close())
+	err := l.db.Close()
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	return err
 }
 
 // update runs f in one transaction, which is durable when update returns nil.

@@ -66,7 +66,9 @@ type Filter struct {
 	Since time.Time     // windows that begin then or later
 	State []meter.State // any of these
 	SKU   string
-	UUID  string // lower case
+	UUID  string // lower case; its beginning is enough
+
+	Childless bool // not those whose usage was queued again
 }
 
 // Records calls each for the records that the filter chooses, in the order of
@@ -108,7 +110,10 @@ func (f Filter) where() (string, []any) {
 		conditions, args = append(conditions, "sku_id = ?"), append(args, f.SKU)
 	}
 	if f.UUID != "" {
-		conditions, args = append(conditions, "uuid = ?"), append(args, f.UUID)
+		conditions, args = append(conditions, "uuid >= ? AND uuid < ?"), append(args, f.UUID, f.UUID+"g") // g is above every digit
+	}
+	if f.Childless {
+		conditions = append(conditions, "NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)")
 	}
 	return strings.Join(conditions, " AND "), args
 }

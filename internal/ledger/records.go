@@ -172,8 +172,8 @@ func (t *transaction) settle(r meter.Result, now time.Time, retryAfter time.Dura
 	if !r.State.Settled() {
 		return fmt.Errorf("%s is no result", r.State)
 	}
-	n, err := t.exec(`UPDATE records SET state = ?, reason = ?, in_flight = 0, settled_at = ? WHERE uuid = ? AND state = 'sealed'`,
-		string(r.State), r.Reason, instant(now), r.UUID)
+	n, err := t.exec(`UPDATE records SET state = ?, reason = ?, in_flight = 0, maybe_stored = ?, settled_at = ? WHERE uuid = ? AND state = 'sealed'`,
+		string(r.State), r.Reason, r.MaybeStored, instant(now), r.UUID)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// retryOptions are the flags of `meterlog retry`.
+type retryOptions struct {
+	config *string
+	state  func(c *cobra.Command) (string, error)
+	reason string
+}
+
+func newRetryCommand() *cobra.Command {
+	var o retryOptions
+	c := &cobra.Command{
+		Use:   "retry [UUID...]",
+		Short: "Queue refused records again, under new uuids",
+		Long: `retry queues the usage of refused records for another delivery, once what they
+were refused for is mended: the records that are named by uuid, or by the first
+eight characters or more of it, or all that were refused for one reason. They
+keep their SKU, window and quantity, and get new uuids; the refused records stay
+in the ledger. A record is queued again once: later its heir can be.
+
+It works whether or not the agent runs, which delivers them within seconds. The
+API takes no usage that is over an hour old: such records come back as expired.
+
+The API may have stored a record that it calls DUPLICATE, and one whose earlier
+delivery was never answered: to send its usage again would bill it twice. These
+are left out of --reason, and only queued when they are named by uuid.
+
+It exits with 1 when nothing was found, or a record cannot be queued again.`,
+		Example: `  meterlog retry --reason INVALID_SKU_ID
+  meterlog retry 6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args) },
+	}
+	o.config, o.state = configFlag(c), stateFlags(c)
+	c.Flags().StringVar(&o.reason, "reason", "", "all records that were refused for this `reason`")
+	c.RegisterFlagCompletionFunc("reason", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		reasons, _ := o.reasons(c)
+		return reasons, cobra.ShellCompDirectiveNoFileComp
+	})
+	c.ValidArgsFunction = func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		refused, _ := o.refused(c)
+		uuids := make([]string, len(refused))
+		for i, r := range refused {
+			uuids[i] = r.UUID
+		}
+		return uuids, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c
+}
+
+func (o *retryOptions) run(c *cobra.Command, args []string) error {
+	named := c.Flags().Changed("reason")
+	if named == (len(args) > 0) {
+		hint := ""
+		if reasons, err := o.reasons(c); err == nil && len(reasons) > 0 {
+			hint = "; there are records refused for " + strings.Join(reasons, ", ")
+		}
+		return usageError{errors.New("meterlog: name the records by uuid, or all of one reason with --reason" + hint)}
+	}
+	dir, err := o.state(c)
+	if err != nil {
+		return err
+	}
+	var uuids []string
+	var lacking bool
+	if named {
+		uuids, lacking, err = o.ofReason(c)
+	} else {
+		uuids, lacking, err = o.ofUUIDs(c, dir, args)
+	}
+	if err != nil {
+		return err
+	}
+	queued := 0
+	if len(uuids) > 0 {
+		retries, err := ledger.Requeue(c.Context(), dir, uuids, time.Now())
+		if err != nil {
+			return err
+		}
+		queued = reportRetries(c.OutOrStdout(), c.ErrOrStderr(), retries, dir)
+		lacking = lacking || queued < len(retries)
+	}
+	if lacking || queued == 0 {
+		return errReported
+	}
+	return nil
+}
+
+// ofReason chooses what was refused for the reason and may be queued again
+// without asking twice. lacking is whether something was left out.
+func (o *retryOptions) ofReason(c *cobra.Command) (uuids []string, lacking bool, err error) {
+	refused, err := o.refused(c)
+	if err != nil {
+		return nil, false, err
+	}
+	var risky []string
+	for _, r := range refused {
+		switch {
+		case !strings.EqualFold(r.Reason, o.reason):
+		case doubtful(r):
+			risky = append(risky, r.UUID)
+		default:
+			uuids = append(uuids, r.UUID)
+		}
+	}
+	if len(risky) > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s left out, as the API may have it and would bill it twice; name it by uuid if it has not, such as %s\n",
+			countRecords(len(risky)), risky[0])
+	}
+	if len(uuids)+len(risky) == 0 {
+		reasons, _ := o.reasons(c)
+		hint := "nothing that was refused is left"
+		if len(reasons) > 0 {
+			hint = "there are " + strings.Join(reasons, ", ")
+		}
+		return nil, false, fmt.Errorf("meterlog: no record that was refused for %q is left to queue again: %s", o.reason, hint)
+	}
+	return uuids, len(risky) > 0, nil
+}
+
+// ofUUIDs finds the records of whole or shortened uuids.
+func (o *retryOptions) ofUUIDs(c *cobra.Command, dir string, args []string) (uuids []string, lacking bool, err error) {
+	reader, err := ledger.OpenReader(dir)
+	if err != nil {
+		return nil, false, err
+	}
+	defer reader.Close()
+	for _, arg := range args {
+		r, err := findRecord(c.Context(), reader, arg)
+		if usage := (usageError{}); errors.As(err, &usage) {
+			return nil, false, err
+		} else if err != nil {
+			fmt.Fprintln(c.ErrOrStderr(), err)
+			lacking = true
+			continue
+		}
+		if slices.Contains(uuids, r.UUID) {
+			continue
+		}
+		uuids = append(uuids, r.UUID)
+		if r.State == meter.Refused && doubtful(r) {
+			fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s: the API may have it already: then it is billed twice\n", r.UUID)
+		}
+	}
+	return uuids, lacking, nil
+}
+
+// doubtful reports whether a refused record may be stored all the same.
+func doubtful(r meter.Record) bool {
+	return r.MaybeStored || strings.EqualFold(r.Reason, "DUPLICATE")
+}
+
+// refused are the refused records that were not queued again.
+func (o *retryOptions) refused(c *cobra.Command) (refused []meter.Record, err error) {
+	dir, err := o.state(c)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := ledger.OpenReader(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	err = reader.Records(c.Context(), ledger.Filter{State: []meter.State{meter.Refused}, Childless: true}, func(r meter.Record) error {
+		refused = append(refused, r)
+		return nil
+	})
+	return refused, err
+}
+
+// reasons are those of the refused records that were not queued again.
+func (o *retryOptions) reasons(c *cobra.Command) (reasons []string, err error) {
+	refused, err := o.refused(c)
+	for _, r := range refused {
+		if !slices.Contains(reasons, r.Reason) {
+			reasons = append(reasons, r.Reason)
+		}
+	}
+	slices.Sort(reasons)
+	return reasons, err
+}
+
+// shortUUID is the fewest characters of a uuid that name a record.
+const shortUUID = 8
+
+// findRecord finds the record of a uuid, or of its beginning.
+func findRecord(ctx context.Context, reader *ledger.Reader, uuid string) (meter.Record, error) {
+	prefix := strings.ToLower(strings.TrimSpace(uuid))
+	if len(prefix) < shortUUID {
+		return meter.Record{}, usageError{fmt.Errorf("meterlog: %q: give at least %d characters of the uuid, as `meterlog records` shows it", uuid, shortUUID)}
+	}
+	var found []meter.Record
+	err := reader.Records(ctx, ledger.Filter{UUID: prefix}, func(r meter.Record) error {
+		found = append(found, r)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return meter.Record{}, err
+	case len(found) == 0:
+		return meter.Record{}, fmt.Errorf("meterlog: %s: no such record in the ledger; `meterlog records` lists them", uuid)
+	case len(found) > 1:
+		return meter.Record{}, fmt.Errorf("meterlog: %s: %d records begin so; give more of the uuid", uuid, len(found))
+	}
+	return found[0], nil
+}
+
+// usableFor is how old usage may be for the API to take it.
+const usableFor = time.Hour
+
+// reportRetries says what became of each record, and returns how many were
+// queued.
+func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (queued int) {
+	rows := [][]string{{"WINDOW", "SKU", "QUANTITY", "UUID", "QUEUED AS"}}
+	old := 0
+	for _, r := range retries {
+		switch {
+		case r.Queued:
+			queued++
+			note := r.Heir
+			if time.Since(r.Window.StartTime()) > usableFor {
+				old++
+				note += " (over an hour old)"
+			}
+			rows = append(rows, []string{r.Window.StartTime().Format(time.RFC3339), r.SKU, fmt.Sprint(r.Quantity), r.UUID, note})
+		case r.Heir != "":
+			fmt.Fprintf(errs, "meterlog: %s: it was queued again before, as %s, which is %s\n", r.UUID, r.Heir, r.HeirState)
+		default:
+			fmt.Fprintf(errs, "meterlog: %s: it is %s, and only refused records can be queued again\n", r.UUID, r.State)
+		}
+	}
+	if queued == 0 {
+		return 0
+	}
+	writeColumns(out, rows, len(rows[0]))
+	next := "the next `meterlog run` delivers"
+	if _, running := ledger.Owner(dir); running {
+		next = "the agent delivers within seconds"
+	}
+	fmt.Fprintf(out, "%s queued again: %s\n", countRecords(queued), next)
+	if old > 0 {
+		fmt.Fprintf(out, "%s over an hour old: the API will call that expired\n", countRecords(old))
+	}
+	return queued
+}
