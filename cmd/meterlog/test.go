@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,9 +16,10 @@ import (
 
 // testOptions are the flags of `meterlog test`.
 type testOptions struct {
-	config          *string
-	source, format  string
-	summary, follow bool
+	config                *string
+	source, format        string
+	rules                 []string
+	summary, time, follow bool
 }
 
 func newTestCommand() *cobra.Command {
@@ -35,11 +37,17 @@ A FILE belongs to the sources whose globs match it, and otherwise to --source,
 which is needed only where there are several sources. Without FILE, --source
 chooses the files of that source.
 
+With --rule only the rules that it names are applied.
+
 A match shows the amount that its line comes to. In the table, a rule with per
 has bought so many whole units with the sum of its amounts; a remainder, which
 meterlog run would carry on, is left out. Lines on which an expression failed,
-and lines longer than 1 MiB, count nothing and are listed as errors with an
-example; they do not change the exit code.
+and lines longer than 1 MiB, count nothing and are listed as errors with
+examples; they do not change the exit code.
+
+On a terminal, and with --time, the table tells on how many lines each rule was
+evaluated, and for how long: the rules for which no text can be searched stand
+out. The part of a line that matched is shown in bold where it can be told.
 
 With --format json each match is an object on a line of its own,
   {"file","line_number","rule","sku_id","quantity","line"}
@@ -63,22 +71,26 @@ A line then counts when its newline is written.`,
 	o.config = configFlag(c)
 	c.Flags().StringVar(&o.source, "source", "", "the `name` of the source of files that no source matches")
 	c.Flags().StringVar(&o.format, "format", "text", "text or json")
+	c.Flags().StringArrayVar(&o.rules, "rule", nil, "apply only the rule of this `name`; may be given several times")
+	c.Flags().BoolVar(&o.time, "time", false, "tell how long each rule took, elsewhere than on a terminal too")
 	c.Flags().BoolVar(&o.summary, "summary", false, "leave the matches out")
 	c.Flags().BoolVar(&o.follow, "follow", false, "go on watching until Ctrl-C")
 	c.MarkFlagFilename("config", "yaml", "yml")
-	c.RegisterFlagCompletionFunc("source", completeSources(o.config))
+	c.RegisterFlagCompletionFunc("source", completeNames(o.config, sourceNames))
+	c.RegisterFlagCompletionFunc("rule", completeNames(o.config, ruleNames))
 	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
-// completeSources offers the names of the configuration's sources.
-func completeSources(config *string) cobra.CompletionFunc {
+// completeNames offers names that stand in the configuration, as far as it can
+// be read.
+func completeNames(config *string, names func(*rules.Config) []string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		var names []string
-		if c, err := loadConfig(*config); err == nil {
-			names = sourceNames(c)
+		c, err := loadConfig(*config)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return names(c), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -93,6 +105,9 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 	if o.source != "" && config.Source(o.source) == nil {
 		return unknownSource(config, o.source)
 	}
+	if config, err = chosenRules(config, o.rules); err != nil {
+		return err
+	}
 	note := func(format string, args ...any) { fmt.Fprintf(c.ErrOrStderr(), "meterlog: "+format+"\n", args...) }
 	inputs, missing, err := findInputs(config, o.source, args, o.follow, note)
 	if err != nil {
@@ -101,6 +116,10 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 	t := &trial{
 		options: o, matcher: rules.NewMatcher(config), tally: newTrialTally(config),
 		print: newMatchPrinter(c.OutOrStdout(), o), stdin: c.InOrStdin(), note: note,
+	}
+	if o.format == "text" && (o.time || t.print.screen.width > 0) {
+		t.matcher.Measure()
+		t.tally.effort = t.matcher.Effort
 	}
 	t.print.bar = newProgress(c.ErrOrStderr(), inputs)
 	if o.format == "text" {
@@ -198,9 +217,9 @@ func (t *trial) block(in *input, data []byte) {
 	cursor := lineCursor{data: data, number: in.lines + 1}
 	seen := t.tally.matched
 	t.matcher.Each(in.block(data, time.Now()), func(h rules.Hit) {
-		count := t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start))) })
+		t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start))) })
 		if !t.options.summary {
-			t.print.hit(in, cursor.at(int(h.Start)), count.literals, h)
+			t.print.hit(in, cursor.at(int(h.Start)), h, t.matcher.Marks)
 		}
 	})
 	t.near.look(in.sources, data)
@@ -221,7 +240,9 @@ func (t *trial) skip(in *input, size int64) {
 	in.lines++
 	t.tally.lines++
 	t.tally.bytes += size
-	t.tally.tooLong.add(fmt.Sprintf("%s: a line of %d bytes; the longest that is read has %d", in.place(in.lines), size, maxLine))
+	t.tally.tooLong.add("too long", func() string {
+		return fmt.Sprintf("%s: a line of %d bytes; the longest that is read has %d", in.place(in.lines), size, maxLine)
+	})
 }
 
 // report prints what all came to.
@@ -235,4 +256,27 @@ func (t *trial) report(config *rules.Config) error {
 		text = "\n" + text
 	}
 	return t.print.end(text)
+}
+
+// chosenRules is the configuration with these of its rules; with all where none
+// is named.
+func chosenRules(config *rules.Config, names []string) (*rules.Config, error) {
+	for _, name := range names {
+		if config.Rule(name) == nil {
+			return nil, usageError{fmt.Errorf("meterlog: --rule %q: there is no such rule in %s; use one of %s",
+				name, config.Path, strings.Join(ruleNames(config), ", "))}
+		}
+	}
+	if len(names) == 0 {
+		return config, nil
+	}
+	return config.Only(names), nil
+}
+
+func ruleNames(config *rules.Config) []string {
+	var names []string
+	for _, r := range config.Rules {
+		names = append(names, r.Name)
+	}
+	return names
 }

@@ -2,10 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/nxadm/tail"
+	"github.com/nxadm/tail/util"
 )
 
 // tailedLine is a line that was written to an input, or why no more will come.
@@ -24,13 +31,21 @@ func (t *trial) follow(ctx context.Context, inputs []*input) (failed bool) {
 	var tails sync.WaitGroup
 	defer tails.Wait()
 	defer stop()
-	following := 0
-	for _, in := range inputs {
-		if !in.done && !in.compressed && !in.isStdin() {
-			following++
-			tails.Go(func() { in.tail(ctx, lines) })
-		}
+	inputs = slices.DeleteFunc(slices.Clone(inputs), func(in *input) bool { return in.done || in.compressed || in.isStdin() })
+	poll := !notifications()
+	if poll {
+		t.note("no notifications of the system: files are looked at four times a second")
 	}
+	owns, ends := map[string]context.Context{}, map[string]context.CancelCauseFunc{} // by path
+	for _, in := range inputs {
+		owns[in.path], ends[in.path] = context.WithCancelCause(ctx)
+		defer ends[in.path](nil)
+	}
+	surviveFatals(ends)
+	for _, in := range inputs {
+		tails.Go(func() { in.tail(ctx, owns[in.path], poll, lines) })
+	}
+	following := len(inputs)
 	for following > 0 {
 		t.print.flush()
 		select {
@@ -65,8 +80,8 @@ func (t *trial) tailed(line tailedLine) {
 }
 
 // tail hands on the lines that are written to the file from its offset on,
-// until ctx ends.
-func (in *input) tail(ctx context.Context, lines chan<- tailedLine) {
+// until ctx ends, or own, with a cause.
+func (in *input) tail(ctx, own context.Context, poll bool, lines chan<- tailedLine) {
 	give := func(line tailedLine) {
 		select {
 		case lines <- line:
@@ -74,7 +89,7 @@ func (in *input) tail(ctx context.Context, lines chan<- tailedLine) {
 		}
 	}
 	file, err := tail.TailFile(in.path, tail.Config{
-		Location: &tail.SeekInfo{Offset: in.offset}, Follow: true, ReOpen: true, CompleteLines: true,
+		Location: &tail.SeekInfo{Offset: in.offset}, Follow: true, ReOpen: true, CompleteLines: true, Poll: poll,
 		Logger: tail.DiscardingLogger,
 	})
 	if err != nil {
@@ -84,8 +99,9 @@ func (in *input) tail(ctx context.Context, lines chan<- tailedLine) {
 	defer file.Cleanup()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-own.Done():
 			file.Stop()
+			give(tailedLine{in: in, err: context.Cause(own)})
 			return
 		case line, more := <-file.Lines:
 			if !more {
@@ -95,4 +111,38 @@ func (in *input) tail(ctx context.Context, lines chan<- tailedLine) {
 			give(tailedLine{in: in, number: line.Num, text: line.Text, err: line.Err})
 		}
 	}
+}
+
+// notifications reports whether the system can tell of changes: without, the
+// library would end the process.
+func notifications() bool {
+	w, err := fsnotify.NewWatcher()
+	if err == nil {
+		w.Close()
+	}
+	return err == nil
+}
+
+// surviveFatals keeps the library from ending the process where it cannot stat
+// a file: it ends the tail of that file instead. The library writes its last
+// words to a logger of its own, and nothing else, and then exits; so the
+// goroutine is ended while it writes them.
+func surviveFatals(ends map[string]context.CancelCauseFunc) {
+	util.LOGGER = &util.Logger{Logger: log.New(lastWords{ends}, "", 0)}
+}
+
+type lastWords struct {
+	ends map[string]context.CancelCauseFunc // by path
+}
+
+func (w lastWords) Write(text []byte) (int, error) {
+	message, _, _ := strings.Cut(string(text), "\n")
+	for path, end := range w.ends {
+		if _, reason, found := strings.Cut(message, " "+path+": "); found {
+			_, cause, _ := strings.Cut(reason, ": ") // behind the operation and the path
+			end(errors.New(cause))
+		}
+	}
+	runtime.Goexit()
+	return len(text), nil
 }

@@ -44,20 +44,41 @@ func (s screen) paint(colour, text string) string {
 // fit makes text a line of a terminal, behind so many characters that stand
 // there already: it takes out what would move the cursor, and cuts what has no
 // room. Elsewhere text stays as it is.
-func (s screen) fit(text string, used int) string {
+func (s screen) fit(text string, used int) string { return s.fitMarked(text, used, nil) }
+
+// fitMarked is fit with parts of the text, byte ranges in order, in bold.
+func (s screen) fitMarked(text string, used int, marks [][2]int) string {
 	if s.width == 0 {
 		return text
 	}
-	text = strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return ' '
+	var b strings.Builder
+	room := max(s.width-used, 20)
+	more := utf8.RuneCountInString(text) > room
+	marked := false
+	for i, r := range text {
+		for len(marks) > 0 && i >= marks[0][1] {
+			marks = marks[1:]
 		}
-		if unicode.IsControl(r) {
-			return utf8.RuneError
+		if inside := s.colour && len(marks) > 0 && i >= marks[0][0]; inside != marked {
+			b.WriteString(map[bool]string{true: "\x1b[1m", false: "\x1b[m"}[inside])
+			marked = inside
 		}
-		return r
-	}, text)
-	return clip(text, max(s.width-used, 20))
+		if room--; more && room == 0 {
+			b.WriteRune('…')
+			break
+		}
+		switch {
+		case r == '\t':
+			r = ' '
+		case unicode.IsControl(r):
+			r = utf8.RuneError
+		}
+		b.WriteRune(r)
+	}
+	if marked {
+		b.WriteString("\x1b[m")
+	}
+	return b.String()
 }
 
 // clip cuts text to so many characters.
@@ -95,8 +116,9 @@ type publishedMatch struct {
 	Line       string `json:"line"`
 }
 
-// hit prints a line that a rule counts, or, for people, on which it failed.
-func (p *matchPrinter) hit(in *input, line int64, literals []string, h rules.Hit) {
+// hit prints a line that a rule counts, or, for people, on which it failed;
+// marks tells which parts of the line it was.
+func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules.Rule) [][2]int) {
 	if p.screen.width > 0 {
 		p.bar.clear()
 	}
@@ -112,21 +134,11 @@ func (p *matchPrinter) hit(in *input, line int64, literals []string, h rules.Hit
 		result, colour = fmt.Sprintf("%s error: %v", h.Rule.Name, h.Err), "1;31"
 	}
 	used := utf8.RuneCountInString(place) + utf8.RuneCountInString(result) + 4
-	text := p.screen.fit(string(h.Line), used)
+	var parts [][2]int
 	if p.screen.colour {
-		text = p.pointOut(text, literals)
+		parts = marks(h.Rule)
 	}
-	fmt.Fprintf(p.out, "%s  %s  %s\n", place, p.screen.paint(colour, result), text)
-}
-
-// pointOut shows where the first of the literals stands.
-func (p *matchPrinter) pointOut(text string, literals []string) string {
-	for _, literal := range literals {
-		if before, after, found := strings.Cut(text, literal); found {
-			return before + p.screen.paint("1", literal) + after
-		}
-	}
-	return text
+	fmt.Fprintf(p.out, "%s  %s  %s\n", place, p.screen.paint(colour, result), p.screen.fitMarked(string(h.Line), used, parts))
 }
 
 // flush shows what was printed so far.

@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meterlog/meterlog/internal/rules"
 )
@@ -17,59 +18,57 @@ type trialTally struct {
 	matched             int64                      // hits, errors included
 	rules               map[*rules.Rule]*ruleCount // every rule of the configuration
 	tooLong             troubles
-	timeless            map[string]*troubles // by source: lines whose own time could not be taken
+	timeless            map[string]*troubles           // by source: lines whose own time could not be taken
+	effort              func(*rules.Rule) rules.Effort // nil where nobody reads it
 }
 
 // ruleCount is what one rule came to.
 type ruleCount struct {
-	lines    int64
-	high     uint64 // the sum of amounts: high·2⁶⁴ + low
-	low      uint64
-	errors   troubles
-	literals []string // that a match may hold: what to point out in it
+	lines  int64
+	high   uint64 // the sum of amounts: high·2⁶⁴ + low
+	low    uint64
+	errors troubles
 }
 
-// troubles counts what went wrong alike. Of the examples the first stays.
+// troubles counts what went wrong of a kind. Of each reason the first example
+// stays, up to so many.
 type troubles struct {
-	count   int64
-	example string
+	count    int64
+	reasons  []string
+	examples []string
 }
 
-func (t *troubles) add(example string) {
-	if t.count++; t.count == 1 {
-		t.example = example
+const maxExamples = 3
+
+func (t *troubles) add(reason string, example func() string) {
+	t.count++
+	if len(t.examples) < maxExamples && !slices.Contains(t.reasons, reason) {
+		t.reasons, t.examples = append(t.reasons, reason), append(t.examples, example())
 	}
 }
 
 // note counts what went wrong on a line.
 func (t *troubles) note(h rules.Hit, err error, place func() string) {
-	example := ""
-	if t.count == 0 {
-		example = fmt.Sprintf("%s: %v: %s", place(), err, clip(string(h.Line), exampleWidth))
-	}
-	t.add(example)
+	t.add(err.Error(), func() string {
+		return fmt.Sprintf("%s: %v: %s", place(), err, clip(string(h.Line), exampleWidth))
+	})
 }
 
 func newTrialTally(config *rules.Config) *trialTally {
 	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, timeless: map[string]*troubles{}}
 	for _, r := range config.Rules {
-		count := &ruleCount{}
-		for _, name := range r.Sources {
-			literals, _ := config.Prefilter(r, config.Source(name))
-			count.literals = append(count.literals, literals...)
-		}
-		t.rules[r] = count
+		t.rules[r] = &ruleCount{}
 	}
 	return t
 }
 
 // add counts a hit; place says where its line stands.
-func (t *trialTally) add(h rules.Hit, place func() string) *ruleCount {
+func (t *trialTally) add(h rules.Hit, place func() string) {
 	t.matched++
 	count := t.rules[h.Rule]
 	if h.Err != nil {
 		count.errors.note(h, h.Err, place)
-		return count
+		return
 	}
 	count.lines++
 	var carry uint64
@@ -81,7 +80,6 @@ func (t *trialTally) add(h rules.Hit, place func() string) *ruleCount {
 		}
 		t.timeless[h.Source].note(h, h.TimeErr, place)
 	}
-	return count
 }
 
 // exampleWidth is the most characters of a line that an example shows.
@@ -128,7 +126,7 @@ func (t *trialTally) json(config *rules.Config) string {
 		s.Rules = append(s.Rules, publishedCount{r.Name, r.SKU, count.lines, count.units(r)})
 	}
 	for name, e := range t.troubles(config) {
-		s.Errors = append(s.Errors, publishedErrors{name, e.count, e.example})
+		s.Errors = append(s.Errors, publishedErrors{name, e.count, e.examples[0]})
 	}
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
@@ -157,17 +155,22 @@ func (t *trialTally) text(config *rules.Config, near *nearMisses, s screen) stri
 	var b strings.Builder
 	t.table(&b, config)
 	fmt.Fprintf(&b, "\n%s, %s, %s\n", plural(t.lines, "line"), plural(t.files, "file"), byteText(t.bytes))
+	tell := func(e *troubles, what string) {
+		fmt.Fprintf(&b, "%s, such as\n", what)
+		for _, example := range e.examples {
+			fmt.Fprintf(&b, "  %s\n", s.fit(example, 2))
+		}
+	}
 	for name, e := range t.troubles(config) {
 		if name == "" {
-			fmt.Fprintf(&b, "%s too long, not counted, such as\n  %s\n", plural(e.count, "line"), s.fit(e.example, 2))
+			tell(e, plural(e.count, "line")+" too long, not counted")
 			continue
 		}
-		fmt.Fprintf(&b, "%s of %s, which count nothing, such as\n  %s\n", plural(e.count, "error"), name, s.fit(e.example, 2))
+		tell(e, plural(e.count, "error")+" of "+name+", which count nothing")
 	}
 	for _, source := range config.Sources {
 		if e := t.timeless[source.Name]; e != nil {
-			fmt.Fprintf(&b, "%s of %s counted at the time of reading, for want of an own time, such as\n  %s\n",
-				plural(e.count, "line"), source.Name, s.fit(e.example, 2))
+			tell(e, plural(e.count, "line")+" of "+source.Name+" counted at the time of reading, for want of an own time")
 		}
 	}
 	for _, r := range config.Rules {
@@ -182,17 +185,40 @@ func (t *trialTally) text(config *rules.Config, near *nearMisses, s screen) stri
 // differ only where a rule has per.
 func (t *trialTally) table(b *strings.Builder, config *rules.Config) {
 	per := slices.ContainsFunc(config.Rules, func(r *rules.Rule) bool { return r.Per != 1 })
-	rows := [][]string{{"RULE", "SKU", "LINES", "AMOUNT", "PER", "QUANTITY"}}
-	for _, r := range config.Rules {
-		count := t.rules[r]
-		rows = append(rows, []string{r.Name, r.SKU, fmt.Sprint(count.lines), count.amount().String(), fmt.Sprint(r.Per), count.units(r).String()})
-	}
-	if !per {
-		for i, row := range rows {
-			rows[i] = slices.Concat(row[:3], row[5:])
+	row := func(rule, sku, lines, amount, of, quantity string, effort ...string) []string {
+		cells := []string{rule, sku, lines}
+		if per {
+			cells = append(cells, amount, of)
 		}
+		cells = append(cells, quantity)
+		if t.effort != nil {
+			cells = append(cells, effort...)
+		}
+		return cells
+	}
+	rows := [][]string{row("RULE", "SKU", "LINES", "AMOUNT", "PER", "QUANTITY", "EVALUATED", "TIME")}
+	for _, r := range config.Rules {
+		count, effort := t.rules[r], rules.Effort{}
+		if t.effort != nil {
+			effort = t.effort(r)
+		}
+		rows = append(rows, row(r.Name, r.SKU, fmt.Sprint(count.lines), count.amount().String(), fmt.Sprint(r.Per), count.units(r).String(),
+			fmt.Sprint(effort.Lines), timeText(effort.Time)))
 	}
 	writeColumns(b, rows, 2)
+}
+
+// timeText is a span for people.
+func timeText(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%.3g µs", float64(d)/float64(time.Microsecond))
+	case d < time.Second:
+		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
 // hint says why a rule may have matched nothing; "" where it did match, or

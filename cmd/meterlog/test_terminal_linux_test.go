@@ -88,6 +88,37 @@ func TestMatchesOnTerminal(t *testing.T) {
 	}
 }
 
+// The parts that matched are shown where they stand, what they count too, and
+// the table tells how long each rule took.
+func TestMarksOnTerminal(t *testing.T) {
+	dir := t.TempDir()
+	config, path := filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "a.log")
+	for name, content := range map[string]string{
+		config: "product_id: p\nsources: [{path: " + path + ", format: json}]\nrules:\n" +
+			"  - {name: bytes, when: fields.event == \"sent\", quantity: fields.n, sku_id: s}\n",
+		path: `{"note":"sent","event":"sent","n":12}` + "\n" + `{"event":"sent","n":"many"}` + "\n",
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	text := onTerminal(t, "test", "-c", config, path)
+	for _, want := range []string{
+		"{\"note\":\"sent\",\"event\":\"\x1b[1msent\x1b[m\",\"n\":\x1b[1m12\x1b[m}",
+		"\x1b[1;31mbytes error: the quantity is no number: \"many\"\x1b[m",
+		"EVALUATED", "TIME",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not shown in %q", want, text)
+		}
+	}
+	if !regexp.MustCompile(`bytes +s +1 +12 +2 +[0-9.]+ (µs|ms)`).MatchString(text) {
+		t.Errorf("no effort is shown in %q", text)
+	}
+}
+
 // NO_COLOR takes the colours away: https://no-color.org.
 func TestNoColour(t *testing.T) {
 	config, path := trialFiles(t, "email sent\n")

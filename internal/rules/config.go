@@ -3,6 +3,7 @@ package rules
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -121,4 +122,29 @@ func (c *Config) SourcesOf(path string) []string {
 		}
 	}
 	return names
+}
+
+// Rule is the rule of that name, or nil.
+func (c *Config) Rule(name string) *Rule {
+	for _, r := range c.Rules {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// Only is the configuration with these of its rules alone, in its order. It is
+// for trying rules: its tests may speak of others.
+func (c *Config) Only(names []string) *Config {
+	few := *c
+	few.Rules = nil
+	for _, r := range c.Rules {
+		if slices.Contains(names, r.Name) {
+			one := *r
+			one.index = len(few.Rules)
+			few.Rules = append(few.Rules, &one)
+		}
+	}
+	return &few
 }

@@ -33,6 +33,7 @@ type Matcher struct {
 	loaded  []uint64 // by slot: the line for which it stands in env
 	scanner jsonScanner
 	wanted  ruleSet
+	efforts []Effort // by rule; nil where they are not measured
 
 	// plain, where it is set, decodes a line's fields as a whole, and every
 	// rule is evaluated on every line: what the fast way is tested against.
@@ -263,7 +264,11 @@ func (m *Matcher) begin(p *plan, line []byte) {
 // apply evaluates a rule on the current line, and reports what it comes to. It
 // returns whether the line was counted.
 func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
-	quantity, err := m.evaluate(r)
+	evaluate := m.evaluate
+	if m.efforts != nil {
+		evaluate = m.measured
+	}
+	quantity, err := evaluate(r)
 	if quantity == 0 && err == nil {
 		return false
 	}
