@@ -220,9 +220,9 @@ func (s *site) get(path string) (int, string) {
 func TestHealth(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct {
-		name   string
+		name    string
 		trouble func(*site)
-		want   string // what the answer says; "" where all is well
+		want    string // what the answer says; "" where all is well
 	}{
 		{"all is well", func(*site) {}, ""},
 		{"a rule fails", func(s *site) { s.anomaly(meter.RuleError, now) }, ""},
