@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -244,4 +245,18 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// A database that bears our mark and holds no ledger, as a recovery that failed
+// leaves it.
+func TestLedgerWithoutTablesIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	db := must(connect(filepath.Join(dir, FileName), "rwc"))
+	for _, statement := range []string{"PRAGMA journal_mode = DELETE", fmt.Sprintf("PRAGMA application_id = %d", applicationID), "CREATE TABLE meta (x)"} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, db.Close())
+	refused(t, dir)
 }

@@ -199,6 +199,13 @@ func verify(ctx context.Context, path string) error {
 	if finding != "ok" {
 		return errors.New("malformed: " + finding)
 	}
+	var tables int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'generations', 'records')").Scan(&tables); err != nil {
+		return err
+	}
+	if tables != 3 {
+		return errors.New("malformed: it has lost its tables")
+	}
 	return nil
 }
 
