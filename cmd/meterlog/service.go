@@ -52,7 +52,9 @@ func (s *service) run(ctx context.Context, config *rules.Config, deliver *sender
 	defer helpers.Wait()
 	defer endHelpers()
 	helpers.Go(func() { s.vitals.Keep(aside, s.book, s.log) })
-	helpers.Go(func() { s.serve(aside) })
+	if !s.options.dryRun { // the service may have the address
+		helpers.Go(func() { s.serve(aside) })
+	}
 	helpers.Go(func() { newNotifier(s).run(aside) })
 
 	s.log.Info("meterlog follows", "version", versionText(), "sources", len(config.Sources), "rules", len(config.Rules), "state", s.dir)
