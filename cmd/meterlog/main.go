@@ -89,6 +89,7 @@ together, so that restarts neither lose nor count twice.
 		newTestCommand(),
 		newStatusCommand(),
 		newRecordsCommand(),
+		newExplainCommand(),
 		newRetryCommand(),
 		newResetCommand(),
 		newSandboxCommand(),

@@ -169,8 +169,8 @@ func (t *transaction) before() (*doubt, error) {
 	return d, err
 }
 
-func (t *transaction) each(query string, row func(*sql.Rows) error) error {
-	rows, err := t.tx.QueryContext(t.ctx, query)
+func (t *transaction) each(query string, row func(*sql.Rows) error, args ...any) error {
+	rows, err := t.tx.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return err
 	}

@@ -82,17 +82,20 @@ func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	if err != nil {
 		return meter.Record{}, err
 	}
-	from, err := time.Parse(windowLayout, start)
-	if err != nil {
+	if r.Window, err = parseWindow(start, end); err != nil {
 		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
 	}
-	to, err := time.Parse(windowLayout, end)
-	if err != nil {
-		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
-	}
-	r.Window = meter.Window{Start: from.Unix(), End: to.Unix()}
 	r.OpenedAt, r.SettledAt = parseInstant(opened), parseInstant(settled)
 	return r, nil
+}
+
+func parseWindow(start, end string) (meter.Window, error) {
+	from, err := time.Parse(windowLayout, start)
+	if err != nil {
+		return meter.Window{}, err
+	}
+	to, err := time.Parse(windowLayout, end)
+	return meter.Window{Start: from.Unix(), End: to.Unix()}, err
 }
 
 // Pending returns sealed records that are due for delivery at now, at most

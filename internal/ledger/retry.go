@@ -39,6 +39,9 @@ func Requeue(ctx context.Context, dir string, uuids []string, now time.Time) (re
 	err = l.update(ctx, "queue again", func(tx *transaction) error {
 		for _, uuid := range uuids {
 			retry, err := tx.requeue(uuid, now)
+			if errors.Is(err, sql.ErrNoRows) {
+				err = errors.New("it is not in the ledger")
+			}
 			if err != nil {
 				return fmt.Errorf("record %s: %w", uuid, err)
 			}
@@ -74,18 +77,9 @@ func openToRequeue(ctx context.Context, dir string) (*Ledger, error) {
 }
 
 func (t *transaction) requeue(uuid string, now time.Time) (retry Retry, err error) {
-	rows, err := t.tx.QueryContext(t.ctx, `SELECT `+recordColumns+` FROM records WHERE uuid = ?`, uuid)
-	if err != nil {
+	if retry.Record, err = t.record(`uuid = ?`, uuid); err != nil {
 		return retry, err
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		return retry, errors.Join(errors.New("it is not in the ledger"), rows.Err())
-	}
-	if retry.Record, err = scanRecord(rows); err != nil {
-		return retry, err
-	}
-	rows.Close()
 	if retry.Heir, retry.HeirState, err = t.heir(uuid); err != nil || retry.Heir != "" || retry.State != meter.Refused {
 		return retry, err
 	}

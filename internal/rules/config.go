@@ -75,6 +75,9 @@ func (s *Source) Covers(path string) bool {
 	return false
 }
 
+// Timed reports whether events of the source have a time of their own.
+func (s *Source) Timed() bool { return s.timestamp != nil }
+
 // Rule is a rule with its expressions compiled.
 type Rule struct {
 	meter.Rule

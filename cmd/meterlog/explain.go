@@ -1,0 +1,330 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+// explainOptions are the flags of `meterlog explain`.
+type explainOptions struct {
+	config *string
+	state  func(c *cobra.Command) (string, error)
+	lines  int
+	format string
+}
+
+func newExplainCommand() *cobra.Command {
+	var o explainOptions
+	c := &cobra.Command{
+		Use:   "explain UUID",
+		Short: "Show what a record was counted from, and count it again",
+		Long: `explain shows a record's life, and the files and byte ranges that it was counted
+from. Where these lines still exist, rotated or compressed too, it counts them
+again by the rules as they are now, and says whether that comes to the same. The
+first eight characters of a uuid, or more, are enough. It works whether or not
+the agent runs, and changes nothing.
+
+A recount is "equal", "different", "unknown" where it cannot be told, as after
+the rule was removed, or "gone" where no file holds the lines any more.
+
+It exits with 1 when something is different, or there is no such record.
+
+With --format json it prints one object: the record as from ` + "`meterlog records`" + `,
+  {...,"product_id","window_end","sealed_at","due_at","under_way",
+   "ancestors":[record],"heirs":[record],
+   "shares":[{"rule","units","per","carried"}],
+   "contributions":[{"rule","path","generation","start","end","lines","amount",
+     "file","verdict","note","recounted_lines","recounted_amount",
+     "counted":[{"offset","quantity","line"}]}],
+   "verdict"}`,
+		Example: `  meterlog explain 6da9b1a4
+  meterlog explain 6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69 --lines 0`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
+	}
+	o.config, o.state = configFlag(c), stateFlags(c)
+	c.Flags().IntVar(&o.lines, "lines", 20, "how many lines to show of each file; 0: none")
+	c.Flags().StringVar(&o.format, "format", "text", "text or json")
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (o *explainOptions) run(c *cobra.Command, uuid string) error {
+	if o.format != "text" && o.format != "json" {
+		return usageError{fmt.Errorf("meterlog: --format %q: use text or json", o.format)}
+	}
+	if o.lines < 0 {
+		return usageError{fmt.Errorf("meterlog: --lines %d: it must be at least 0", o.lines)}
+	}
+	config, configErr := loadConfig(*o.config)
+	if configErr != nil && c.Flags().Changed("config") {
+		return configErr
+	}
+	dir, err := o.state(c)
+	if err != nil {
+		return err
+	}
+	e, err := explain(c.Context(), dir, uuid, config, configErr, o.lines)
+	if err != nil {
+		return err
+	}
+	if o.format == "json" {
+		encoder := json.NewEncoder(c.OutOrStdout())
+		encoder.SetEscapeHTML(false)
+		err = encoder.Encode(e.publish())
+	} else {
+		e.print(c.OutOrStdout())
+	}
+	if err == nil && e.verdict == different {
+		err = errReported
+	}
+	return err
+}
+
+// explanation is an account with its recount.
+type explanation struct {
+	ledger.Account
+	findings []finding
+	verdict  verdict
+	asked    time.Time
+}
+
+// explain reads the account of a record and recounts it. Without a
+// configuration, for the reason that configErr gives, nothing is recounted.
+func explain(ctx context.Context, dir, uuid string, config *rules.Config, configErr error, show int) (*explanation, error) {
+	reader, err := ledger.OpenReader(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	record, err := findRecord(ctx, reader, uuid)
+	if err != nil {
+		return nil, err
+	}
+	e := &explanation{asked: time.Now()}
+	if e.Account, err = reader.Account(ctx, record.UUID); err != nil {
+		return nil, err
+	}
+	for _, c := range e.Contributions {
+		f := finding{Contribution: c, verdict: unknown}
+		if config == nil {
+			f.note = "without a configuration nothing is counted again: " + firstLine(configErr.Error())
+		} else {
+			f = newRecounter(config, show).recount(ctx, e.Account, c)
+		}
+		e.findings = append(e.findings, f)
+	}
+	e.verdict = worst(e.findings)
+	return e, ctx.Err()
+}
+
+// worst is the verdict on a record by those on its parts.
+func worst(findings []finding) verdict {
+	for _, v := range []verdict{different, unknown, gone} {
+		for _, f := range findings {
+			if f.verdict == v {
+				return v
+			}
+		}
+	}
+	if len(findings) == 0 {
+		return unknown
+	}
+	return equal
+}
+
+func (e *explanation) print(w io.Writer) {
+	s := screenOf(w)
+	rows := [][]string{
+		{"record", e.UUID},
+		{"SKU", fmt.Sprintf("%s of product %s", e.SKU, e.ProductID)},
+		{"window", stamp(e.Window.StartTime()) + " to " + stamp(e.Window.EndTime())},
+		{"quantity", fmt.Sprint(e.Quantity)},
+		{"state", string(e.State) + joinReason(e.Reason)},
+		{"opened", instantText(e.OpenedAt)},
+		{"sealed", instantText(e.SealedAt)},
+		{"attempts", e.attempts()},
+		{"settled", instantText(e.SettledAt)},
+	}
+	for _, r := range e.Ancestors {
+		rows = append(rows, []string{"issued before", r.UUID + ", " + string(r.State) + joinReason(r.Reason)})
+	}
+	for _, r := range e.Heirs {
+		rows = append(rows, []string{"issued again", r.UUID + ", " + string(r.State) + joinReason(r.Reason)})
+	}
+	writeColumns(w, rows, 2)
+	e.printShares(w)
+	for _, f := range e.findings {
+		f.print(w, s)
+	}
+	fmt.Fprintln(w)
+	switch e.verdict {
+	case equal:
+		fmt.Fprintln(w, s.paint("32", "equal")+": counted again, its lines come to the same")
+	case different:
+		fmt.Fprintln(w, s.paint("31", "different")+": counted again, its lines do not come to the same")
+	case gone:
+		fmt.Fprintln(w, "gone: not all of its lines exist any more; what there is comes to the same")
+	case unknown:
+		fmt.Fprintln(w, "unknown: it cannot be told whether its lines come to the same")
+	}
+}
+
+func (e *explanation) printShares(w io.Writer) {
+	rows := [][]string{{"RULE", "UNITS", "AMOUNT", "CARRIED", "PER"}}
+	for _, share := range e.Shares {
+		var amount int64
+		for _, c := range e.Contributions {
+			if c.Rule == share.Rule {
+				amount += c.Amount
+			}
+		}
+		rows = append(rows, []string{share.Rule, fmt.Sprint(share.Units), fmt.Sprint(amount), fmt.Sprint(share.Carried), fmt.Sprint(share.Per)})
+	}
+	if len(rows) > 1 {
+		fmt.Fprintln(w)
+		writeColumns(w, rows, 1)
+	}
+}
+
+func (f finding) print(w io.Writer, s screen) {
+	fmt.Fprintf(w, "\n%s: %s that come to %d, in bytes %d to %d of %s\n", f.Rule, plural(f.Lines, "line"), f.Amount, f.Start, f.End, orDash(f.Generation.Path))
+	if f.file != "" && f.file != f.Generation.Path {
+		fmt.Fprintf(w, "  now in %s\n", f.file)
+	}
+	switch f.verdict {
+	case equal:
+		fmt.Fprint(w, "  equal")
+	case different:
+		fmt.Fprintf(w, "  different: counted again %s, that come to %d (%+d)", plural(f.found.lines, "line"), f.found.amount, f.found.amount-f.Amount)
+	default:
+		fmt.Fprintf(w, "  %s", f.verdict)
+	}
+	fmt.Fprintln(w, joinReason(f.note))
+	for _, line := range f.lines {
+		prefix := fmt.Sprintf("  %d: %d: ", line.offset, line.quantity)
+		fmt.Fprintln(w, prefix+s.fit(line.text, len(prefix)))
+	}
+	if more := f.found.lines - int64(len(f.lines)); len(f.lines) > 0 && more > 0 {
+		fmt.Fprintf(w, "  and %s more\n", plural(more, "line"))
+	}
+}
+
+// attempts tells of the deliveries.
+func (e *explanation) attempts() string {
+	text := fmt.Sprint(e.Attempts)
+	switch {
+	case e.UnderWay:
+		text += "; the last has not been answered yet"
+	case e.MaybeStored && e.State != meter.Accepted:
+		text += "; the API may have stored it"
+	}
+	if e.State == meter.Sealed && e.NotBefore.After(e.asked) {
+		text += "; due again at " + instantText(e.NotBefore)
+	}
+	return text
+}
+
+func joinReason(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func instantText(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+// The published form of an explanation. The names are a contract.
+type (
+	publishedExplanation struct {
+		publishedRecord
+		ProductID     string                  `json:"product_id"`
+		WindowEnd     string                  `json:"window_end"`
+		SealedAt      *string                 `json:"sealed_at"` // null while open
+		DueAt         *string                 `json:"due_at"`    // of a sealed record that waits
+		UnderWay      bool                    `json:"under_way"`
+		Ancestors     []publishedRecord       `json:"ancestors"`
+		Heirs         []publishedRecord       `json:"heirs"`
+		Shares        []publishedShare        `json:"shares"`
+		Contributions []publishedContribution `json:"contributions"`
+		Verdict       verdict                 `json:"verdict"`
+	}
+	publishedShare struct {
+		Rule    string `json:"rule"`
+		Units   int64  `json:"units"`
+		Per     int64  `json:"per"`
+		Carried int64  `json:"carried"`
+	}
+	publishedContribution struct {
+		Rule            string          `json:"rule"`
+		Path            string          `json:"path"`
+		Generation      int64           `json:"generation"`
+		Start           int64           `json:"start"`
+		End             int64           `json:"end"`
+		Lines           int64           `json:"lines"`
+		Amount          int64           `json:"amount"`
+		File            string          `json:"file"`
+		Verdict         verdict         `json:"verdict"`
+		Note            string          `json:"note"`
+		RecountedLines  int64           `json:"recounted_lines"`
+		RecountedAmount int64           `json:"recounted_amount"`
+		Counted         []publishedLine `json:"counted"`
+	}
+	publishedLine struct {
+		Offset   int64  `json:"offset"`
+		Quantity int64  `json:"quantity"`
+		Line     string `json:"line"`
+	}
+)
+
+func (e *explanation) publish() publishedExplanation {
+	p := publishedExplanation{
+		publishedRecord: publish(e.Record), ProductID: e.ProductID, WindowEnd: stamp(e.Window.EndTime()), UnderWay: e.UnderWay,
+		Ancestors: []publishedRecord{}, Heirs: []publishedRecord{}, Shares: []publishedShare{}, Contributions: []publishedContribution{}, Verdict: e.verdict,
+	}
+	if !e.SealedAt.IsZero() {
+		at := stamp(e.SealedAt)
+		p.SealedAt = &at
+	}
+	if e.State == meter.Sealed && e.NotBefore.After(e.asked) {
+		at := stamp(e.NotBefore)
+		p.DueAt = &at
+	}
+	for _, r := range e.Ancestors {
+		p.Ancestors = append(p.Ancestors, publish(r))
+	}
+	for _, r := range e.Heirs {
+		p.Heirs = append(p.Heirs, publish(r))
+	}
+	for _, s := range e.Shares {
+		p.Shares = append(p.Shares, publishedShare{s.Rule, s.Units, s.Per, s.Carried})
+	}
+	for _, f := range e.findings {
+		c := publishedContribution{
+			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: f.Amount,
+			File: f.file, Verdict: f.verdict, Note: f.note, RecountedLines: f.found.lines, RecountedAmount: f.found.amount, Counted: []publishedLine{},
+		}
+		for _, line := range f.lines {
+			c.Counted = append(c.Counted, publishedLine{line.offset, line.quantity, line.text})
+		}
+		p.Contributions = append(p.Contributions, c)
+	}
+	return p
+}
+

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/tailer"
+)
+
+// verdict is what a recount came to. The names are published.
+type verdict string
+
+const (
+	equal     verdict = "equal"
+	different verdict = "different"
+	unknown   verdict = "unknown" // it cannot be told
+	gone      verdict = "gone"    // no file holds the lines any more
+)
+
+// finding is a contribution, recounted.
+type finding struct {
+	ledger.Contribution
+	verdict verdict
+	note    string // why, for people; "" where there is nothing to add
+	file    string // where the lines are now; "" where they are not
+	found   sum    // what was recounted: of the record alone, or of all that overlap
+	lines   []countedLine
+}
+
+// sum is a number of lines with their amounts.
+type sum struct{ lines, amount int64 }
+
+func (s *sum) add(amount int64) {
+	s.lines++
+	s.amount = min(s.amount, math.MaxInt64-amount) + amount // far off is far off
+}
+
+// countedLine is a line that counts, for people to see.
+type countedLine struct {
+	offset   int64
+	quantity int64
+	text     string
+}
+
+// recounter applies the rules of a configuration to what was counted.
+type recounter struct {
+	config  *rules.Config
+	matcher *rules.Matcher
+	show    int // lines to keep of each contribution
+}
+
+func newRecounter(config *rules.Config, show int) *recounter {
+	return &recounter{config, rules.NewMatcher(config), show}
+}
+
+// recount looks for the lines of one contribution to the account's record, and
+// counts them as the rules have it now.
+func (r *recounter) recount(ctx context.Context, a ledger.Account, c ledger.Contribution) finding {
+	f := finding{Contribution: c, verdict: unknown}
+	i := slices.IndexFunc(r.config.Rules, func(rule *rules.Rule) bool { return rule.Name == c.Rule })
+	if i < 0 {
+		f.note = "the rule is not in the configuration any more"
+		return f
+	}
+	rule := r.config.Rules[i]
+	sources := slices.DeleteFunc(r.config.SourcesOf(c.Generation.Path), func(name string) bool { return !slices.Contains(rule.Sources, name) })
+	if len(sources) == 0 {
+		f.note = "no source of the rule follows the file any more"
+		return f
+	}
+	content, err := tailer.Find(c.Generation)
+	if errors.Is(err, tailer.ErrGone) || c.Generation.Path == "" {
+		f.verdict, f.note = gone, "no file holds these lines any more"
+		return f
+	} else if err != nil {
+		f.note = err.Error()
+		return f
+	}
+	defer content.Close()
+	f.file = content.Name
+	p := newPass(r, a, c, rule)
+	if err := p.read(ctx, content); err != nil {
+		f.note = err.Error()
+		return f
+	}
+	p.judge(&f)
+	switch share := shareOf(a, c.Rule); {
+	case f.verdict == equal:
+	case rule.SKU != a.SKU:
+		f.note += "; the rule counts for " + rule.SKU + " now"
+	case share.Per != rule.Per:
+		f.note += fmt.Sprintf("; the rule's per was %d and is %d now", share.Per, rule.Per)
+	}
+	return f
+}
+
+func shareOf(a ledger.Account, rule string) ledger.Share {
+	i := slices.IndexFunc(a.Shares, func(s ledger.Share) bool { return s.Rule == rule })
+	if i < 0 {
+		return ledger.Share{}
+	}
+	return a.Shares[i]
+}
+
+// pass is one reading of the lines of a contribution.
+//
+// In a generation, what a rule counts for one record stands in one range. Where
+// no other range of the rule overlaps it, all that counts in it is the
+// record's. Ranges overlap where lines bear their own time, as the lines of two
+// windows may be mixed: then the time of each tells which are the record's,
+// unless the time was not believed and the line counted when it was read. A
+// remainder that is carried from window to window breaks that rule, too: then
+// all that overlap are counted together.
+type pass struct {
+	*recounter
+	account ledger.Account
+	ledger.Contribution
+	rule       *rules.Rule
+	start, end int64 // what is read
+	byTime     bool  // lines are told apart by their time
+	early      time.Time
+	late       time.Time // no line of the record was read after it
+
+	all    sum   // what counts in the range that is read
+	own    sum   // what is the record's, as far as can be told
+	likely sum   // the part of own whose time may not have been believed when it was counted
+	unsure sum   // what is no part of own, but is the record's if its time was not believed
+	failed int64 // lines
+	lines  []countedLine
+
+	buffer []byte
+	at     int64 // offset of buffer[0]
+}
+
+func newPass(r *recounter, a ledger.Account, c ledger.Contribution, rule *rules.Rule) *pass {
+	p := &pass{recounter: r, account: a, Contribution: c, rule: rule, start: c.Start, end: c.End, early: c.Window.StartTime(), late: a.SealedAt}
+	if p.late.IsZero() {
+		p.late = time.Now()
+	}
+	if len(c.Beside) == 0 {
+		return p
+	}
+	p.byTime = shareOf(a, c.Rule).Per <= 1 && r.timed(c.Generation.Path, rule)
+	if !p.byTime {
+		for _, other := range c.Beside {
+			p.start, p.end = min(p.start, other.Start), max(p.end, other.End)
+		}
+	}
+	return p
+}
+
+// timed reports whether all of the rule's sources of a file give events a time
+// of their own.
+func (r *recounter) timed(path string, rule *rules.Rule) bool {
+	return !slices.ContainsFunc(r.config.SourcesOf(path), func(name string) bool {
+		return slices.Contains(rule.Sources, name) && !r.config.Source(name).Timed()
+	})
+}
+
+// blockSize is how much is given to the rules at a time, in bytes.
+const blockSize = 256 << 10
+
+func (p *pass) read(ctx context.Context, content *tailer.Content) error {
+	err := content.Lines(p.start, p.end, func(offset int64, line []byte) error {
+		if offset != p.at+int64(len(p.buffer)) || len(p.buffer) >= blockSize {
+			p.flush()
+			p.at = offset
+		}
+		p.buffer = append(p.buffer, line...)
+		return ctx.Err()
+	})
+	p.flush()
+	return err
+}
+
+// reading is what a line comes to when it is read at some time.
+type reading struct {
+	window   meter.Window
+	believed bool // the line's own time was taken
+}
+
+// flush counts what is in the buffer.
+func (p *pass) flush() {
+	if len(p.buffer) == 0 {
+		return
+	}
+	early := make(map[int64]reading)
+	if p.byTime {
+		p.each(p.early, func(h rules.Hit, read reading) { early[h.Start] = read })
+	}
+	p.each(p.late, func(h rules.Hit, read reading) {
+		if h.Err != nil {
+			p.failed++
+			return
+		}
+		p.all.add(h.Quantity)
+		if p.byTime {
+			inside, sure := read.window == p.Window, read.believed && early[h.Start].believed
+			switch {
+			case sure && !inside:
+				return
+			case !sure && inside && read.believed:
+				p.likely.add(h.Quantity)
+			case !sure:
+				p.unsure.add(h.Quantity)
+				return
+			}
+		}
+		p.own.add(h.Quantity)
+		if len(p.lines) < p.show {
+			p.lines = append(p.lines, countedLine{h.Start, h.Quantity, string(h.Line)})
+		}
+	})
+	p.buffer = p.buffer[:0]
+}
+
+// each calls hit for what the rule counts in the buffer, as if it were read at
+// the given time.
+func (p *pass) each(readAt time.Time, hit func(rules.Hit, reading)) {
+	block := meter.Block{
+		Generation: p.Generation.ID, Path: p.Generation.Path, Sources: p.config.SourcesOf(p.Generation.Path),
+		Start: p.at, Data: p.buffer, ReadAt: readAt,
+	}
+	disbelieved, of := int64(-1), "" // a line, and the source by which it is read
+	p.matcher.Each(block, func(h rules.Hit) {
+		if h.TimeErr != nil { // told once a line, of whatever rule
+			disbelieved, of = h.Start, h.Source
+		}
+		if h.Rule == p.rule {
+			hit(h, reading{h.Window, disbelieved != h.Start || of != h.Source})
+		}
+	})
+}
+
+// judge compares what was read with what was counted.
+func (p *pass) judge(f *finding) {
+	f.found, f.lines = p.own, p.lines
+	recorded := sum{p.Lines, p.Amount}
+	if len(p.Beside) > 0 && !p.byTime {
+		for _, other := range p.Beside {
+			recorded.lines += other.Lines
+			recorded.amount += other.Amount
+		}
+		f.found, f.lines = p.all, nil
+		f.note = fmt.Sprintf("counted together with what overlaps it: %s of %d in the ledger", plural(recorded.lines, "line"), recorded.amount)
+	}
+	least := sum{p.own.lines - p.likely.lines, p.own.amount - p.likely.amount}
+	most := p.own
+	most.lines += p.unsure.lines
+	most.amount = min(most.amount, math.MaxInt64-p.unsure.amount) + p.unsure.amount
+	switch {
+	case f.found == recorded:
+		f.verdict = equal
+	case p.byTime && p.account.Window.End-p.account.Window.Start != int64(p.config.Interval/time.Second):
+		f.note = "the interval was changed since, and other windows overlap it"
+	case p.byTime && p.likely.lines+p.unsure.lines > 0 && least.within(recorded) && recorded.within(most):
+		f.note = fmt.Sprintf("%s without a time to believe may have been counted here or in another window", plural(p.likely.lines+p.unsure.lines, "line"))
+	case p.account.Pruned && recorded.within(f.found):
+		f.note = "records that overlapped it may have left the ledger when their retention time was over"
+	default:
+		f.verdict = different
+		f.note = "the rule was changed since, or the file" + joinNote(f.note)
+	}
+	if p.failed > 0 {
+		f.note += fmt.Sprintf("; the rule fails on %s", plural(p.failed, "line"))
+	}
+}
+
+func joinNote(note string) string {
+	if note == "" {
+		return ""
+	}
+	return "; " + note
+}
+
+// within reports whether s is at most as much as other, in both.
+func (s sum) within(other sum) bool { return s.lines <= other.lines && s.amount <= other.amount }
