@@ -327,4 +327,3 @@ func (e *explanation) publish() publishedExplanation {
 	}
 	return p
 }
-
