@@ -31,7 +31,7 @@ packages-twice: ## the packages again, from another folder: the same bytes?
 	packaging/reproduce
 
 e2e: ## the .deb in a booted Debian: needs root, systemd-nspawn and debootstrap
-	e2e/run
+	go run ./e2e
 
 clean:
 	rm -rf meterlog dist bench/data
