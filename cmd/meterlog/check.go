@@ -13,7 +13,7 @@ import (
 )
 
 func newCheckCommand() *cobra.Command {
-	var verbose bool
+	var verbose, online bool
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration and run its tests",
@@ -21,16 +21,21 @@ func newCheckCommand() *cobra.Command {
 match now, and runs its tests. All mistakes are reported at once, each with its
 place. It changes nothing and asks nobody.
 
+--online asks the API, too, with validate_only: whether the token, the service
+account's role, the product and every SKU are accepted. Nothing is billed. It
+takes no longer than delivery.timeout, and may stand in ExecStartPre=.
+
 With -v it tells, too, which texts are searched for to find the lines on which a
 rule is evaluated, or why it is evaluated on every line.
 
-It exits with 0 when all is well, 1 when a test failed, 2 when the configuration
-is wrong.`,
+It exits with 0 when all is well, 1 when a test failed or something was not
+accepted, 2 when the configuration is wrong.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	configPath := configFlag(c)
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "tell how the lines of each rule are found")
+	c.Flags().BoolVar(&online, "online", false, "ask the API whether it would accept what the rules bill")
 	c.MarkFlagFilename("config", "yaml", "yml")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		config, err := loadConfig(*configPath)
@@ -45,7 +50,15 @@ is wrong.`,
 		if verbose {
 			describeSearch(out, config)
 		}
-		if !reportTests(out, config) {
+		ok := reportTests(out, config)
+		if online {
+			accepted, err := checkOnline(c.Context(), out, c.ErrOrStderr(), config)
+			if err != nil {
+				return err
+			}
+			ok = ok && accepted
+		}
+		if !ok {
 			return errReported
 		}
 		return nil

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/sender"
+)
+
+// onlineCheck asks the API whether it would take what the rules bill. It never
+// sends a request without validate_only.
+type onlineCheck struct {
+	config *rules.Config
+	out    io.Writer
+	tokens sender.TokenSource
+	sender *sender.Sender
+	failed bool // something was not accepted
+}
+
+// checkOnline prints one line for each thing that must be right, with what to
+// do where it is not, and reports whether all are. It takes no longer than one
+// delivery may. An error is one of the configuration.
+func checkOnline(ctx context.Context, out, errs io.Writer, config *rules.Config) (ok bool, err error) {
+	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o := &onlineCheck{config: config, out: out}
+	if o.tokens, err = tokens(config, log); err != nil {
+		return false, fmt.Errorf("%w: auth: %w", errConfig, err)
+	}
+	o.sender, err = sender.New(sender.Config{
+		Endpoint: config.Delivery.Endpoint, Transport: config.Delivery.Transport, Timeout: config.Delivery.Timeout,
+		ValidateOnly: true, CAFile: config.Delivery.CAFile, UserAgent: "meterlog/" + versionText(), Tokens: o.tokens, Log: log,
+	})
+	if err != nil {
+		return false, fmt.Errorf("%w: delivery: %w", errConfig, err)
+	}
+	defer o.sender.Close()
+	limit := config.Delivery.Timeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v: %w", limit, context.DeadlineExceeded))
+	defer cancel()
+	fmt.Fprintln(out, "\nonline, with validate_only: nothing is billed")
+	o.run(ctx)
+	return !o.failed, nil
+}
+
+// say prints a line about one thing.
+func (o *onlineCheck) say(what, format string, args ...any) {
+	fmt.Fprintf(o.out, "  %-8s  %s\n", what, fmt.Sprintf(format, args...))
+}
+
+// wrong says what is not accepted, and what to do.
+func (o *onlineCheck) wrong(what, format string, args ...any) {
+	o.failed = true
+	o.say(what, "NOT accepted: "+format, args...)
+}
+
+func (o *onlineCheck) run(ctx context.Context) {
+	if _, err := o.tokens.Token(ctx); err != nil {
+		o.failed = true
+		o.say("token", "none: %v%s", err, tokenAdvice(o.config.Auth.Method))
+		return
+	}
+	o.say("token", "ok, by auth.method: %s", o.config.Auth.Method)
+	results, err := o.ask(ctx, 0)
+	if skew := o.sender.Skew(); err == nil && skew != 0 && slices.ContainsFunc(results, ofTime) {
+		results, err = o.ask(ctx, skew)
+	}
+	o.sayClock()
+	if err != nil {
+		o.explain(err)
+		return
+	}
+	o.say("API", "ok: %s over %s", o.config.Delivery.Endpoint, o.config.Delivery.Transport)
+	o.say("role", "ok")
+	o.sayProduct(results)
+	for _, r := range results {
+		o.saySKU(r)
+	}
+}
+
+// asked is an SKU with what the API says of it.
+type asked struct {
+	sku string
+	meter.Result
+}
+
+// ofTime reports whether a record was refused for its timestamp.
+func ofTime(a asked) bool {
+	return a.Reason == "INVALID_TIMESTAMP" || a.State == meter.Expired
+}
+
+// ask validates a unit of each SKU, in the minute before by the API's clock as
+// far as it is known. It stops at the first request that fails.
+func (o *onlineCheck) ask(ctx context.Context, skew time.Duration) (all []asked, err error) {
+	window := meter.WindowAt(time.Now().Add(skew-time.Minute), time.Minute)
+	var skus []string
+	for _, r := range o.config.Rules {
+		if !slices.Contains(skus, r.SKU) {
+			skus = append(skus, r.SKU)
+		}
+	}
+	for batch := range slices.Chunk(skus, meter.MaxRecords) {
+		var records []meter.Record
+		for _, sku := range batch {
+			records = append(records, meter.Record{UUID: uuid.NewString(), ProductID: o.config.ProductID, SKU: sku, Quantity: 1, Window: window, State: meter.Sealed})
+		}
+		results, err := o.sender.Validate(ctx, records)
+		for i, r := range results {
+			all = append(all, asked{batch[i], r})
+		}
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+func (o *onlineCheck) sayClock() {
+	if skew := o.sender.Skew().Round(time.Second); skew > 0 {
+		o.say("clock", "%v behind the API's: set it, or see why its synchronisation fails (timedatectl)", skew)
+	} else if skew < 0 {
+		o.say("clock", "%v ahead of the API's: set it, or see why its synchronisation fails (timedatectl)", -skew)
+	}
+}
+
+// explain says why a request failed.
+func (o *onlineCheck) explain(err error) {
+	var refusal *sender.Error
+	if !errors.As(err, &refusal) {
+		o.wrong("API", "%v", err)
+		return
+	}
+	switch cause := refusal.Err; {
+	case errors.Is(err, sender.ErrNoToken):
+		o.wrong("token", "%v%s", cause, tokenAdvice(o.config.Auth.Method))
+	case refusal.Status == 0:
+		o.failed = true
+		o.say("API", "NOT reached: %v: see whether this machine reaches %s, and the proxy it needs (HTTPS_PROXY)", cause, o.config.Delivery.Endpoint)
+	case refusal.Status == http.StatusUnauthorized:
+		o.wrong("token", "%v%s", cause, tokenAdvice(o.config.Auth.Method))
+	case refusal.Status == http.StatusForbidden:
+		o.wrong("role", "%v", cause)
+	case refusal.Status == http.StatusBadRequest:
+		o.wrong("request", "%v: compare product_id and every sku_id with the partner portal, and see delivery.endpoint", cause)
+	case refusal.Kind == sender.Slow:
+		o.wrong("API", "%v: see delivery.endpoint and delivery.transport", cause)
+	default:
+		o.failed = true
+		o.say("API", "has trouble of its own: %v: try again later", cause)
+	}
+}
+
+func tokenAdvice(method string) string {
+	switch method {
+	case "key":
+		return ": see whether the key still exists (yc iam key list) and this machine reaches auth.iam_endpoint"
+	case "token":
+		return ": the token lives 12 hours at most; make a new one (yc iam create-token)"
+	}
+	return ": see that the VM has a service account and its metadata service is on"
+}
+
+func (o *onlineCheck) sayProduct(results []asked) {
+	if slices.ContainsFunc(results, func(a asked) bool { return strings.Contains(a.Reason, "INVALID_PRODUCT_ID") }) {
+		o.wrong("product", "%s: INVALID_PRODUCT_ID: compare product_id with the one of the marketplace's partner portal", o.config.ProductID)
+		return
+	}
+	o.say("product", "ok: %s", o.config.ProductID)
+}
+
+func (o *onlineCheck) saySKU(a asked) {
+	of := a.sku + " of rule " + strings.Join(o.rulesOf(a.sku), ", ")
+	switch {
+	case a.State == meter.Accepted:
+		o.say("SKU", "ok: %s", of)
+	case strings.Contains(a.Reason, "INVALID_PRODUCT_ID"): // said of the product
+	default:
+		o.wrong("SKU", "%s: %s%s", of, a.Reason, skuAdvice(a))
+	}
+}
+
+func skuAdvice(a asked) string {
+	switch {
+	case strings.Contains(a.Reason, "INVALID_SKU_ID"):
+		return ": the product has no such SKU; compare sku_id with the product's SKUs in the partner portal"
+	case ofTime(a):
+		return ": the clocks differ; see timedatectl"
+	case a.State == meter.Sealed:
+		return ": try again, and see sku_id and product_id"
+	}
+	return ""
+}
+
+// rulesOf names the rules that bill an SKU.
+func (o *onlineCheck) rulesOf(sku string) (names []string) {
+	for _, r := range o.config.Rules {
+		if r.SKU == sku {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
