@@ -74,3 +74,36 @@ func TestExamples(t *testing.T) {
 		}
 	}
 }
+
+// The worked examples of docs/rules.md are configurations but for the product,
+// and their tests hold.
+func TestWorkedExamples(t *testing.T) {
+	text, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, part := range strings.Split(string(text), "\n```yaml\n")[1:] {
+		example, _, _ := strings.Cut(part, "\n```\n")
+		if !strings.HasPrefix(example, "sources:") {
+			continue
+		}
+		found++
+		config, err := Parse("rules.yaml", []byte("product_id: p\n"+example+"\n"))
+		if err != nil {
+			t.Errorf("%v\n%s", err, example)
+			continue
+		}
+		if len(config.Tests) == 0 {
+			t.Errorf("no tests in\n%s", example)
+		}
+		for _, result := range config.RunTests() {
+			if !result.OK || len(result.Errors) > 0 {
+				t.Errorf("%+v %q\n%s", result.Counts, result.Errors, example)
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("only %d worked examples were found", found)
+	}
+}
