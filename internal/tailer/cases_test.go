@@ -1,7 +1,6 @@
 package tailer
 
 import (
-	"compress/gzip"
 	"fmt"
 	"maps"
 	"os"
@@ -70,20 +69,17 @@ func (s *scene) copy(from, to string) {
 	s.check(os.Chtimes(s.path(to), s.now, s.now))
 }
 
-func (s *scene) compress(name string) {
+// compress replaces a file by a compressed one, as gzip does.
+func (s *scene) compress(name string) { s.t.Helper(); s.compressAs(name, ".gz") }
+
+func (s *scene) compressAs(name, ext string) {
 	s.t.Helper()
 	text, err := os.ReadFile(s.path(name))
 	s.check(err)
 	info, err := os.Stat(s.path(name))
 	s.check(err)
-	f, err := os.Create(s.path(name + ".gz"))
-	s.check(err)
-	z := gzip.NewWriter(f)
-	_, err = z.Write(text)
-	s.check(err)
-	s.check(z.Close())
-	s.check(f.Close())
-	s.check(os.Chtimes(s.path(name+".gz"), info.ModTime(), info.ModTime()))
+	s.check(os.WriteFile(s.path(name+ext), compressed(s.t, ext, string(text)), 0o644))
+	s.check(os.Chtimes(s.path(name+ext), info.ModTime(), info.ModTime()))
 	s.check(os.Remove(s.path(name)))
 }
 
@@ -172,6 +168,9 @@ func (s *scene) wantAnomalies(want map[meter.AnomalyKind]int64) {
 		got[key.Kind] += a.Count
 	}
 	if len(got) != len(want) {
+		for key, a := range s.anomalies.Anomalies {
+			s.t.Logf("%v: %+v", key, *a)
+		}
 		s.t.Fatalf("anomalies %v, want %v", got, want)
 	}
 	for kind, n := range want {
@@ -183,11 +182,9 @@ func (s *scene) wantAnomalies(want map[meter.AnomalyKind]int64) {
 
 func lines(prefix string, n int) (text string, all []string) {
 	for i := range n {
-		line := fmt.Sprintf("%s %d", prefix, i)
-		all = append(all, line)
-		text += line + "\n"
+		all = append(all, fmt.Sprintf("%s %d", prefix, i))
 	}
-	return text, all
+	return strings.Join(all, "\n") + "\n", all
 }
 
 func TestAppendAndTornLine(t *testing.T) {

@@ -15,7 +15,7 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 		return
 	}
 	if !e.rotated() {
-		if !t.movedTo(e, entries, now) {
+		if !t.movedTo(e, entries, now) && !(e.archived && t.unfinished(e, entries, now)) {
 			t.adopt(e, now)
 		}
 		return

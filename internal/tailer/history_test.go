@@ -1,7 +1,6 @@
 package tailer
 
 import (
-	"compress/gzip"
 	"flag"
 	"fmt"
 	"io"
@@ -135,7 +134,7 @@ func (h *history) tear(f *os.File) {
 // shift renames the rotated files, as logrotate does.
 func (h *history) shift(keep int) {
 	for i := keep; i >= 1; i-- {
-		for _, ext := range []string{"", ".gz"} {
+		for _, ext := range []string{"", ".gz", ".xz", ".zst"} {
 			from := fmt.Sprintf("%s.%d%s", h.path, i, ext)
 			if _, err := os.Stat(from); err == nil {
 				h.check(os.Rename(from, fmt.Sprintf("%s.%d%s", h.path, i+1, ext)))
@@ -201,24 +200,28 @@ func (h *history) compress(i int) {
 			}
 		}
 	}
-	out, err := os.Create(name + ".gz")
+	name += []string{".gz", ".gz", ".xz", ".zst"}[h.rand.IntN(4)]
+	out, err := os.Create(name)
 	h.check(err)
-	z := gzip.NewWriter(out)
+	z, err := compressor(filepath.Ext(name), out)
+	h.check(err)
 	_, err = io.Copy(z, in)
 	h.check(err)
 	if h.rand.IntN(2) == 0 {
-		z.Flush()
+		if z, ok := z.(interface{ Flush() error }); ok {
+			h.check(z.Flush())
+		}
 		h.read()
 	}
 	h.check(z.Close())
 	info, _ := in.Stat()
 	h.check(out.Close())
 	in.Close()
-	h.check(os.Chtimes(name+".gz", info.ModTime(), info.ModTime()))
-	if info, err := os.Stat(name + ".gz"); err == nil {
+	h.check(os.Chtimes(name, info.ModTime(), info.ModTime()))
+	if info, err := os.Stat(name); err == nil {
 		h.stamps[lookAt(info).inode] = lookAt(info).mtime
 	}
-	h.check(os.Remove(name))
+	h.check(os.Remove(in.Name()))
 }
 
 // stamp gives what was written since the last stamp the history's own time.

@@ -49,6 +49,11 @@ func stat(name string) (look, error) {
 	return lookAt(info), nil
 }
 
+// differs reports whether the file was written to since.
+func (l look) differs(now look) bool {
+	return !now.unlinked && (l.size != now.size || l.mtime != now.mtime)
+}
+
 func (l look) writtenAt() time.Time { return time.Unix(0, l.mtime) }
 
 // verdict is how a file's content compares with a generation.

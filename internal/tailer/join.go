@@ -33,7 +33,15 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	switch {
 	case verdict == same || verdict == blanked || s.Offset == 0 && !s.finished() && f != nil:
 		t.bind(s, e, f, arch, now)
-	case verdict == shorter && t.survivedPowerLoss(s, e, entries):
+	case verdict == shorter && t.mayHaveLostPower(s, e):
+		held, unsure := t.heldElsewhere(s, e, entries)
+		if held || unsure {
+			closeFile(f)
+			if held {
+				t.part(s, e, now)
+			}
+			return
+		}
 		if err := s.jump(f, e.size); err != nil {
 			t.fail(e.name, err)
 			f.Close()
@@ -43,26 +51,33 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		t.bind(s, e, f, arch, now)
 	default:
 		closeFile(f)
-		if t.failures[e.name] != "" || verdict == unread {
-			return // nothing is known of its content
-		}
-		s.metAt = time.Time{}
-		if s.finished() {
-			delete(t.byInode, e.inode)
-			s.Dev, s.Ino, s.changed = 0, 0, true
-		} else {
-			t.lose(s, now)
+		if verdict != unread {
+			t.part(s, e, now)
 		}
 	}
 }
 
-// survivedPowerLoss reports whether a file that begins like the generation but
-// ends before the position is the same file, whose last bytes never reached
-// the disk: it is new to this process, and no other file holds the generation.
-func (t *Tailer) survivedPowerLoss(s *stream, e entry, entries []entry) bool {
-	if s.seen.inode == e.inode || s.finished() || e.archived {
-		return false
+// part takes an entry from the generation that had its inode last.
+func (t *Tailer) part(s *stream, e entry, now time.Time) {
+	s.metAt = time.Time{}
+	if s.finished() {
+		delete(t.byInode, e.inode)
+		s.Dev, s.Ino, s.changed = 0, 0, true
+	} else {
+		t.lose(s, now)
 	}
+}
+
+// mayHaveLostPower reports whether a file that begins like the generation but
+// ends before the position may be the same file, whose last bytes never reached
+// the disk: it is new to this process.
+func (t *Tailer) mayHaveLostPower(s *stream, e entry) bool {
+	return s.seen.inode != e.inode && !s.finished() && !e.archived
+}
+
+// heldElsewhere reports whether another file than the entry's holds the
+// generation; unsure means that not all could be looked at.
+func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsure bool) {
 	for _, c := range entries {
 		if c.path != s.Path || c.inode == e.inode {
 			continue
@@ -71,10 +86,11 @@ func (t *Tailer) survivedPowerLoss(s *stream, e entry, entries []entry) bool {
 		closeFile(f)
 		closeArchive(arch)
 		if verdict == same {
-			return false
+			return true, false
 		}
+		unsure = unsure || verdict == unread
 	}
-	return true
+	return false, unsure
 }
 
 // bind gives the generation its file.
@@ -86,11 +102,13 @@ func (t *Tailer) bind(s *stream, e entry, f *os.File, arch *archive, now time.Ti
 		t.byInode[e.inode] = s
 		s.Dev, s.Ino, s.changed = e.dev, e.ino, true
 	}
+	s.missed = s.State == meter.Gap
 	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.size, "was", s.State)
 	delete(t.aliases, e.look)
 	s.close()
 	s.file, s.arch, s.seen, s.parked = f, arch, e.look, false
-	s.readTo, s.skipped, s.grewAt = s.Offset, 0, now
+	s.readTo, s.skipped, s.grewAt, s.torn = s.Offset, 0, now, nil
+	s.ending = arch != nil && now.Sub(e.writtenAt()) >= settle // nobody writes to it any more
 	if s.Compressed != e.archived {
 		s.Compressed, s.changed = e.archived, true
 	}
@@ -106,6 +124,13 @@ func (t *Tailer) bind(s *stream, e entry, f *os.File, arch *archive, now time.Ti
 	}
 	t.found(s, e)
 	t.enqueue(s)
+	if s.arch == nil {
+		return
+	}
+	s.length = s.arch.length()
+	if t.archives++; t.surveying {
+		t.reopen(s)
+	}
 }
 
 func (t *Tailer) become(s *stream, state meter.GenerationState) {

@@ -8,7 +8,8 @@ import (
 
 // Rotation renames or copies app.log to a form of its name: app.log.1,
 // app.log-20260101, app.log.2026-01-01.gz, app-20260101.log, app.1.log,
-// app.log.old.
+// app.log.old. Any of them may be compressed, and have one more ending that says
+// so (see decompressors).
 var words = []string{"old", "prev", "bak", "orig"}
 
 // isNumbered reports whether a mark is a number or a date.

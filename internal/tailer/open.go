@@ -12,11 +12,10 @@ import (
 // file is returned open, an archive only when it holds the generation.
 func (t *Tailer) open(e entry, s *stream) (*os.File, *archive, verdict) {
 	if e.archived {
-		a, err := openArchive(e.name)
-		if err != nil {
-			if !isMissing(err) {
-				t.fail(e.name, err)
-			}
+		_, a, err := t.openEntry(e)
+		if errors.Is(err, errDamaged) && t.settled(e.look, t.lastScan) {
+			return nil, nil, other // and so it stays
+		} else if err != nil {
 			return nil, nil, unread
 		}
 		verdict, err := a.holds(&s.Generation)
@@ -49,12 +48,20 @@ func (t *Tailer) openEntry(e entry) (f *os.File, arch *archive, err error) {
 		f, err = t.openFile(e)
 		return f, nil, err
 	}
+	if t.archives >= maxArchives && !t.surveying {
+		t.crowded = true
+		return nil, nil, errCrowded
+	}
 	arch, err = openArchive(e.name)
 	if err != nil && !isMissing(err) {
 		t.fail(e.name, err)
 	}
 	return nil, arch, err
 }
+
+// maxArchives is how many compressed files are read at a time, since each takes
+// memory, up to twice maxWindow.
+const maxArchives = 4
 
 // openFile opens the entry's plain file, which must still be the one that was seen.
 func (t *Tailer) openFile(e entry) (*os.File, error) {

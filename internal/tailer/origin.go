@@ -1,6 +1,7 @@
 package tailer
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ const (
 // origin compares a rotated form with every generation of its path. With
 // copied it returns the generation.
 func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
-	settled := now.Sub(e.writtenAt()) >= t.cfg.Search || now.Before(e.writtenAt())
+	settled := t.settled(e.look, now)
 	switch {
 	case e.size > 0:
 	case !settled:
@@ -31,7 +32,9 @@ func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
 		return unknown, nil // its late writer may be yet to come
 	}
 	file, arch, err := t.openEntry(e)
-	if err != nil {
+	if errors.Is(err, errDamaged) && settled {
+		return copied, &stream{} // of nothing, until it changes
+	} else if err != nil {
 		return undecided, nil
 	}
 	defer closeFile(file)

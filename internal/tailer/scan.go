@@ -38,10 +38,14 @@ func (e entry) rotated() bool { return e.name != e.path }
 //  5. decide on the files that are left: new, a copy, or wait and see;
 //  6. read from the files that grew, and finish the rotated ones that are quiet.
 func (t *Tailer) scan(now time.Time) {
-	t.opened, t.crowded = 0, false
+	t.lastScan = now
+	t.opened, t.archives, t.crowded = 0, 0, false
 	for _, s := range t.streams {
 		if s.isOpen() {
 			t.opened++
+		}
+		if s.arch != nil {
+			t.archives++
 		}
 	}
 	entries, firsts := t.list(now)
@@ -91,7 +95,7 @@ func (t *Tailer) scheduleScan(entries []entry, now time.Time) {
 	if t.watch.follow(t.cfg.Sources, entries) && len(t.restless) == 0 && len(t.late) == 0 {
 		pause = pollWatched
 	}
-	t.lastScan, t.nextScan = now, now.Add(pause)
+	t.nextScan = now.Add(pause)
 }
 
 // list looks at every name that the patterns match. firsts holds the patterns
@@ -252,7 +256,9 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 // and ends one that is rotated and quiet.
 func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	if s.arch != nil {
-		t.enqueue(s)
+		if info, err := s.arch.file.Stat(); err == nil && s.seen.differs(lookAt(info)) {
+			t.reopen(s) // it was not whole
+		}
 	}
 	if s.file != nil {
 		at, err := t.look(s)
@@ -280,6 +286,10 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	case s.State == meter.Rotated && s.parked:
 		if quiet >= t.cfg.Quiet {
 			t.finish(s)
+		}
+	case s.State == meter.Rotated && s.torn != nil && !s.isOpen():
+		if t.settled(s.seen, now) {
+			t.setAside(s, now)
 		}
 	case !s.isOpen():
 	case s.State == meter.Rotated && quiet >= t.cfg.Quiet && !s.ending:

@@ -30,6 +30,9 @@ type stream struct {
 	grewAt  time.Time // when it last grew, was opened or was rotated
 	metAt   time.Time // the scan that last met its inode
 	lostAt  time.Time // when the search for it began
+	length  int64     // of an archive's content, as far as is known
+	torn    error     // why its archive cannot be read on
+	missed  bool      // what follows the position was counted as missed before
 }
 
 func (s *stream) isOpen() bool { return s.file != nil || s.arch != nil }
@@ -66,12 +69,15 @@ func (s *stream) close() {
 var errReplaced = errors.New("truncated or overwritten")
 
 // read fills buf with the bytes at the offset, and returns how many there are;
-// fewer than asked for at the end. Mark and head are read after the data: where
+// fewer than asked for at the end, and where an archive is torn. Mark and head are read after the data: where
 // they still stand, the data belongs to this generation.
 func (s *stream) read(buf []byte, offset int64) (int, error) {
 	if s.arch != nil {
 		n, err := s.arch.ReadAt(buf, offset)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, errDamaged) {
+			s.torn = err
+			err = nil
+		} else if errors.Is(err, io.EOF) {
 			err = nil
 		}
 		return n, err
@@ -127,7 +133,7 @@ func (s *stream) consume(data []byte) {
 		s.Mark = mark[max(0, len(mark)-meter.MarkSize):]
 	}
 	s.Offset += int64(len(data))
-	s.readTo, s.skipped, s.changed = s.Offset, 0, true
+	s.readTo, s.skipped, s.missed, s.changed = s.Offset, 0, false, true
 }
 
 // jump moves the position without consuming: head and mark are read from the

@@ -63,8 +63,8 @@ func (t *Tailer) survey(s *stream) File {
 	}
 	f.Problem = t.failures[f.Name]
 	switch {
-	case s.arch != nil:
-		f.Size = max(f.Size, s.arch.length())
+	case s.Compressed:
+		f.Size = max(f.Size, s.length)
 	case s.file != nil:
 		if info, err := s.file.Stat(); err == nil {
 			f.Size = max(f.Size, info.Size())

@@ -67,6 +67,7 @@ type Tailer struct {
 	restless  map[string]int      // paths whose rotated forms are looked at in so many more scans
 	queue     []*stream           // those that may have something to read
 	opened    int                 // descriptors at the last count, and those opened since
+	archives  int                 // compressed files that were open at the last count, and those opened since
 	surveying bool                // nothing is read on: what is open may be closed
 	crowded   bool                // a file could not be opened for want of descriptors
 	lastID    int64
@@ -170,11 +171,13 @@ func (t *Tailer) Close() {
 // read at present. The block's data is valid until the next call. Its lines
 // are consumed: the positions that Take returns are behind them.
 func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
+	again := false
 	for {
 		if !now.Before(t.nextScan) || now.Before(t.lastScan) { // due, or the clock was set back
 			t.scan(now)
 		}
-		if len(t.queue) == 0 && t.crowded {
+		if len(t.queue) == 0 && t.crowded && !again {
+			again = true
 			t.scan(now) // some files can be closed now, and others opened
 		}
 		if len(t.queue) == 0 {
@@ -187,6 +190,9 @@ func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
 			continue
 		}
 		block, err := t.readBlock(s, now)
+		if err == nil && len(block.Data) == 0 && s.torn != nil && !s.queued {
+			t.setAside(s, now)
+		}
 		switch {
 		case errors.Is(err, errReplaced):
 			t.truncated(s, now)
@@ -202,6 +208,7 @@ func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
 // reopen closes a stream whose file could not be read. A scan opens it again.
 func (t *Tailer) reopen(s *stream) {
 	s.close()
+	s.torn = nil
 	s.seen.mtime = -1 // so that it does not pass for unchanged
 	t.restless[s.Path] = 2
 }
@@ -236,7 +243,9 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		}
 		whole = bytes.IndexByte(buf[:n], '\n') + 1
 	}
-	t.fail(s.name, nil)
+	if s.torn == nil {
+		t.fail(s.name, nil)
+	}
 	if s.Offset+int64(n) > s.readTo {
 		s.grewAt = now
 	}
@@ -248,7 +257,7 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		return meter.Block{}, nil
 	case n == len(buf) || whole > 0 && whole < n:
 		t.enqueue(s) // more may follow
-	case whole == 0 && s.ending && (s.arch != nil || s.readTo == s.seen.size):
+	case whole == 0 && s.ending && t.atEnd(s):
 		whole = n // the last line of a finished file, without its newline
 	}
 	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Start: s.Offset, Data: buf[:whole], ReadAt: now}
@@ -256,10 +265,18 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		s.consume(block.Data)
 		s.readTo = block.Start + int64(n)
 	}
-	if s.ending && s.Offset == s.readTo && !s.queued && (s.arch != nil || s.readTo == s.seen.size) {
+	if s.ending && s.Offset == s.readTo && !s.queued && t.atEnd(s) {
 		t.finish(s)
 	}
 	return block, nil
+}
+
+// atEnd reports whether what was read last is the end of the stream's file.
+func (t *Tailer) atEnd(s *stream) bool {
+	if s.arch != nil {
+		return s.torn == nil
+	}
+	return s.readTo == s.seen.size
 }
 
 // skipLine looks for the end of a line that is too long.
@@ -278,7 +295,7 @@ func (t *Tailer) skipLine(s *stream) error {
 		s.skipped = next
 		t.enqueue(s)
 		return nil
-	case !s.ending: // its end is still to be written
+	case !s.ending || s.torn != nil: // its end is still to be written
 		s.skipped = next
 		return nil
 	}
@@ -304,6 +321,28 @@ func (t *Tailer) finish(s *stream) {
 	if s.arch != nil {
 		s.close()
 	}
+}
+
+// setAside closes an archive that cannot be read on. It is opened again when it
+// changes; one that nobody writes to any more is lost from here on.
+func (t *Tailer) setAside(s *stream, now time.Time) {
+	t.fail(s.name, s.torn)
+	s.close()
+	if !t.settled(s.seen, now) {
+		return
+	}
+	s.State, s.Missed, s.ending, s.changed = meter.Gap, 0, false, true
+	if s.missed {
+		return
+	}
+	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, 0,
+		fmt.Sprintf("%s cannot be read on from offset %d: %v", s.name, s.Offset, s.torn))
+}
+
+// settled reports whether nobody writes to a file any more: long enough ago, or
+// in a future that another clock wrote.
+func (t *Tailer) settled(at look, now time.Time) bool {
+	return now.Sub(at.writtenAt()) >= t.cfg.Search || now.Before(at.writtenAt())
 }
 
 // truncated takes the file away from its generation, whose rest is looked for
