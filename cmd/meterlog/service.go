@@ -57,6 +57,7 @@ func (s *service) run(ctx context.Context, config *rules.Config, deliver *sender
 	}
 	helpers.Go(func() { newNotifier(s).run(aside) })
 
+	helpers.Go(func() { trimNowAndThen(aside) })
 	s.log.Info("meterlog follows", "version", versionText(), "sources", len(config.Sources), "rules", len(config.Rules), "state", s.dir)
 	var open map[int64]*os.File
 	for {
