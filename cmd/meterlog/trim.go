@@ -7,9 +7,8 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Memory is given back so long after the start, and then again and again: a
@@ -51,7 +50,7 @@ func trim() {
 	for lines.Scan() {
 		start, end, ok := readOnly(lines.Text(), program)
 		if ok {
-			unix.Syscall(unix.SYS_MADVISE, start, end-start, unix.MADV_DONTNEED)
+			syscall.Syscall(syscall.SYS_MADVISE, start, end-start, syscall.MADV_DONTNEED)
 		}
 	}
 }
