@@ -34,7 +34,7 @@ var checked = map[string]func(args ...any) (any, error){
 	"__sum":         sum,
 	"__abs":         abs,
 	"__int":         toInt,
-	"__float":       rounding(builtin.Float),
+	"__float":       toFloat,
 	"__ceil":        rounding(builtin.Ceil),
 	"__floor":       rounding(builtin.Floor),
 	"__round":       rounding(builtin.Round),
@@ -170,8 +170,8 @@ func sum(args ...any) (any, error) {
 	return total, nil
 }
 
-// toInt is expr's int, which cuts fractions off, but fails where the number
-// does not fit.
+// toInt is expr's int, which cuts fractions off, but nil of nil, and fails where
+// the number does not fit.
 func toInt(args ...any) (any, error) {
 	switch v := args[0].(type) {
 	case float64:
@@ -183,9 +183,17 @@ func toInt(args ...any) (any, error) {
 			return nil, fmt.Errorf("int(%v) does not fit 64 bits", v)
 		}
 	case nil:
-		return nil, errors.New("int(nil): the value is missing")
+		return nil, nil
 	}
 	return builtin.Int(args[0]), nil
+}
+
+// toFloat is expr's float, but nil of nil.
+func toFloat(args ...any) (any, error) {
+	if args[0] == nil {
+		return nil, nil
+	}
+	return rounding(builtin.Float)(args...)
 }
 
 // date is expr's date with UTC for times that bear no zone.

@@ -179,11 +179,14 @@ func (d *deriver) call(n *ast.CallNode) *clause {
 		return d.of(n.Arguments[0])
 	case "__less", "__lessOrEqual", "__more", "__moreOrEqual":
 		// Where a side is nil they are false; the other side must not fail.
-		left, right := d.present(n.Arguments[0]), d.present(n.Arguments[1])
-		if !d.total(n.Arguments[0]) || !d.total(n.Arguments[1]) {
-			return nil
+		var c *clause
+		if d.total(n.Arguments[1]) {
+			c = d.present(n.Arguments[0])
 		}
-		return both(left, right)
+		if d.total(n.Arguments[0]) {
+			c = both(c, d.present(n.Arguments[1]))
+		}
+		return c
 	case "__in":
 		return d.in(n.Arguments[0], n.Arguments[1])
 	}
@@ -205,9 +208,19 @@ func isLine(n ast.Node) bool {
 	return ok && id.Value == "line"
 }
 
-// present is what a line must contain for a field not to be nil.
+// converted is the argument of a node that makes a number of a field, or else
+// the node itself.
+func converted(n ast.Node) ast.Node {
+	if isCall(n, "__int") || isCall(n, "__float") {
+		return n.(*ast.CallNode).Arguments[0]
+	}
+	return n
+}
+
+// present is what a line must contain for a field not to be nil, or for what is
+// no number to be met where it is to be made one.
 func (d *deriver) present(n ast.Node) *clause {
-	path := d.path(n)
+	path := d.path(converted(n))
 	if path == nil {
 		return nil
 	}

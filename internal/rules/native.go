@@ -183,7 +183,7 @@ func (f span) number(line []byte) (int, bool) {
 	if negative {
 		digits = digits[1:]
 	}
-	if len(digits) > 18 {
+	if len(digits) == 0 || len(digits) > 18 {
 		return 0, false
 	}
 	n := 0
@@ -199,7 +199,38 @@ func (f span) number(line []byte) (int, bool) {
 	return n, true
 }
 
+// asNumber is the field of which a node makes a whole number, or -1.
+func (t translator) asNumber(node ast.Node) int {
+	if isCall(node, "__int") {
+		return t.slot(converted(node))
+	}
+	return -1
+}
+
+// compareText is compare for a field that is made a number: a text of nothing
+// but digits is one, and a number that is written as a whole one.
+func (t translator) compareText(slot int, is func(int) bool) native {
+	return func(m *Matcher) verdict {
+		f := m.span(slot)
+		if f.missing() {
+			return no
+		}
+		if f.kind == '"' && f.plain {
+			f.from, f.to = f.from+1, f.to-1
+		}
+		if f.kind == '0' || f.plain && f.from < f.to {
+			if n, ok := f.number(m.line.text); ok {
+				return verdictOf(is(n))
+			}
+		}
+		return unsure
+	}
+}
+
 func (t translator) equal(n *ast.BinaryNode) native {
+	if slot, constant := t.asNumber(n.Left), wholeConstant(n.Right); slot >= 0 && constant != nil {
+		return t.compareText(slot, func(n int) bool { return n == constant.Value })
+	}
 	left, right := n.Left, n.Right
 	if t.slot(left) < 0 && !isLine(left) {
 		left, right = right, left
@@ -260,10 +291,14 @@ func (t translator) compare(slot int, is func(int) bool, other verdict) native {
 	}
 }
 
+func wholeConstant(node ast.Node) *ast.IntegerNode {
+	constant, _ := node.(*ast.IntegerNode)
+	return constant
+}
+
 func (t translator) order(name string, left, right ast.Node) native {
-	slot := t.slot(left)
-	constant, ok := right.(*ast.IntegerNode)
-	if slot < 0 || !ok {
+	constant := wholeConstant(right)
+	if constant == nil {
 		return nil
 	}
 	bound := constant.Value
@@ -273,7 +308,13 @@ func (t translator) order(name string, left, right ast.Node) native {
 		"__more":        func(n int) bool { return n > bound },
 		"__moreOrEqual": func(n int) bool { return n >= bound },
 	}
-	return t.compare(slot, is[name], unsure)
+	if slot := t.asNumber(left); slot >= 0 {
+		return t.compareText(slot, is[name])
+	}
+	if slot := t.slot(left); slot >= 0 {
+		return t.compare(slot, is[name], unsure)
+	}
+	return nil
 }
 
 // in is for a list of constant strings.

@@ -199,7 +199,9 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 		if !hasMethods(n.Arguments[0].Type()) {
 			ast.Patch(node, call("__member", n.Arguments...))
 		}
-	case "abs", "int", "float", "ceil", "floor", "round", "date", "timezone":
+	case "int", "float": // nil of nil, which is no number
+		ast.Patch(node, call("__"+n.Name, n.Arguments...))
+	case "abs", "ceil", "floor", "round", "date", "timezone":
 		typed(node, call("__"+n.Name, n.Arguments...))
 	case "fromJSON":
 		ast.Patch(node, call("__fromJSON", n.Arguments...))

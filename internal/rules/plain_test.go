@@ -94,7 +94,10 @@ func (c chance) condition(depth int) string {
 			return "(" + c.condition(depth-1) + " ? " + c.condition(depth-1) + " : " + c.condition(depth-1) + ")"
 		}
 	}
-	switch c.IntN(12) {
+	switch c.IntN(13) {
+	case 12:
+		number := c.of("int", "int", "float") + "(" + c.of("fields.n", "fields.n", c.field()) + ")"
+		return number + c.of(" > ", " >= ", " < ", " <= ", " == ", " != ") + c.of("0", "1", "500", "1.5", "nil", "fields.n", "int(fields.event)")
 	case 0, 1, 2:
 		return c.textual() + c.of(" contains ", " startsWith ", " endsWith ") + quoteWord(c.word())
 	case 3, 4:
@@ -118,7 +121,7 @@ func (c chance) condition(depth int) string {
 }
 
 func (c chance) quantity() string {
-	return c.of("1", "1", "0", "3", "fields.n", "fields.n * 2", "extract(line, `(\\d+)`)", "len(line)", "fields.missing ?? 2", "fields.user.plan", "sum(fields.list ?? [])")
+	return c.of("1", "1", "0", "3", "fields.n", "fields.n * 2", "extract(line, `(\\d+)`)", "len(line)", "int(fields.n)", "int(fields.missing) ?? 3", "fields.missing ?? 2", "fields.user.plan", "sum(fields.list ?? [])")
 }
 
 func (c chance) value(depth int) string {
@@ -139,7 +142,7 @@ func (c chance) value(depth int) string {
 		}
 		return text
 	case n < 8:
-		return c.of("0", "1", "500", "-1", "1.5", "2e2", "9223372036854775807", "9223372036854775808", "true", "false", "null")
+		return c.of("0", "1", "500", `"500"`, `"-"`, `"-1"`, `"+1"`, `"1.0"`, `""`, "-1", "1.5", "2e2", "9223372036854775807", "9223372036854775808", "true", "false", "null")
 	case n < 9 && depth > 0:
 		return "[" + c.value(depth-1) + "," + c.value(depth-1) + "]"
 	case n < 11 && depth > 0:
@@ -180,7 +183,7 @@ func (c chance) line(format string) string {
 	case format == "logfmt":
 		var b strings.Builder
 		for range c.IntN(5) {
-			b.WriteString(c.of("event", "n", "user", "x/y", "ok") + c.of("=", "=", "") + c.of(quoteWord(c.word()), strings.ReplaceAll(c.word(), " ", "_"), "500") + " ")
+			b.WriteString(c.of("event", "n", "user", "x/y", "ok") + c.of("=", "=", "") + c.of("-7", "-", `"500"`, "1.5", "007", "+1", quoteWord(c.word()), strings.ReplaceAll(c.word(), " ", "_"), "500") + " ")
 		}
 		return b.String()
 	case format == "regexp":
