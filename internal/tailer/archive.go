@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
@@ -53,7 +52,7 @@ var errDamaged = errors.New("damaged or not whole")
 
 // archive reads a compressed file forward. Offsets count decompressed bytes.
 type archive struct {
-	file   *os.File
+	file   file
 	source *source
 	stream io.Reader
 	head   []byte // the first bytes, at most HeadSize
@@ -76,8 +75,8 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func openArchive(name string) (*archive, error) {
-	f, err := os.Open(name)
+func (d disk) openArchive(name string) (*archive, error) {
+	f, err := d.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +85,7 @@ func openArchive(name string) (*archive, error) {
 
 // newArchive reads an open compressed file from its beginning. It closes the
 // file when that fails. A file that is not whole has a beginning all the same.
-func newArchive(f *os.File) (*archive, error) {
+func newArchive(f file) (*archive, error) {
 	a := &archive{file: f, source: &source{Reader: f}, head: make([]byte, meter.HeadSize)}
 	_, err := f.Seek(0, io.SeekStart)
 	if err == nil {
@@ -196,7 +195,7 @@ func (a *archive) trailer(size int64) (value uint32, ok bool) {
 }
 
 // release gives up the file, and ends the archive.
-func (a *archive) release() *os.File {
+func (a *archive) release() file {
 	if c, ok := a.stream.(io.Closer); ok {
 		c.Close()
 	}

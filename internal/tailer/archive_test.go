@@ -328,7 +328,7 @@ func TestClosedArchivesGiveTheirMemoryBack(t *testing.T) {
 		text, _ := lines("a line", 200_000)
 		s.put("app.log.1"+ext, compressed(t, ext, text), time.Minute)
 		before := inUse()
-		a, err := openArchive(s.path("app.log.1" + ext))
+		a, err := osDisk.openArchive(s.path("app.log.1" + ext))
 		s.check(err)
 		_, err = io.Copy(io.Discard, &archiveReader{a, 0})
 		s.check(err)

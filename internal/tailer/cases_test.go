@@ -582,19 +582,6 @@ func TestFolderRemovedAndMadeAgain(t *testing.T) {
 	s.expect("two")
 }
 
-func TestUnreadableFileIsTriedAgain(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root reads everything")
-	}
-	s := follow(t, "*.log")
-	s.append("a.log", "one\n")
-	s.append("b.log", "two\n")
-	s.check(os.Chmod(s.path("a.log"), 0))
-	s.expect("two")
-	s.check(os.Chmod(s.path("a.log"), 0o644))
-	s.expect("one")
-}
-
 func TestMoreFilesThanDescriptors(t *testing.T) {
 	s := follow(t, "*.log")
 	s.cfg.MaxOpen = 10

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,7 +25,7 @@ type Content struct {
 	Size int64  // bytes; -1 of a compressed file, whose length shows when it is read
 
 	generation meter.Generation
-	file       *os.File // where it is plain
+	file       file     // where it is plain
 	arch       *archive // where it is compressed
 }
 
@@ -66,7 +66,7 @@ func candidates(g meter.Generation) ([]string, error) {
 	var problems []error
 	last := ""
 	for dir, paths := range folders {
-		listing, err := os.ReadDir(dir)
+		listing, err := osDisk.readDir(dir)
 		if err != nil && !isMissing(err) {
 			problems = append(problems, err)
 		}
@@ -75,7 +75,7 @@ func candidates(g meter.Generation) ([]string, error) {
 			if _, ok := owner(paths, name, rotatedFrom); !ok {
 				continue
 			}
-			if at, err := stat(name); isMissing(err) || errors.Is(err, errNotRegular) {
+			if at, err := osDisk.look(name); isMissing(err) || errors.Is(err, errNotRegular) {
 				continue
 			} else if at.inode == (inode{g.Dev, g.Ino}) {
 				last = name
@@ -101,11 +101,11 @@ func openContent(name string, g meter.Generation) (*Content, error) {
 	var found verdict
 	var err error
 	if compression(name) != "" {
-		if c.arch, err = openArchive(name); err == nil {
+		if c.arch, err = osDisk.openArchive(name); err == nil {
 			found, err = c.arch.holds(&g)
 		}
-	} else if c.file, err = os.Open(name); err == nil {
-		var info os.FileInfo
+	} else if c.file, err = osDisk.open(name); err == nil {
+		var info fs.FileInfo
 		if info, err = c.file.Stat(); err == nil {
 			c.Size = info.Size()
 			found, err = compare(c.file, c.Size, &g)

@@ -1,7 +1,6 @@
 package tailer
 
 import (
-	"os"
 	"slices"
 	"time"
 
@@ -21,7 +20,7 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 		return
 	}
 	switch from, s := t.origin(e, now); from {
-	case copied:
+	case copied, damaged:
 		if blank != nil {
 			t.lose(blank, now)
 		}
@@ -30,6 +29,9 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 		}
 		t.cfg.Log.Debug("copy of a known file", "name", e.name, "path", e.path, "generation", s.ID)
 		t.aliases[e.look] = true
+		if from != damaged {
+			t.fail(e.name, nil)
+		}
 	case undecided:
 		t.restless[e.path] = max(t.restless[e.path], 2)
 	case unknown:
@@ -128,7 +130,6 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 		closeArchive(arch)
 		return
 	}
-	t.fail(e.name, nil)
 	t.cfg.Log.Debug("new file", "name", e.name, "path", e.path, "generation", s.ID, "offset", s.Offset, "size", e.size)
 	t.bind(s, e, f, arch, now)
 }
@@ -142,7 +143,7 @@ func (t *Tailer) forget(s *stream) {
 
 // baseline marks a rotated file as one that was there before: only what is
 // appended to it from now on counts.
-func (t *Tailer) baseline(s *stream, e entry, f *os.File, arch *archive) error {
+func (t *Tailer) baseline(s *stream, e entry, f file, arch *archive) error {
 	s.State = meter.Done
 	if arch != nil {
 		s.Head, s.Compressed = arch.head, true

@@ -15,12 +15,20 @@ func (t *Tailer) Handover() map[int64]*os.File {
 	for _, s := range t.streams {
 		switch {
 		case s.file != nil:
-			open[s.ID], s.file = s.file, nil
+			give(open, s.ID, s.file)
+			s.file = nil
 		case s.arch != nil:
-			open[s.ID], s.arch = s.arch.release(), nil
+			give(open, s.ID, s.arch.release())
+			s.arch = nil
 		}
 	}
 	return open
+}
+
+func give(open map[int64]*os.File, id int64, f file) {
+	if f, ok := f.(*os.File); ok { // as all are but in tests
+		open[id] = f
+	}
 }
 
 // takeOver goes on with the open files of an earlier Tailer where they hold the

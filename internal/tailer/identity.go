@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
@@ -37,9 +36,9 @@ func lookAt(info fs.FileInfo) look {
 
 var errNotRegular = errors.New("not a regular file")
 
-// stat follows symbolic links, and refuses all but regular files.
-func stat(name string) (look, error) {
-	info, err := os.Stat(name)
+// look follows symbolic links, and refuses all but regular files.
+func (d disk) look(name string) (look, error) {
+	info, err := d.stat(name)
 	if err != nil {
 		return look{}, err
 	}
@@ -76,7 +75,10 @@ func compare(f io.ReaderAt, size int64, g *meter.Generation) (verdict, error) {
 	}
 	head, err := readAt(f, 0, int(min(int64(len(g.Head)), size)))
 	if err != nil {
-		return other, err
+		return unread, err
+	}
+	if len(head) < min(len(g.Head), int(min(size, meter.HeadSize))) {
+		return unread, io.ErrUnexpectedEOF
 	}
 	if !beginsAlike(head, g.Head) {
 		return other, nil
@@ -86,7 +88,10 @@ func compare(f io.ReaderAt, size int64, g *meter.Generation) (verdict, error) {
 	}
 	mark, err := readAt(f, g.Offset-int64(len(g.Mark)), len(g.Mark))
 	if err != nil {
-		return other, err
+		return unread, err
+	}
+	if len(mark) < len(g.Mark) { // it was cut off since, or the disk says so
+		return unread, io.ErrUnexpectedEOF
 	}
 	return compareMark(mark, g.Mark), nil
 }
@@ -123,6 +128,9 @@ func isPrefix(a io.ReaderAt, size int64, b io.ReaderAt) (bool, error) {
 		y, err := readAt(b, part.offset, part.length)
 		if err != nil {
 			return false, err
+		}
+		if len(x) < part.length || len(y) < part.length {
+			return false, io.ErrUnexpectedEOF
 		}
 		if !bytes.Equal(x, y) {
 			return false, nil

@@ -2,7 +2,6 @@ package tailer
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -94,7 +93,7 @@ func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsur
 }
 
 // bind gives the generation its file.
-func (t *Tailer) bind(s *stream, e entry, f *os.File, arch *archive, now time.Time) {
+func (t *Tailer) bind(s *stream, e entry, f file, arch *archive, now time.Time) {
 	if s.inode() != e.inode {
 		if t.byInode[s.inode()] == s {
 			delete(t.byInode, s.inode())
@@ -124,6 +123,9 @@ func (t *Tailer) bind(s *stream, e entry, f *os.File, arch *archive, now time.Ti
 	}
 	t.found(s, e)
 	t.enqueue(s)
+	if !s.isOpen() {
+		t.fail(e.name, nil)
+	}
 	if s.arch == nil {
 		return
 	}

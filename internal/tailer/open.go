@@ -10,7 +10,7 @@ import (
 
 // open opens the entry's file and compares it with the generation. A plain
 // file is returned open, an archive only when it holds the generation.
-func (t *Tailer) open(e entry, s *stream) (*os.File, *archive, verdict) {
+func (t *Tailer) open(e entry, s *stream) (file, *archive, verdict) {
 	if e.archived {
 		_, a, err := t.openEntry(e)
 		if errors.Is(err, errDamaged) && t.settled(e.look, t.lastScan) {
@@ -22,7 +22,9 @@ func (t *Tailer) open(e entry, s *stream) (*os.File, *archive, verdict) {
 		if err == nil && verdict == shorter && s.finished() && s.EOFAt == s.Offset && a.endsAt(s.EOFAt) {
 			verdict = same
 		}
-		t.fail(e.name, err)
+		if err != nil {
+			t.fail(e.name, err)
+		}
 		if verdict != same {
 			a.Close()
 			return nil, nil, verdict
@@ -34,8 +36,8 @@ func (t *Tailer) open(e entry, s *stream) (*os.File, *archive, verdict) {
 		return nil, nil, unread
 	}
 	verdict, err := compare(f, e.size, &s.Generation)
-	t.fail(e.name, err)
 	if err != nil {
+		t.fail(e.name, err)
 		f.Close()
 		return nil, nil, unread
 	}
@@ -43,7 +45,7 @@ func (t *Tailer) open(e entry, s *stream) (*os.File, *archive, verdict) {
 }
 
 // openEntry opens the entry's file, plain or compressed.
-func (t *Tailer) openEntry(e entry) (f *os.File, arch *archive, err error) {
+func (t *Tailer) openEntry(e entry) (f file, arch *archive, err error) {
 	if !e.archived {
 		f, err = t.openFile(e)
 		return f, nil, err
@@ -52,7 +54,7 @@ func (t *Tailer) openEntry(e entry) (f *os.File, arch *archive, err error) {
 		t.crowded = true
 		return nil, nil, errCrowded
 	}
-	arch, err = openArchive(e.name)
+	arch, err = t.disk.openArchive(e.name)
 	if err != nil && !isMissing(err) {
 		t.fail(e.name, err)
 	}
@@ -64,12 +66,12 @@ func (t *Tailer) openEntry(e entry) (f *os.File, arch *archive, err error) {
 const maxArchives = 4
 
 // openFile opens the entry's plain file, which must still be the one that was seen.
-func (t *Tailer) openFile(e entry) (*os.File, error) {
+func (t *Tailer) openFile(e entry) (file, error) {
 	if !t.makeRoom() {
 		t.crowded = true
 		return nil, errCrowded
 	}
-	f, err := os.Open(e.name)
+	f, err := t.disk.open(e.name)
 	if err != nil {
 		if !isMissing(err) {
 			t.fail(e.name, err)
@@ -134,12 +136,6 @@ func (t *Tailer) makeRoom() bool {
 		return false
 	}
 	return true
-}
-
-func closeFile(f *os.File) {
-	if f != nil {
-		f.Close()
-	}
 }
 
 func closeArchive(a *archive) {

@@ -2,7 +2,6 @@ package tailer
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ const (
 	unknown   origin = iota // no generation holds it
 	copied                  // a generation holds it
 	undecided               // it may be a copy that is still being written
+	damaged                 // it cannot be decompressed, and nobody writes to it any more
 )
 
 // origin compares a rotated form with every generation of its path. With
@@ -33,7 +33,7 @@ func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
 	}
 	file, arch, err := t.openEntry(e)
 	if errors.Is(err, errDamaged) && settled {
-		return copied, &stream{} // of nothing, until it changes
+		return damaged, &stream{}
 	} else if err != nil {
 		return undecided, nil
 	}
@@ -46,9 +46,9 @@ func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
 		}
 		var from origin
 		if e.archived {
-			from = archiveOrigin(arch, s)
+			from = t.disk.archiveOrigin(arch, s)
 		} else {
-			from = fileOrigin(file, e, s, settled)
+			from = t.disk.fileOrigin(file, e, s, settled)
 		}
 		if from == copied {
 			return copied, s
@@ -58,7 +58,7 @@ func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
 	return result, nil
 }
 
-func fileOrigin(f *os.File, e entry, s *stream, settled bool) origin {
+func (d disk) fileOrigin(f file, e entry, s *stream, settled bool) origin {
 	verdict, err := compare(f, e.size, &s.Generation)
 	switch {
 	case err != nil:
@@ -70,7 +70,7 @@ func fileOrigin(f *os.File, e entry, s *stream, settled bool) origin {
 	case verdict == shorter && s.State == meter.Lost:
 		return undecided
 	case s.State == meter.Live || s.State == meter.Rotated:
-		prefix, err := s.beginsWith(f, e.size)
+		prefix, err := s.beginsWith(d, f, e.size)
 		if err != nil || prefix && !settled {
 			return undecided // a copy of what is unread, perhaps still being written
 		} else if prefix {
@@ -81,7 +81,7 @@ func fileOrigin(f *os.File, e entry, s *stream, settled bool) origin {
 }
 
 // archiveOrigin decompresses no more than the head, unless it must.
-func archiveOrigin(a *archive, s *stream) origin {
+func (d disk) archiveOrigin(a *archive, s *stream) origin {
 	beginning, err := s.beginning()
 	switch {
 	case err != nil:
@@ -93,7 +93,7 @@ func archiveOrigin(a *archive, s *stream) origin {
 	case s.finished() && (s.EOFAt < 0 || a.endsAt(s.EOFAt)):
 		return copied
 	}
-	again, err := openArchive(a.file.Name())
+	again, err := d.openArchive(a.file.Name())
 	if err != nil {
 		return undecided
 	}

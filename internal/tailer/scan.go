@@ -2,7 +2,6 @@ package tailer
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +38,7 @@ func (e entry) rotated() bool { return e.name != e.path }
 //  6. read from the files that grew, and finish the rotated ones that are quiet.
 func (t *Tailer) scan(now time.Time) {
 	t.lastScan = now
+	clear(t.blind)
 	t.opened, t.archives, t.crowded = 0, 0, false
 	for _, s := range t.streams {
 		if s.isOpen() {
@@ -61,11 +61,11 @@ func (t *Tailer) scan(now time.Time) {
 		t.rejoin(e, entries, now)
 	}
 	for _, s := range t.streams {
-		if s.State == meter.Rotated && !s.isOpen() && !s.metAt.Equal(now) && complete {
+		if s.State == meter.Rotated && !s.isOpen() && !s.metAt.Equal(now) && complete && !t.isHidden(s.Path) {
 			t.lose(s, now)
 		}
 		if s.State == meter.Lost {
-			t.search(s, entries, complete, now)
+			t.search(s, entries, complete && !t.isHidden(s.Path), now)
 		}
 	}
 	for _, e := range entries {
@@ -106,7 +106,7 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 	for _, source := range t.cfg.Sources {
 		for _, pattern := range source.Paths {
 			names, err := expand(pattern)
-			t.fail(pattern, err)
+			t.failToLook(pattern, err)
 			if _, ok := t.globs[pattern]; !ok && !errors.Is(err, doublestar.ErrBadPattern) {
 				firsts[pattern] = now
 			}
@@ -129,11 +129,11 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 }
 
 func (t *Tailer) entry(name string) (entry, bool) {
-	at, err := stat(name)
+	at, err := t.disk.look(name)
 	if isMissing(err) || errors.Is(err, errNotRegular) && !t.isNamed(name) {
 		return entry{}, false // a glob may match folders too
 	}
-	t.fail(name, err)
+	t.failToLook(name, err)
 	return entry{name: name, path: name, look: at, archived: compression(name) != ""}, err == nil
 }
 
@@ -176,7 +176,8 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 		at[e.name] = e.inode
 	}
 	for _, s := range t.streams {
-		if s.State == meter.Live && at[s.Path] != s.inode() {
+		where, found := at[s.Path]
+		if s.State == meter.Live && where != s.inode() && (found || !t.isHidden(s.Path)) {
 			s.State, s.grewAt, s.changed = meter.Rotated, now, true
 			t.restless[s.Path] = 2
 		}
@@ -196,6 +197,17 @@ func (t *Tailer) noteTruncations(now time.Time) {
 			t.truncated(s, now)
 		}
 	}
+}
+
+// isHidden reports whether the file at the path, or a rotated form of it, may be
+// there and could not be looked at in this scan.
+func (t *Tailer) isHidden(path string) bool {
+	for name := range t.blind {
+		if t.pathOf(name, nil) == path || hasMeta(name) && match(name, path) {
+			return true
+		}
+	}
+	return false
 }
 
 // look looks at an open plain file: by the scan that is under way, if that has
@@ -226,11 +238,11 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 		folders.add(path)
 	}
 	for dir, paths := range folders {
-		listing, err := os.ReadDir(dir)
+		listing, err := t.disk.readDir(dir)
 		if isMissing(err) {
 			continue
 		}
-		t.fail(dir, err)
+		t.failToLook(dir, err)
 		complete = complete && err == nil
 		for _, file := range listing {
 			name := filepath.Join(dir, file.Name())

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -17,7 +16,7 @@ type stream struct {
 	sources []string // names of those that follow its path
 
 	name string   // under which its file was opened
-	file *os.File // nil while it is not open, or open as an archive
+	file file     // nil while it is not open, or open as an archive
 	arch *archive // where the file is compressed
 	seen look     // the file at the last look; the zero look before the first
 
@@ -106,10 +105,16 @@ func (s *stream) holds(want []byte, offset int64) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if verdict := compareMark(found[:n], want); verdict != same && verdict != blanked {
-		return errReplaced
+	if verdict := compareMark(found[:n], want); verdict == same || verdict == blanked {
+		return nil
 	}
-	return nil
+	if n < len(want) {
+		info, err := s.file.Stat()
+		if err != nil || info.Size() >= offset+int64(len(want)) { // it must be there
+			return io.ErrUnexpectedEOF
+		}
+	}
+	return errReplaced
 }
 
 // beginning returns the first bytes of the stream: those that were consumed,
@@ -155,14 +160,14 @@ func (s *stream) jump(f io.ReaderAt, offset int64) error {
 
 // beginsWith reports whether the stream's plain file, as it is now, looks like
 // beginning with all of f.
-func (s *stream) beginsWith(f io.ReaderAt, size int64) (bool, error) {
+func (s *stream) beginsWith(d disk, f io.ReaderAt, size int64) (bool, error) {
 	if s.Compressed {
 		return false, nil
 	}
 	own := s.file
 	if own == nil {
 		var err error
-		if own, err = os.Open(s.name); isMissing(err) {
+		if own, err = d.open(s.name); isMissing(err) {
 			return false, nil
 		} else if err != nil {
 			return false, err

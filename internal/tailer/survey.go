@@ -45,9 +45,9 @@ func (t *Tailer) Survey(now time.Time) []File {
 		named[f.Name] = true
 		files = append(files, f)
 	}
-	for name, problem := range t.failures {
+	for name, f := range t.failures {
 		if !named[name] {
-			files = append(files, t.troubled(name, problem))
+			files = append(files, t.troubled(name, f.text))
 		}
 	}
 	slices.SortFunc(files, func(a, b File) int {
@@ -61,7 +61,7 @@ func (t *Tailer) survey(s *stream) File {
 		Path: s.Path, Name: cmp.Or(s.name, s.Path), Sources: s.sources, Generation: s.ID,
 		Offset: s.Offset, Size: max(s.Offset, s.EOFAt), State: s.State,
 	}
-	f.Problem = t.failures[f.Name]
+	f.Problem = t.failures[f.Name].text
 	switch {
 	case s.Compressed:
 		f.Size = max(f.Size, s.length)
@@ -72,7 +72,7 @@ func (t *Tailer) survey(s *stream) File {
 	case s.State == meter.Lost:
 		f.Size = max(f.Size, s.seen.size)
 	default: // closed to make room, or not to be opened
-		if at, err := stat(f.Name); err == nil && at.inode == s.inode() {
+		if at, err := t.disk.look(f.Name); err == nil && at.inode == s.inode() {
 			f.Size = max(f.Size, at.size)
 		}
 	}
@@ -83,7 +83,7 @@ func (t *Tailer) survey(s *stream) File {
 // or a pattern.
 func (t *Tailer) troubled(name, problem string) File {
 	f := File{Path: t.pathOf(name, nil), Name: name, State: meter.Live, Problem: problem}
-	if at, err := stat(name); err == nil {
+	if at, err := t.disk.look(name); err == nil {
 		f.Size = at.size
 	}
 	f.Sources = t.sourcesOf(f.Path)

@@ -33,6 +33,8 @@ type Config struct {
 	Open map[int64]*os.File
 
 	Log *slog.Logger
+
+	disk disk // osDisk
 }
 
 // blockSize is the most that one read hands out, in bytes, but for longer
@@ -53,6 +55,7 @@ const (
 // nothing and reads nothing; see the package's comment for its use.
 type Tailer struct {
 	cfg      Config
+	disk     disk
 	globs    map[string]time.Time // first scans, those not yet taken included
 	newGlobs map[string]time.Time
 
@@ -76,7 +79,8 @@ type Tailer struct {
 	buffer    []byte
 	long      []byte // for lines longer than buffer
 	anomalies meter.Tally
-	failures  map[string]string // by path: what keeps it from being followed, reported once
+	blind     map[string]bool    // names and patterns that the scan under way could not look at
+	failures  map[string]failure // by path: what keeps it from being followed, reported once
 	watch     *watcher
 }
 
@@ -97,8 +101,12 @@ func New(cfg Config) *Tailer {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.disk.open == nil {
+		cfg.disk = osDisk
+	}
 	t := &Tailer{
 		cfg:      cfg,
+		disk:     cfg.disk,
 		globs:    make(map[string]time.Time),
 		newGlobs: make(map[string]time.Time),
 		byPath:   make(map[string][]*stream),
@@ -108,7 +116,8 @@ func New(cfg Config) *Tailer {
 		looks:    make(map[inode]look),
 		aliases:  make(map[look]bool),
 		restless: make(map[string]int),
-		failures: make(map[string]string),
+		blind:    make(map[string]bool),
+		failures: make(map[string]failure),
 		buffer:   make([]byte, blockSize),
 	}
 	for pattern, first := range cfg.Globs {
@@ -464,21 +473,39 @@ func (t *Tailer) concerns(name string) bool {
 	if len(t.sourcesOf(name)) > 0 {
 		return true
 	}
-	info, err := os.Stat(name)
+	info, err := t.disk.stat(name)
 	return err == nil && info.IsDir()
 }
 
-// fail notes and reports what keeps a file from being followed, or, with nil,
-// that nothing does any more. It speaks up on a change only.
+// failure is what keeps a file, a folder or a pattern from being followed.
+type failure struct {
+	text   string
+	toLook bool // it could not even be looked at
+}
+
+// fail notes and reports what keeps a file from being read, or, with nil, that
+// it was read. It speaks up on a change only.
 func (t *Tailer) fail(name string, err error) {
 	before, failing := t.failures[name]
 	switch {
 	case err == nil && failing:
 		delete(t.failures, name)
 		t.cfg.Log.Info("file is followed again", "path", name)
-	case err != nil && err.Error() != before:
-		t.failures[name] = err.Error()
+	case err != nil && err.Error() != before.text:
+		t.failures[name] = failure{text: err.Error()}
 		t.cfg.Log.Warn("cannot follow file: will try again", "path", name, "error", err)
+	}
+}
+
+// failToLook is fail for a look, whose success says nothing of reading.
+func (t *Tailer) failToLook(name string, err error) {
+	if err == nil && !t.failures[name].toLook {
+		return
+	}
+	t.fail(name, err)
+	if err != nil {
+		t.failures[name] = failure{text: err.Error(), toLook: true}
+		t.blind[name] = true
 	}
 }
 

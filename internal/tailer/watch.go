@@ -15,6 +15,7 @@ import (
 // none.
 type watcher struct {
 	notify  *fsnotify.Watcher
+	watch   func(folder string) error // notify.Add
 	log     *slog.Logger
 	folders map[string]bool // watched; false where that failed
 	lastHit time.Time
@@ -27,7 +28,7 @@ func newWatcher(log *slog.Logger) *watcher {
 		log.Warn("no notifications of file changes: polling every second", "error", err)
 		return nil
 	}
-	return &watcher{notify: notify, log: log, folders: make(map[string]bool)}
+	return &watcher{notify: notify, watch: notify.Add, log: log, folders: make(map[string]bool)}
 }
 
 func (w *watcher) Close() {
@@ -66,7 +67,7 @@ func (w *watcher) follow(sources []Source, entries []entry) bool {
 }
 
 func (w *watcher) add(dir string) bool {
-	err := w.notify.Add(dir)
+	err := w.watch(dir)
 	if _, tried := w.folders[dir]; err != nil && !tried && !isMissing(err) {
 		w.log.Warn("folder cannot be watched: polling it every second", "folder", dir, "error", err)
 	}
