@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/nxadm/tail"
 	"github.com/nxadm/tail/util"
 )
@@ -96,7 +94,9 @@ func (in *input) tail(ctx, own context.Context, poll bool, lines chan<- tailedLi
 		give(tailedLine{in: in, err: err})
 		return
 	}
-	defer file.Cleanup()
+	if !poll {
+		defer file.Cleanup() // which would ask for notifications
+	}
 	for {
 		select {
 		case <-own.Done():
@@ -113,22 +113,13 @@ func (in *input) tail(ctx, own context.Context, poll bool, lines chan<- tailedLi
 	}
 }
 
-// notifications reports whether the system can tell of changes: without, the
-// library would end the process.
-func notifications() bool {
-	w, err := fsnotify.NewWatcher()
-	if err == nil {
-		w.Close()
-	}
-	return err == nil
-}
-
 // surviveFatals keeps the library from ending the process where it cannot stat
 // a file: it ends the tail of that file instead. The library writes its last
 // words to a logger of its own, and nothing else, and then exits; so the
 // goroutine is ended while it writes them.
 func surviveFatals(ends map[string]context.CancelCauseFunc) {
-	util.LOGGER = &util.Logger{Logger: log.New(lastWords{ends}, "", 0)}
+	util.LOGGER.SetFlags(0)
+	util.LOGGER.SetOutput(lastWords{ends})
 }
 
 type lastWords struct {
