@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +17,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/tailer"
 )
 
 const (
@@ -96,8 +94,8 @@ func findInputs(config *rules.Config, source string, args []string, follow bool,
 // one was made of.
 func sourcesOf(config *rules.Config, path string) []string {
 	names := config.SourcesOf(path)
-	if ext := filepath.Ext(path); len(names) == 0 && (ext == ".gz" || ext == ".bz2") {
-		names = config.SourcesOf(strings.TrimSuffix(path, ext))
+	if plain := tailer.Uncompressed(path); len(names) == 0 && plain != path {
+		names = config.SourcesOf(plain)
 	}
 	return names
 }
@@ -193,43 +191,17 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 		}
 		raw, close = f, func() { f.Close() }
 	}
-	stream, compressed, err := decompress(t.print.bar.reader(raw))
+	stream, compressed, err := tailer.Decompress(t.print.bar.reader(raw))
 	if err != nil {
 		close()
-		return nil, fmt.Errorf("%s: %w", in.name, err)
+		return nil, fmt.Errorf("%s: %w", in.name, pathless(err))
 	}
 	in.compressed = compressed
+	if c, ok := stream.(io.Closer); ok {
+		closeRaw := close
+		close = func() { c.Close(); closeRaw() }
+	}
 	return &lineReader{from: stream, close: close, wholeOnly: t.options.follow && !in.isStdin() && !compressed}, nil
-}
-
-// decompress tells by its first bytes whether a stream is compressed.
-func decompress(raw io.Reader) (io.Reader, bool, error) {
-	start := make([]byte, 10)
-	n, err := io.ReadFull(raw, start[:2])
-	switch string(start[:2]) {
-	case "\x1f\x8b", "BZ", "\x28\xb5", "\xfd7": // elsewhere a short line must not wait for more
-		var more int
-		more, err = io.ReadFull(raw, start[2:])
-		n += more
-	}
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, false, pathless(err)
-	}
-	start = start[:n]
-	whole := io.MultiReader(bytes.NewReader(start), raw)
-	switch {
-	case bytes.HasPrefix(start, []byte("\x1f\x8b")):
-		r, err := gzip.NewReader(bufio.NewReaderSize(whole, readSize))
-		if err != nil {
-			return nil, true, fmt.Errorf("gzip: %w", err)
-		}
-		return r, true, nil
-	case bytes.HasPrefix(start, []byte("BZh")) && bytes.HasSuffix(start, []byte("\x31\x41\x59\x26\x53\x59")):
-		return bzip2.NewReader(whole), true, nil
-	case bytes.HasPrefix(start, []byte("\x28\xb5\x2f\xfd")), bytes.HasPrefix(start, []byte("\xfd7zXZ\x00")):
-		return nil, true, errors.New("compressed in a way that meterlog does not read; decompress it, as in `zstdcat FILE | meterlog test -`")
-	}
-	return whole, false, nil
 }
 
 // lineReader cuts a stream into runs of whole lines.

@@ -1,0 +1,71 @@
+package tailer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+)
+
+// magic are the bytes with which compressed files begin, by the end of the name
+// that they usually have.
+var magic = map[string][]byte{
+	".gz":  {0x1f, 0x8b},
+	".bz2": []byte("BZh"), // and a digit, and what follows
+	".xz":  xzMagic,
+	".zst": {0x28, 0xb5, 0x2f, 0xfd},
+}
+
+// bzip2Block is what stands behind the four first bytes of a bzip2 file, which
+// alone could be a line of text: its first block, or its end.
+var bzip2Block = []string{"\x31\x41\x59\x26\x53\x59", "\x17\x72\x45\x38\x50\x90"}
+
+// Decompress reads what a stream holds: decompressed, where its first bytes say
+// that it is compressed in one of the ways that the tailer reads, whatever its
+// name. The content is closed if it can be; r is not closed by it. No more is
+// read of a stream of text than has come.
+func Decompress(r io.Reader) (content io.Reader, compressed bool, err error) {
+	const most = 10
+	start := make([]byte, most)
+	n, err := io.ReadFull(r, start[:2])
+	if mayBeCompressed(start[:n]) { // elsewhere a short line must not wait for more
+		var more int
+		more, err = io.ReadFull(r, start[n:])
+		n += more
+	}
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, false, err
+	}
+	start = start[:n]
+	whole := io.MultiReader(bytes.NewReader(start), r)
+	for ext, begins := range magic {
+		if !bytes.HasPrefix(start, begins) || ext == ".bz2" && !isBzip2(start) {
+			continue
+		}
+		content, err := decompressors[ext](whole)
+		return content, true, err
+	}
+	return whole, false, nil
+}
+
+func mayBeCompressed(start []byte) bool {
+	for _, begins := range magic {
+		if len(start) == 2 && bytes.HasPrefix(begins, start) {
+			return true
+		}
+	}
+	return false
+}
+
+func isBzip2(start []byte) bool {
+	for _, block := range bzip2Block {
+		if len(start) == 4+len(block) && start[3] >= '1' && start[3] <= '9' && string(start[4:]) == block {
+			return true
+		}
+	}
+	return false
+}
+
+// Uncompressed is the name of the file that one of this name may have been made
+// of: app.log of app.log.gz. A name that is none of a compressed file stays.
+func Uncompressed(name string) string { return strings.TrimSuffix(name, compression(name)) }
