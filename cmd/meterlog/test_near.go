@@ -13,7 +13,7 @@ import (
 
 const (
 	nearBudget   = 1 << 30 // bytes to search for near misses, times the texts that are searched for
-	maxNear      = 4       // texts of one rule that are searched for
+	maxNear      = 4       // texts of one rule in one source that are searched for, and names of fields
 	maxSpellings = 16      // of one text that are told apart
 )
 
@@ -38,6 +38,7 @@ type nearRule struct {
 
 type nearText struct {
 	text      string
+	isName    bool // of a field
 	folded    []byte
 	spellings map[string]int64 // as they occur
 }
@@ -51,16 +52,21 @@ func newNearMisses(config *rules.Config, tally *trialTally) *nearMisses {
 			if why == "" && len(literals) == 0 {
 				n.never = append(n.never, name)
 			}
-			for _, literal := range literals {
-				known := slices.ContainsFunc(n.texts, func(t *nearText) bool { return t.text == literal })
-				if !known && len(n.texts) < maxNear {
-					n.texts = append(n.texts, &nearText{literal, fold(nil, []byte(literal)), map[string]int64{}})
-				}
-			}
+			n.want(literals, false)
+			n.want(config.FieldNames(r, config.Source(name)), true)
 		}
 		m.rules = append(m.rules, n)
 	}
 	return m
+}
+
+// want adds texts to what is searched for.
+func (r *nearRule) want(texts []string, areNames bool) {
+	for _, text := range texts[:min(len(texts), maxNear)] {
+		if !slices.ContainsFunc(r.texts, func(t *nearText) bool { return t.text == text }) {
+			r.texts = append(r.texts, &nearText{text, areNames, fold(nil, []byte(text)), map[string]int64{}})
+		}
+	}
 }
 
 // look searches lines of these sources for what the rules that have matched
@@ -131,6 +137,9 @@ func (m *nearMisses) hint(rule *rules.Rule) string {
 	}
 	var hints []string
 	for _, t := range r.texts {
+		if t.isName && t.spellings[t.text] > 0 {
+			continue // as it should be
+		}
 		hints = append(hints, t.hint(r.whole))
 	}
 	return strings.Join(hints, "; ")

@@ -52,6 +52,25 @@ func (c *Config) Prefilter(r *Rule, source *Source) (literals []string, why stri
 	return append([]string{}, found.literals...), ""
 }
 
+// FieldNames are the names of fields that the rule's condition asks for, as they
+// stand in the lines of source, where their format has names.
+func (c *Config) FieldNames(r *Rule, source *Source) []string {
+	var names []string
+	for _, slot := range r.when.slots {
+		for _, s := range c.slots.paths[slot] {
+			name := s.key
+			if source.Format == "json" {
+				name = `"` + name + `"`
+			}
+			written := verbatim(s.key)
+			if s.index < 0 && len(written) == 1 && written[0] == s.key && !slices.Contains(names, name) && (source.Format == "json" || source.Format == "logfmt") {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // reason is why nothing could be derived from a condition, and what helps.
 func (d *deriver) reason(node ast.Node) string {
 	switch n := node.(type) {
