@@ -18,13 +18,16 @@
 //     has its place; load*.go make a Config of it.
 //   - expression.go compiles with expr-lang/expr, after patch.go has rewritten
 //     the tree so that missing fields are nil and numbers are exact, with the
-//     functions of functions.go in the place of expr's own.
+//     functions of functions.go in the place of expr's own, and the price of
+//     budget.go on what could cost without bound.
 //   - literals.go derives from a condition what a line must contain for it to
 //     be true or to fail; search.go finds the lines of a block that do.
 //   - matcher.go evaluates those lines alone: by native.go where the condition
 //     is simple, else by expr's virtual machine, with the fields that json.go
 //     and fields.go find. plain_test.go holds this against the plain way:
 //     every line, every rule, all fields, the virtual machine.
+//   - marks.go and effort.go are for people who write rules: which part of a
+//     line matched, and what each rule costs. schema.json is for their editors.
 //
 // docs/rules.md describes the language.
 package rules

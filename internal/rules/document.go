@@ -145,7 +145,11 @@ type object struct {
 	keys   map[string]*yaml.Node // by name
 	values map[string]*yaml.Node // by name, aliases resolved
 	meant  []string              // hints given on unknown keys
+	merged int                   // mappings merged into it, each as often as it is named
 }
+
+// maxMerged bounds what `<<` within `<<` comes to.
+const maxMerged = 1000
 
 // object reads node as a mapping that may have the given keys. It returns nil
 // after a problem that leaves nothing to read.
@@ -196,6 +200,10 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 			if m.Kind != yaml.MappingNode || depth > 8 {
 				o.doc.fail(m, "", "`<<` takes a mapping, or a list of them")
 				continue
+			}
+			if o.merged++; o.merged > maxMerged {
+				o.doc.fail(node, "", "`<<` merges more than %d mappings", maxMerged)
+				return
 			}
 			o.collect(m, known, depth+1)
 		}
