@@ -72,7 +72,7 @@ func sinceText(since, now time.Time) string {
 
 func unbilledMessage(u ledger.Unbilled) string {
 	text := fmt.Sprintf("%d records of %s, %d units, are %s", u.Records, u.SKU, u.Units, stateWords[u.State])
-	if u.State == meter.Refused && u.Reason != "" {
+	if said := u.State == meter.Refused || u.State == meter.Expired; said && u.Reason != "" && u.Reason != "EXPIRED" {
 		text += ": " + u.Reason
 	}
 	return text + ", the last at " + u.Latest.UTC().Format(time.RFC3339)
