@@ -148,6 +148,9 @@ func (a *archive) discard(offset int64) error {
 // holds compares the content with a generation, as compare does for a plain
 // file. After the verdict same the archive stands before the generation's mark.
 func (a *archive) holds(g *meter.Generation) (verdict, error) {
+	if g.Offset == 0 && g.Compressed && len(a.head) > 0 && bytes.Equal(a.head, g.Head) {
+		return same, nil // it was there before, and is known by its beginning alone
+	}
 	if g.Offset == 0 || !beginsAlike(a.head, g.Head) {
 		return other, nil
 	}
@@ -182,6 +185,13 @@ func (a *archive) endsAt(length int64) bool {
 	}
 	trailer, ok := a.trailer(info.Size())
 	return ok && trailer == uint32(length)
+}
+
+// reaches reports whether the content is at least so many bytes long. It is
+// forward only, as ReadAt is.
+func (a *archive) reaches(length int64) bool {
+	n, _ := a.ReadAt(make([]byte, 1), length-1)
+	return n > 0
 }
 
 // trailer returns the last four bytes of a gzip file of the given size.

@@ -10,7 +10,7 @@ import (
 // decide settles what a file is whose inode belongs to no generation.
 func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 	blank := t.byInode[e.inode]
-	if blank != nil && !(blank.isBlank() && e.rotated()) || t.aliases[e.look] {
+	if blank != nil && !(blank.isBlank() && e.rotated()) || t.isAlias(e) {
 		return
 	}
 	if !e.rotated() {
@@ -28,9 +28,10 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 			return
 		}
 		t.cfg.Log.Debug("copy of a known file", "name", e.name, "path", e.path, "generation", s.ID)
-		t.aliases[e.look] = true
+		t.aliases[e.look] = copyOf{s, e.name}
 		if from != damaged {
 			t.fail(e.name, nil)
+			t.keepIn(s, e.look, e.name, now)
 		}
 	case undecided:
 		t.restless[e.path] = max(t.restless[e.path], 2)
@@ -45,6 +46,31 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 			t.bind(blank, e, f, arch, now)
 		}
 	}
+}
+
+// copyOf is a file whose content is counted as that of another.
+type copyOf struct {
+	stream *stream
+	name   string
+}
+
+func (t *Tailer) isAlias(e entry) bool {
+	_, ok := t.aliases[e.look]
+	return ok
+}
+
+// keepIn remembers a finished generation by the archive that is all that is
+// left of it.
+func (t *Tailer) keepIn(s *stream, at look, name string, now time.Time) {
+	if s.State != meter.Done || s.isOpen() || s.metAt.Equal(now) || compression(name) == "" {
+		return
+	}
+	if t.byInode[s.inode()] == s {
+		delete(t.byInode, s.inode())
+	}
+	t.byInode[at.inode] = s
+	s.Dev, s.Ino, s.Compressed, s.changed = at.dev, at.ino, true, true
+	s.seen, s.name, s.metAt = at, name, now
 }
 
 // extends goes on with a finished generation whose own file is gone in a file
@@ -62,8 +88,7 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 	}
 	more := f != nil && e.size > s.Offset
 	if arch != nil && !arch.endsAt(s.Offset) {
-		n, _ := arch.ReadAt(make([]byte, 1), s.Offset)
-		more = n > 0
+		more = arch.reaches(s.Offset + 1)
 	}
 	if !more {
 		closeFile(f)
@@ -88,7 +113,10 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 		} else if s.arch == nil {
 			gone = !slices.ContainsFunc(entries, func(other entry) bool { return other.inode == s.inode() })
 		}
-		if !gone || e.size < s.Offset || s.Offset == 0 {
+		if s.finished() && alike(s.Head) {
+			continue // which a new file looks like as well
+		}
+		if !gone || s.unsure || e.size < s.Offset || s.Offset == 0 {
 			continue
 		}
 		f, arch, verdict := t.open(e, s)

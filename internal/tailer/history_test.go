@@ -17,6 +17,7 @@ import (
 
 var (
 	seedFlag    = flag.Int64("seed", -1, "replay this one history")
+	firstFlag   = flag.Int64("first", 0, "seed of the first random history")
 	historyFlag = flag.Int("histories", 300, "random histories to run")
 )
 
@@ -400,7 +401,7 @@ func (h *history) verify() {
 // TestHistories follows a log through random histories of writing, rotation
 // and crashes: every line that was written must be read and committed once.
 func TestHistories(t *testing.T) {
-	first, n := int64(0), int64(*historyFlag)
+	first, n := *firstFlag, int64(*historyFlag)
 	if *seedFlag >= 0 {
 		first, n = *seedFlag, 1
 	}

@@ -112,6 +112,23 @@ func compareMark(found, want []byte) verdict {
 	return other
 }
 
+// alike reports whether a file that begins so may hold nothing but one line,
+// again and again: its content then says nothing of which file it is, and what
+// the file system knows must do.
+func alike(head []byte) bool {
+	end := bytes.IndexByte(head, '\n') + 1
+	if end == 0 {
+		return false
+	}
+	line := head[:end]
+	for rest := head; len(rest) > 0; rest = rest[min(len(rest), end):] {
+		if !bytes.HasPrefix(line, rest[:min(len(rest), end)]) {
+			return false
+		}
+	}
+	return len(head) > end || !bytes.ContainsAny(line, "0123456789")
+}
+
 // isPrefix reports whether the file a, of the given size, looks like the
 // beginning of the file b: its first and its last bytes stand there too.
 func isPrefix(a io.ReaderAt, size int64, b io.ReaderAt) (bool, error) {

@@ -1,8 +1,10 @@
 package tailer
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -30,6 +32,9 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	}
 	f, arch, verdict := t.open(e, s)
 	switch {
+	case verdict == same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
+		closeFile(f)
+		t.part(s, e, now)
 	case verdict == same || verdict == blanked || s.Offset == 0 && !s.finished() && f != nil:
 		t.bind(s, e, f, arch, now)
 	case verdict == shorter && t.mayHaveLostPower(s, e):
@@ -74,6 +79,39 @@ func (t *Tailer) mayHaveLostPower(s *stream, e entry) bool {
 	return s.seen.inode != e.inode && !s.finished() && !e.archived
 }
 
+// cameBackAlike reports whether a finished generation's inode has come back to
+// the path with lines that are all alike: it was given to a new file.
+func (t *Tailer) cameBackAlike(s *stream, e entry) bool {
+	return s.finished() && !e.rotated() && s.seen.inode != e.inode && alike(s.Head)
+}
+
+// wasTruncated reports whether a file that this process has not seen, and that
+// holds the generation, holds it by chance, since its lines are alike: an unknown
+// rotated form is a longer copy of it, and nothing but a truncation can have made
+// it shorter than its copy.
+func (t *Tailer) wasTruncated(s *stream, e entry, entries []entry) bool {
+	if e.rotated() || e.archived || s.seen.inode == e.inode || !alike(s.Head) {
+		return false
+	}
+	for _, c := range entries {
+		if c.path != s.Path || !c.rotated() || c.archived || c.size <= e.size || t.byInode[c.inode] != nil || t.isCopyOfFinished(c) {
+			continue
+		}
+		f, _, verdict := t.open(c, s)
+		closeFile(f)
+		if verdict == same {
+			return true
+		}
+	}
+	return false
+}
+
+// isCopyOfFinished reports whether a plain file is as long as a generation of its
+// path that is finished.
+func (t *Tailer) isCopyOfFinished(e entry) bool {
+	return slices.ContainsFunc(t.byPath[e.path], func(s *stream) bool { return s.finished() && s.EOFAt == e.size })
+}
+
 // heldElsewhere reports whether another file than the entry's holds the
 // generation; unsure means that not all could be looked at.
 func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsure bool) {
@@ -102,6 +140,7 @@ func (t *Tailer) bind(s *stream, e entry, f file, arch *archive, now time.Time) 
 		s.Dev, s.Ino, s.changed = e.dev, e.ino, true
 	}
 	s.missed = s.State == meter.Gap
+	s.metAt = now
 	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.size, "was", s.State)
 	delete(t.aliases, e.look)
 	s.close()
@@ -156,31 +195,44 @@ func (t *Tailer) found(s *stream, e entry) {
 	}
 }
 
-// search looks for a lost generation among the files of its path that belong
-// to no other. When the time for it is over, the loss is counted.
+// search looks for a lost generation among the rotated forms of its path that
+// belong to no other. The path itself comes last: see movedTo. When the time for
+// it is over, the loss is counted.
 func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time) {
 	if s.lostAt.IsZero() || now.Before(s.lostAt) {
 		s.lostAt = now
 	}
-	for _, e := range entries {
-		owner := t.byInode[e.inode]
-		if e.path != s.Path || owner != nil && !(owner.isBlank() && e.rotated()) {
-			continue
-		}
+	s.unsure = false
+	for _, e := range t.candidates(s, entries) {
 		f, arch, verdict := t.open(e, s)
 		if verdict == same {
-			if owner != nil {
+			if owner := t.byInode[e.inode]; owner != nil {
 				t.lose(owner, now)
 			}
 			t.bind(s, e, f, arch, now)
 			return
 		}
 		closeFile(f)
-		complete = complete && verdict != unread
+		s.unsure = s.unsure || verdict == unread
 	}
-	if complete && now.Sub(s.lostAt) >= t.cfg.Search {
+	if complete && !s.unsure && now.Sub(s.lostAt) >= t.cfg.Search {
 		t.giveUp(s)
 	}
+}
+
+// candidates lists the files that may hold a lost generation, those written to
+// longest ago first: where lines are alike several seem to hold it, and the
+// oldest is the one that was rotated first.
+func (t *Tailer) candidates(s *stream, entries []entry) []entry {
+	var found []entry
+	for _, e := range entries {
+		owner := t.byInode[e.inode]
+		if e.path == s.Path && e.rotated() && (owner == nil || owner.isBlank()) {
+			found = append(found, e)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b entry) int { return cmp.Compare(a.mtime, b.mtime) })
+	return found
 }
 
 // giveUp ends the search for a generation.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"syscall"
+
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // open opens the entry's file and compares it with the generation. A plain
@@ -18,10 +20,10 @@ func (t *Tailer) open(e entry, s *stream) (file, *archive, verdict) {
 		} else if err != nil {
 			return nil, nil, unread
 		}
-		verdict, err := a.holds(&s.Generation)
-		if err == nil && verdict == shorter && s.finished() && s.EOFAt == s.Offset && a.endsAt(s.EOFAt) {
-			verdict = same
+		if s.State == meter.Done && s.EOFAt == s.Offset && s.Offset > 0 && beginsAlike(a.head, s.Head) && a.endsAt(s.EOFAt) {
+			return nil, a, same
 		}
+		verdict, err := a.holds(&s.Generation)
 		if err != nil {
 			t.fail(e.name, err)
 		}

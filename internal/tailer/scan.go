@@ -312,5 +312,10 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 		if t.byName[s.name] == s {
 			delete(t.byName, s.name)
 		}
+		for at, alias := range t.aliases {
+			if alias.stream == s {
+				t.keepIn(s, at, alias.name, now)
+			}
+		}
 	}
 }

@@ -30,6 +30,7 @@ type stream struct {
 	metAt   time.Time // the scan that last met its inode
 	lostAt  time.Time // when the search for it began
 	length  int64     // of an archive's content, as far as is known
+	unsure  bool      // the last search could not read all that may hold it
 	torn    error     // why its archive cannot be read on
 	missed  bool      // what follows the position was counted as missed before
 }

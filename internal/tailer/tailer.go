@@ -65,7 +65,7 @@ type Tailer struct {
 	byName    map[string]*stream  // by the name under which it is found at present
 	late      []*stream           // those that were rotated and open at the last scan
 	looks     map[inode]look      // by the scan under way
-	aliases   map[look]bool       // files that hold what is counted elsewhere
+	aliases   map[look]copyOf     // files that hold what is counted elsewhere
 	bases     map[string][]string // what rotatedFrom gives, remembered
 	restless  map[string]int      // paths whose rotated forms are looked at in so many more scans
 	queue     []*stream           // those that may have something to read
@@ -114,7 +114,7 @@ func New(cfg Config) *Tailer {
 		byInode:  make(map[inode]*stream),
 		byName:   make(map[string]*stream),
 		looks:    make(map[inode]look),
-		aliases:  make(map[look]bool),
+		aliases:  make(map[look]copyOf),
 		restless: make(map[string]int),
 		blind:    make(map[string]bool),
 		failures: make(map[string]failure),
