@@ -224,7 +224,8 @@ rules: [{name: mails, when: line contains "sent", sku_id: sku-mails}]
 // A record that was queued again leads to what it was counted from, and that to
 // it.
 func TestExplainFollowsReissues(t *testing.T) {
-	model := sandbox.New(sandbox.Config{Faults: []sandbox.Fault{{Kind: sandbox.FaultPartial, Times: 1}}})
+	// Its second answer rejects a record: the first is to a validation.
+	model := sandbox.New(sandbox.Config{Faults: []sandbox.Fault{{Kind: sandbox.FaultPartial, Every: 2, Times: 1}}})
 	ctx, cancel := context.WithCancel(t.Context())
 	url, wait, err := model.Start(ctx)
 	if err != nil {

@@ -25,6 +25,7 @@ const (
 	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
 	failedMax     = 15 * time.Second // one whose request failed, so that others are tried in between
 	maxWidth      = 4                // requests at a time, for a backlog
+	clockError    = time.Second      // how far the API's clock may be from what is known of it
 	pruneEvery    = time.Hour
 )
 
@@ -103,12 +104,18 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 	}
 	now := time.Now()
 	most := l.width * meter.MaxRecords
-	records, err := l.ledger.Pending(ctx, now, now.Add(l.sender.Skew()), most)
+	records, err := l.ledger.Pending(ctx, now, l.apiClock(now), most)
 	if err != nil {
 		return l.failed(ctx, err)
 	}
 	if len(records) == 0 {
 		return l.rest(ctx)
+	}
+	switch asked, err := l.sender.Meet(ctx, batches(records)[0]); {
+	case err != nil:
+		return l.failed(ctx, err)
+	case asked:
+		return 0
 	}
 	if err := l.ledger.Attempt(ctx, records); err != nil {
 		return l.failed(ctx, err)
@@ -124,6 +131,16 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 		l.width = min(2*most/meter.MaxRecords, maxWidth)
 	}
 	return 0
+}
+
+// apiClock is what the API's clock shows at now, as far as it is known: where it
+// is behind, rather a little less, for what lies in its future is refused.
+func (l *sendLoop) apiClock(now time.Time) time.Time {
+	skew := l.sender.Skew()
+	if skew < 0 {
+		skew -= clockError
+	}
+	return now.Add(skew)
 }
 
 // batches parts records, in their order, into what one request may hold: so

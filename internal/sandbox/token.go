@@ -1,15 +1,20 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -18,6 +23,36 @@ import (
 
 // jwtAudience is whom a JWT must be for, by the documentation.
 const jwtAudience = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
+
+// ReadKey reads the id and the public key of an authorized key's file, in either
+// spelling: a key for Config.Keys.
+func ReadKey(path string) (id string, key *rsa.PublicKey, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", nil, errors.Unwrap(err)
+	}
+	var content struct {
+		ID          string
+		Public      string `json:"public_key"`
+		PublicCamel string `json:"publicKey"`
+	}
+	if json.Unmarshal(data, &content) != nil || content.ID == "" {
+		return "", nil, errors.New("it is no authorized key, as `yc iam key create` writes it")
+	}
+	block, _ := pem.Decode([]byte(cmp.Or(content.Public, content.PublicCamel)))
+	if block == nil {
+		return "", nil, errors.New("its public_key is no PEM")
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return "", nil, fmt.Errorf("its public_key: %w", err)
+	}
+	key, ok := parsed.(*rsa.PublicKey)
+	if !ok {
+		return "", nil, errors.New("its public_key is no RSA key")
+	}
+	return content.ID, key, nil
+}
 
 // issue makes a token that is good from now on. s.mu is held.
 func (s *Sandbox) issue() (token string, until time.Time) {

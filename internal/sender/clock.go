@@ -43,6 +43,35 @@ func (c *clock) hasPassed(t time.Time) bool {
 	return !c.latest.Before(t)
 }
 
+// trusted reports whether what is known of the API's clock, if anything, still
+// holds.
+func (c *clock) trusted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at.IsZero() || !c.wasSet(time.Now())
+}
+
+// known reports whether the API's clock was observed, and ours not set since.
+func (c *clock) known() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.at.IsZero() && !c.wasSet(time.Now())
+}
+
+// forget has the skew be unknown, as before the first observation.
+func (c *clock) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.skew, c.at = 0, time.Time{}
+}
+
+// wasSet reports whether our clock was set since the API's was observed. c.mu
+// is held.
+func (c *clock) wasSet(now time.Time) bool {
+	drift := now.Round(0).Sub(c.wall) - now.Sub(c.at)
+	return drift.Abs() > mostDrift
+}
+
 // mostDrift is how far our clock may have moved otherwise than the monotonic
 // one before it passes for having been set.
 const mostDrift = 2 * time.Second
@@ -53,8 +82,7 @@ const mostDrift = 2 * time.Second
 func (c *clock) get() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
-	if drift := now.Round(0).Sub(c.wall) - now.Sub(c.at); drift.Abs() > mostDrift {
+	if c.wasSet(time.Now()) {
 		return 0
 	}
 	return c.skew

@@ -71,6 +71,7 @@ type Sender struct {
 	clock        *clock
 
 	answers atomic.Uint64 // requests that were answered with success
+	met     atomic.Bool   // the API was asked for its clock, whether or not it told
 
 	mu     sync.Mutex
 	struck map[string]strikes // by uuid: records that were answered 400 alone
@@ -126,6 +127,29 @@ func (s *Sender) Send(ctx context.Context, records []meter.Record) ([]meter.Resu
 // nothing. Its results are the API's words as they are: a DUPLICATE is Refused.
 func (s *Sender) Validate(ctx context.Context, records []meter.Record) ([]meter.Result, error) {
 	return s.deliver(ctx, records, true)
+}
+
+// Meet makes acquaintance with the API's clock, where that is not known yet, or
+// ours was set since: it asks, with validate_only, about records that are to be
+// sent. For a record whose timestamp lies in the API's future is refused, its
+// uuid perhaps burnt; were that answer lost, the next would be DUPLICATE, and
+// usage that nobody has would pass for accepted. asked tells that it did ask:
+// with Skew known, other records may be due. err is that nobody answered.
+func (s *Sender) Meet(ctx context.Context, records []meter.Record) (asked bool, err error) {
+	if s.validateOnly || s.met.Load() && s.clock.trusted() {
+		return false, nil
+	}
+	_, err = s.Validate(ctx, records)
+	var failed *Error
+	switch errors.As(err, &failed); {
+	case s.clock.known():
+	case failed == nil, failed.Status/100 == 4: // it answers, and does not tell the time
+		s.clock.forget()
+	default:
+		return true, err
+	}
+	s.met.Store(true)
+	return true, nil
 }
 
 // Skew is the API's clock minus ours, as its last answer tells, to about a

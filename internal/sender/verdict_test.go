@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/sandbox"
 )
 
 func TestVerdicts(t *testing.T) {
@@ -138,4 +139,41 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("reason %q", got.Reason)
 		}
 	})
+}
+
+// Before its clock is known the API is asked with validate_only, once; a clock
+// that it never tells is done without, and one of ours that was set is asked for
+// again.
+func TestMeet(t *testing.T) {
+	both(t, func(t *testing.T, transport string) {
+		box := sandbox.New(sandbox.Config{Skew: -90 * time.Second, BurnRejected: true, Faults: []sandbox.Fault{{Kind: sandbox.FaultDropAfter, Times: 2}}})
+		s := connect(t, transport, box, Config{})
+		list := records(2)
+		for n, want := range []struct{ asked, failed bool }{{true, true}, {true, true}, {true, false}, {false, false}} {
+			asked, err := s.Meet(t.Context(), list)
+			if asked != want.asked || (err != nil) != want.failed {
+				t.Errorf("%d: %v, %v; want %+v", n, asked, err, want)
+			}
+		}
+		if stats := box.Stats(); stats.Writes != 0 || stats.ValidateOnly != 3 || s.Skew() > -88*time.Second {
+			t.Errorf("%+v, skew %v", stats, s.Skew())
+		}
+	})
+	for _, status := range []int{200, 400, 403} {
+		s := answering(t, func(*http.Request) (*http.Response, error) { return response(status, `{}`), nil })
+		if asked, err := s.Meet(t.Context(), records(1)); !asked || err != nil {
+			t.Errorf("%d, without a date: %v, %v", status, asked, err)
+		}
+		if asked, err := s.Meet(t.Context(), records(1)); asked || err != nil {
+			t.Errorf("%d, asked before: %v, %v", status, asked, err)
+		}
+		s.clock.observe(time.Now().UTC().Format(http.TimeFormat), time.Now(), time.Now())
+		s.clock.wall = s.clock.wall.Add(-time.Hour) // ours was set
+		if asked, err := s.Meet(t.Context(), records(1)); !asked || err != nil {
+			t.Errorf("%d, after ours was set: %v, %v", status, asked, err)
+		}
+		if asked, err := s.Meet(t.Context(), records(1)); asked || err != nil {
+			t.Errorf("%d, after that: %v, %v", status, asked, err)
+		}
+	}
 }
