@@ -42,7 +42,7 @@ func (w *watched) startAt(now time.Time) {
 func (w *watched) at(now time.Time) {
 	w.t.Helper()
 	w.clock = now
-	if err := w.agent.meter.read(w.t.Context()); err != nil {
+	if _, err := w.agent.meter.read(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -55,20 +55,22 @@ func (l *meterLoop) run(ctx context.Context) {
 	l.commit(last)
 }
 
-// step reads what there is to read, commits it when it is time, and sleeps
-// until there may be more.
+// step reads what there is to read, commits it when it is time, and sleeps, once
+// all of it was read, until there may be more.
 func (l *meterLoop) step(ctx context.Context) {
-	if l.read(ctx) == nil {
+	if drained, err := l.read(ctx); drained && err == nil {
 		l.vitals.SetReady()
 		l.tailer.Wait(ctx, l.wakeAt(l.now()))
 	}
 }
 
-// read fails only when ctx has ended.
-func (l *meterLoop) read(ctx context.Context) error {
+// read reports whether the tailer has come to the end of what there is. It fails
+// only when ctx has ended.
+func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 	for ctx.Err() == nil {
 		block, ok := l.tailer.Next(l.now())
 		if !ok {
+			drained = true
 			break
 		}
 		l.matcher.Match(block, l.batch.Tally)
@@ -78,9 +80,9 @@ func (l *meterLoop) read(ctx context.Context) error {
 		}
 	}
 	if l.due(l.now()) {
-		return l.commit(ctx)
+		err = l.commit(ctx)
 	}
-	return nil
+	return drained, err
 }
 
 // due reports whether it is time to commit: a second has passed, a window has

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,18 @@ func TestRunGoesOnWhereItEnded(t *testing.T) {
 	until(t, "all is billed", func() bool { return s.billed(sku) == 12 })
 	s.sent("a.log", 1)
 	until(t, "what comes later is billed as well", func() bool { return s.billed(sku) == 13 })
+}
+
+// A file of many blocks that nobody writes to any more gives no notifications:
+// between its blocks the agent must not wait for one, nor call itself ready.
+func TestRunReadsABacklogWithoutPause(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, oneRule)
+	s.sent("a.log", 1)
+	s.write("a.log", strings.Repeat("mail queued\n", 1<<18)) // 12 blocks
+	s.sent("a.log", 1)
+	defer s.run()()
+	until(t, "the last line is counted", func() bool { return s.counted(sku) == 2 })
 }
 
 // What an earlier run left open is delivered by the next, even where nothing
