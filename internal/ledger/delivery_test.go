@@ -321,3 +321,32 @@ func TestSeal(t *testing.T) {
 		t.Errorf("%d open, %d sealed, %v", opened, closed, err)
 	}
 }
+
+// However much is to be pruned, all of it is, and nothing else.
+func TestPruneMuch(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	amounts := make(map[meter.Window]int64)
+	const many = 2*pruneAtOnce + 100
+	for i := range many {
+		amounts[ago(2*many-i)] = 1
+	}
+	check(t, l.Commit(t.Context(), counts(mails, amounts), noon))
+	_, err := l.Seal(t.Context(), noon)
+	check(t, err)
+	list, err := l.Pending(t.Context(), noon, noon, many-7)
+	check(t, err)
+	settle(t, l, noon, list, meter.Result{State: meter.Accepted})
+	if n, err := l.Prune(t.Context(), noon); n != 0 || err != nil {
+		t.Errorf("%d are pruned before their time, %v", n, err)
+	}
+	if n, err := l.Prune(t.Context(), noon.Add(time.Second)); n != many-7 || err != nil {
+		t.Errorf("%d are pruned, %v; want %d", n, err, many-7)
+	}
+	if left := records(t, l, Filter{}); len(left) != 7 || left[0].State != meter.Sealed {
+		t.Errorf("left are %+v", left)
+	}
+	if n := first(t, raw(t, dir), "SELECT count(*) FROM contributions"); n != "7" {
+		t.Errorf("%s contributions are left", n)
+	}
+}

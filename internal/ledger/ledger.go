@@ -158,7 +158,7 @@ func connect(path, mode string) (*sql.DB, error) {
 	case "ro":
 	default:
 		query["_txlock"] = []string{"immediate"}
-		query["_pragma"] = append(query["_pragma"], "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1024)")
+		query["_pragma"] = append(query["_pragma"], "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1024)", "journal_size_limit(8388608)")
 	}
 	name := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
 	if !filepath.IsAbs(path) {

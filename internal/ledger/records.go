@@ -210,18 +210,32 @@ func (l *Ledger) Unsettled(ctx context.Context) (open, sealed int, err error) {
 	return open, sealed, err
 }
 
+// pruneAtOnce is how many records are pruned in one transaction, so that
+// neither the journal nor the wait of others grows with how much there is.
+const pruneAtOnce = 500
+
 // Prune deletes what was settled before the given time, with what it was
 // counted from. Unsettled records stay, and so does a refused one for as long as
 // the record that its usage was issued again under.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error) {
-	return n, l.update(ctx, "prune", func(tx *transaction) error {
-		deleted, err := tx.exec(`DELETE FROM records WHERE settled_at <> '' AND settled_at < ?
-			AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)`, instant(before))
-		if err != nil || deleted == 0 {
+	for {
+		var deleted int64
+		err := l.update(ctx, "prune", func(tx *transaction) error {
+			const chosen = `(SELECT id FROM records WHERE settled_at <> '' AND settled_at < ?
+				AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
+				ORDER BY settled_at, id LIMIT ?)`
+			if _, err := tx.exec(`DELETE FROM contributions WHERE record_id IN `+chosen, instant(before), pruneAtOnce); err != nil {
+				return err
+			}
+			deleted, err = tx.exec(`DELETE FROM records WHERE id IN `+chosen, instant(before), pruneAtOnce)
 			return err
+		})
+		if err != nil {
+			return n, err
 		}
-		n = int(deleted)
-		_, err = tx.exec(`DELETE FROM contributions WHERE record_id <> 0 AND NOT EXISTS (SELECT 1 FROM records WHERE id = record_id)`)
-		return err
-	})
+		n += int(deleted)
+		if deleted < pruneAtOnce {
+			return n, nil
+		}
+	}
 }
