@@ -148,10 +148,9 @@ func kernel() string {
 
 // pace calls step many times a second until it has done so for a while.
 func pace(perSecond int, during time.Duration, step func() error) error {
-	ticker := time.NewTicker(time.Second / time.Duration(perSecond))
-	defer ticker.Stop()
-	for range int(during.Seconds() * float64(perSecond)) {
-		<-ticker.C
+	began := time.Now()
+	for i := range int(during.Seconds() * float64(perSecond)) {
+		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(perSecond)))) // what is late is made up for
 		if err := step(); err != nil {
 			return err
 		}
