@@ -338,6 +338,45 @@ func TestTruncatedAndGrownWithTheSameMark(t *testing.T) {
 	s.expect("2 "+tail, "3 "+tail)
 }
 
+// Logs that begin with the same banner, or whose lines end alike, are told apart
+// by the one that differs.
+func TestRotatedWhileDownWithTheSameHeadOrMark(t *testing.T) {
+	banner, tail := strings.Repeat("=", 1100)+"\n", strings.Repeat("x", 80)
+	for _, test := range []struct{ name, before, after string }{
+		{"head", banner, ""},
+		{"mark", "", tail},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := follow(t, "app.log")
+			write := func(name, line string) { s.append(name, test.before+line+test.after+"\n") }
+			want := func(lines ...string) []string {
+				all := []string{}
+				for _, line := range lines {
+					if test.before != "" {
+						all = append(all, strings.TrimSuffix(banner, "\n"))
+					}
+					all = append(all, line+test.after)
+				}
+				return all
+			}
+			write("app.log", "one")
+			s.expect(want("one")...)
+			s.kill()
+			s.rename("app.log", "app.log.2")
+			write("app.log.1", "two")
+			write("app.log", "six")
+			s.expect(want("two", "six")...)
+			s.kill()
+			s.rename("app.log", "app.log.0")
+			s.compress("app.log.0")
+			write("app.log", "ten")
+			s.pass(time.Minute)
+			s.expect(want("ten")...)
+			s.wantAnomalies(nil)
+		})
+	}
+}
+
 func TestTruncatedUnreadWithoutACopyIsAGap(t *testing.T) {
 	s := follow(t, "app.log")
 	text, want := lines("line", 300)

@@ -53,7 +53,9 @@ func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
 		if from == copied {
 			return copied, s
 		}
-		result = max(result, from)
+		if from == undecided {
+			result = undecided
+		}
 	}
 	return result, nil
 }

@@ -127,6 +127,7 @@ func New(cfg Config) *Tailer {
 		t.know(g)
 	}
 	t.takeOver(cfg.Open)
+	t.cfg.Known, t.cfg.Globs, t.cfg.Open = nil, nil, nil // they would only take memory
 	if !cfg.NoWatch {
 		t.watch = newWatcher(cfg.Log)
 	}
