@@ -67,7 +67,7 @@ func (o *onlineCheck) wrong(what, format string, args ...any) {
 func (o *onlineCheck) run(ctx context.Context) {
 	if _, err := o.tokens.Token(ctx); err != nil {
 		o.failed = true
-		o.say("token", "none: %v%s", err, tokenAdvice(o.config.Auth.Method))
+		o.say("token", "none: %v%s", err, o.tokenAdvice(err))
 		return
 	}
 	o.say("token", "ok, by auth.method: %s", o.config.Auth.Method)
@@ -142,12 +142,16 @@ func (o *onlineCheck) explain(err error) {
 	}
 	switch cause := refusal.Err; {
 	case errors.Is(err, sender.ErrNoToken):
-		o.wrong("token", "%v%s", cause, tokenAdvice(o.config.Auth.Method))
+		o.wrong("token", "%v%s", cause, o.tokenAdvice(cause))
 	case refusal.Status == 0:
 		o.failed = true
-		o.say("API", "NOT reached: %v: see whether this machine reaches %s, and the proxy it needs (HTTPS_PROXY)", cause, o.config.Delivery.Endpoint)
+		advice := ": see whether this machine reaches " + o.config.Delivery.Endpoint + ", and the proxy it needs (HTTPS_PROXY)"
+		if untrusted(cause) {
+			advice = trustAdvice
+		}
+		o.say("API", "NOT reached: %v%s", cause, advice)
 	case refusal.Status == http.StatusUnauthorized:
-		o.wrong("token", "%v%s", cause, tokenAdvice(o.config.Auth.Method))
+		o.wrong("token", "%v%s", cause, o.tokenAdvice(cause))
 	case refusal.Status == http.StatusForbidden:
 		o.wrong("role", "%v", cause)
 	case refusal.Status == http.StatusBadRequest:
@@ -160,11 +164,18 @@ func (o *onlineCheck) explain(err error) {
 	}
 }
 
-func tokenAdvice(method string) string {
-	switch method {
-	case "key":
+// untrusted reports whether a server's certificate is not trusted.
+func untrusted(err error) bool { return strings.Contains(err.Error(), "x509: ") }
+
+const trustAdvice = ": where a proxy of yours opens TLS, name its certificate in delivery.ca_file"
+
+func (o *onlineCheck) tokenAdvice(err error) string {
+	switch method := o.config.Auth.Method; {
+	case untrusted(err):
+		return trustAdvice
+	case method == "key":
 		return ": see whether the key still exists (yc iam key list) and this machine reaches auth.iam_endpoint"
-	case "token":
+	case method == "token":
 		return ": the token lives 12 hours at most; make a new one (yc iam create-token)"
 	}
 	return ": see that the VM has a service account and its metadata service is on"
