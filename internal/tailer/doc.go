@@ -30,6 +30,16 @@
 //
 // A Tailer starts no goroutine that reads files; it is pulled: [Tailer.Next]
 // gives the next block, [Tailer.Take] what changed since it was last called,
-// [Tailer.Wait] sleeps until there may be more. All are called by one
-// goroutine, the meter loop.
+// [Tailer.Wait] sleeps until there may be more, [Tailer.Survey] tells where each
+// file stands, [Tailer.Handover] gives the open files to the Tailer of another
+// configuration. All are called by one goroutine, the meter loop. [Find] needs no
+// Tailer: it looks for what was counted, wherever it is now.
+//
+// # What cannot be read
+//
+// A file, a folder or a pattern that cannot be looked at or read is said once,
+// and once more when it can; until then nothing is concluded from it: no file is
+// taken for rotated, gone or new since another could not be seen. Damage of a
+// compressed file is told from an error of the disk: it passes only if somebody
+// still writes to the file.
 package tailer
