@@ -180,6 +180,31 @@ func TestArchiveThatNobodyFinished(t *testing.T) {
 	})
 }
 
+// The end of a torn archive is not the end of its last line.
+func TestTornArchiveThatNobodyWritesTo(t *testing.T) {
+	eachCompression(t, func(t *testing.T, ext string) {
+		s := follow(t, "app.log")
+		rest, unread := lines("unread", 100_000)
+		s.append("app.log", "one\n")
+		s.expect("one")
+		s.kill()
+		whole := compressed(t, ext, "one\n"+rest)
+		s.check(os.Remove(s.path("app.log")))
+		s.put("app.log.1"+ext, whole[:len(whole)/2], time.Hour)
+		got := s.read()
+		s.commit()
+		first := slices.Clone(unread[:len(got)])
+		slices.Sort(first)
+		if len(got) == 0 || !slices.Equal(got, first) {
+			t.Fatalf("other lines than the first %d were read", len(got))
+		}
+		if g := s.committed[1]; g.State != meter.Gap {
+			t.Errorf("it is %s", g.State)
+		}
+		s.wantAnomalies(map[meter.AnomalyKind]int64{meter.BytesMissed: 1})
+	})
+}
+
 func TestConcatenatedArchives(t *testing.T) {
 	eachCompression(t, func(t *testing.T, ext string) {
 		s := follow(t, "app.log")

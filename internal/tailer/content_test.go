@@ -84,6 +84,26 @@ func TestFindWithAShortHead(t *testing.T) {
 	}
 }
 
+func TestFindTellsFilesWithTheSameBeginningApart(t *testing.T) {
+	s := follow(t, "app.log")
+	banner := strings.Repeat("=", 1100) + "\n"
+	s.append("app.log", banner+"one\n")
+	s.expect(banner[:1100], "one")
+	s.rename("app.log", "app.log.3")
+	s.append("app.log.2", banner+"two\n")
+	s.compress("app.log.2")
+	s.append("app.log.1", banner) // and no more
+	s.append("app.log", banner+"six\nten\n")
+	where, got, err := s.content(1, 1101, 1105)
+	if err != nil || where != "app.log.3" || !slices.Equal(got, []string{"one"}) {
+		t.Errorf("%q in %s, %v", got, where, err)
+	}
+	s.check(os.Remove(s.path("app.log.3")))
+	if _, _, err := s.content(1, 1101, 1105); !errors.Is(err, ErrGone) {
+		t.Errorf("only others are there: %v", err)
+	}
+}
+
 func TestFindSaysWhereItLooked(t *testing.T) {
 	s := follow(t, "app.log")
 	s.append("app.log", "one\n")
