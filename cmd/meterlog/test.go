@@ -30,8 +30,8 @@ func newTestCommand() *cobra.Command {
 		Long: `test applies the rules to files, offline: nothing is billed or remembered. It
 prints each match with its quantity, then a table by rule. Whole files are read,
 whatever start_at says; a last line without a newline counts. Files compressed
-with gzip, bzip2, xz or zstd are read as they are. A FILE of - is standard input. Without
-FILE every file is read that the sources match.
+with gzip, bzip2, xz or zstd are read as they are. A FILE of - is standard
+input. Without FILE every file is read that the sources match.
 
 A FILE belongs to the sources whose globs match it, and otherwise to --source,
 which is needed only where there are several sources. Without FILE, --source
