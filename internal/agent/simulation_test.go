@@ -68,6 +68,8 @@ type simulation struct {
 	written usage
 	stamps  map[uint64]time.Time // by inode: the last time that the simulation gave a file
 
+	network pipes // to the API over gRPC; nil where it is REST
+
 	agent *Agent // nil while the machine runs without
 	close func()
 	dying dying
@@ -99,6 +101,9 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	if *seedFlag >= 0 {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	if s.chance.IntN(4) == 0 {
+		s.serveGRPC()
+	}
 	glob, timestamp := "*.log", ""
 	if s.chance.IntN(3) == 0 {
 		glob = "*.log*"
@@ -116,6 +121,15 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	s.meterStep()
 	s.commit() // what is rotated before the first commit is none of ours
 	return s
+}
+
+// serveGRPC has the API be reached over gRPC.
+func (s *simulation) serveGRPC() {
+	s.network = make(pipes)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.box.Serve(ctx, s.network) }()
+	s.t.Cleanup(func() { cancel(); <-done })
 }
 
 func (s *simulation) note(format string, args ...any) {
@@ -154,9 +168,13 @@ func (s *simulation) RoundTrip(r *http.Request) (*http.Response, error) {
 func (s *simulation) start(open map[int64]*os.File) {
 	book, err := ledger.Open(s.t.Context(), filepath.Join(s.dir, "state"))
 	s.check(err)
-	deliver, err := sender.New(sender.Config{
+	cfg := sender.Config{
 		Endpoint: "http://127.0.0.1", Timeout: requestTimeout, Tokens: token("t1.test"), HTTP: s, Dial: loopback, Log: s.log,
-	})
+	}
+	if s.network != nil {
+		cfg.Transport, cfg.HTTP, cfg.Dial = sender.GRPC, nil, s.network.dial
+	}
+	deliver, err := sender.New(cfg)
 	s.check(err)
 	s.agent, err = New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Open: open, Log: s.log, noWatch: true})
 	s.check(err)
@@ -339,6 +357,7 @@ func (s *simulation) failing() {
 func (s *simulation) killAtStep() {
 	l := s.agent.meter
 	ctx := s.t.Context()
+	var attempted []meter.Record
 	steps := []struct {
 		name string
 		do   func()
@@ -346,7 +365,13 @@ func (s *simulation) killAtStep() {
 		{"the positions are taken", l.take},
 		{"the commit", func() { s.check(l.write(ctx, time.Now())) }},
 		{"the seal", func() { s.check(l.seal(ctx, time.Now())) }},
-		{"the attempt", func() { s.attempt(ctx) }},
+		{"the attempt", func() { attempted = s.attempt(ctx) }},
+		{"the request", func() {
+			if len(attempted) > 0 {
+				s.ready(2 * requestTimeout)
+				s.agent.send.sender.Send(ctx, attempted)
+			}
+		}},
 	}
 	last := s.chance.IntN(len(steps) + 1)
 	for _, step := range steps[:last] {
@@ -360,11 +385,12 @@ func (s *simulation) killAtStep() {
 	s.kill()
 }
 
-func (s *simulation) attempt(ctx context.Context) {
+func (s *simulation) attempt(ctx context.Context) []meter.Record {
 	book := s.agent.send.ledger
 	records, err := book.Pending(ctx, time.Now(), time.Now(), meter.MaxRecords)
 	s.check(err)
 	s.check(book.Attempt(ctx, records))
+	return records
 }
 
 // faults has the API do wrong in some ways from now on.
