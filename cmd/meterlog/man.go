@@ -37,6 +37,7 @@ const manualEnd = `
 | ` + "`METERLOG_IAM_TOKEN`" + ` | The token, with ` + "`auth: {method: token}`" + ` and no token_file. |
 | ` + "`METERLOG_MACHINE_ID_FILE`" + ` | Another file than */etc/machine-id* to know the machine by. |
 | ` + "`YC_METADATA_ADDR`" + ` | Another address of the metadata service. |
+| ` + "`HTTPS_PROXY`, `NO_PROXY`" + ` | The proxy on the way to the API, and what needs none. |
 | ` + "`NO_COLOR`" + ` | No colours on a terminal. |
 
 ## EXIT STATUS
