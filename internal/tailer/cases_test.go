@@ -377,6 +377,41 @@ func TestRotatedWhileDownWithTheSameHeadOrMark(t *testing.T) {
 	}
 }
 
+func TestRotatedBetweenTheLookAndTheOpening(t *testing.T) {
+	s := follow(t, "app.log")
+	s.expect()
+	s.kill()
+	s.append("app.log", "one\n")
+	s.cfg.disk = osDisk
+	s.cfg.disk.open = func(name string) (file, error) {
+		if _, err := os.Stat(s.path("app.log.1")); isMissing(err) {
+			s.rename("app.log", "app.log.1")
+			s.append("app.log", "two\n")
+		}
+		return osDisk.open(name)
+	}
+	s.expect("one", "two")
+	s.wantAnomalies(nil)
+}
+
+// What was given up, or thought finished, and comes back with more is read on.
+func TestFinishedFileComesBackLonger(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 300)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.kill()
+	s.check(os.Remove(s.path("app.log")))
+	s.expect()
+	s.pass(20 * time.Second)
+	s.expect()
+	s.append("app.log.1", text+"more\n")
+	s.tailer.concerns(s.path("app.log.1"))
+	s.pass(20 * time.Second)
+	s.expect("more")
+	s.wantAnomalies(map[meter.AnomalyKind]int64{meter.BytesMissed: 1})
+}
+
 func TestTruncatedUnreadWithoutACopyIsAGap(t *testing.T) {
 	s := follow(t, "app.log")
 	text, want := lines("line", 300)
