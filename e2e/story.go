@@ -147,6 +147,9 @@ func (s *story) runs(ctx context.Context) error {
 }
 
 func (s *story) confined(ctx context.Context) error {
+	if _, err := s.output(ctx, "systemd-analyze", "verify", "--man=no", "meterlog.service"); err != nil {
+		return err
+	}
 	if _, err := s.output(ctx, "systemd-analyze", "security", "--no-pager", "--threshold=15", "meterlog.service"); err != nil {
 		return err
 	}
