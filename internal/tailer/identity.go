@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -51,6 +53,17 @@ func (d disk) look(name string) (look, error) {
 // differs reports whether the file was written to since.
 func (l look) differs(now look) bool {
 	return !now.unlinked && (l.size != now.size || l.mtime != now.mtime)
+}
+
+// asFilesAreDated returns a time of ours, not later than the present, as the
+// kernel would date a file that is written now: by a clock that is some
+// milliseconds behind. What is written later is never dated before it.
+func asFilesAreDated(now time.Time) time.Time {
+	var exact, coarse unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &coarse) != nil || unix.ClockGettime(unix.CLOCK_REALTIME, &exact) != nil {
+		return now
+	}
+	return now.Add(-time.Duration(exact.Nano() - coarse.Nano()))
 }
 
 func (l look) writtenAt() time.Time { return time.Unix(0, l.mtime) }

@@ -108,7 +108,7 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 			names, err := expand(pattern)
 			t.failToLook(pattern, err)
 			if _, ok := t.globs[pattern]; !ok && !errors.Is(err, doublestar.ErrBadPattern) {
-				firsts[pattern] = now
+				firsts[pattern] = asFilesAreDated(now)
 			}
 			for _, name := range names {
 				if seen[name] || source.excludes(name) {
@@ -168,12 +168,18 @@ func (t *Tailer) basesOf(name string) []string {
 // maxBases bounds the memory of names.
 const maxBases = 20_000
 
-// noteRotations finds the live generations whose path leads elsewhere, and has
-// the rotated forms of their paths looked at.
+// noteRotations finds the live generations whose path leads elsewhere, and the
+// paths that are new, and has the rotated forms of these paths looked at.
 func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 	at := make(map[string]inode, len(entries))
 	for _, e := range entries {
 		at[e.name] = e.inode
+		if len(t.byPath[e.path]) > 0 {
+			continue
+		}
+		if known, _ := t.followedSince(e.path); known {
+			t.restless[e.path] = 2 // it may have been rotated before anybody saw it
+		}
 	}
 	for _, s := range t.streams {
 		where, found := at[s.Path]
