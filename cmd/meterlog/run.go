@@ -217,12 +217,16 @@ func products(config *rules.Config) map[string][]string {
 	return known
 }
 
+// leastPatience is how long --once goes on without success, however short a
+// request's timeout is: an API that has just failed is asked again after seconds.
+const leastPatience = 10 * time.Second
+
 func (o *runOptions) runOnce(c *cobra.Command, cfg agent.Config) error {
 	a, err := agent.New(c.Context(), cfg)
 	if err != nil {
 		return err
 	}
-	summary, err := a.Once(c.Context(), cfg.Rules.Delivery.Timeout)
+	summary, err := a.Once(c.Context(), max(cfg.Rules.Delivery.Timeout, leastPatience))
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ func TestDamagedLedgerIsRefusedAndLeftAlone(t *testing.T) {
 	for name, data := range map[string]string{
 		"cut":         whole[:len(whole)/2/4096*4096],
 		"cut askew":   whole[:len(whole)-1000],
+		"last page":   whole[:len(whole)-100],
 		"one byte":    whole[:1],
 		"header only": whole[:100],
 		"a zero page": overwritten(pages/2, 0, make([]byte, 4096)),
@@ -127,6 +128,28 @@ func TestDamagedLedgerWithItsJournal(t *testing.T) {
 		t.Fatal("there is no journal")
 	}
 	refused(t, left)
+}
+
+func TestMissingLedgerIsNotBegunAnew(t *testing.T) {
+	for name, leave := range map[string]func(path string) error{
+		"its index is left":            func(path string) error { return os.WriteFile(path+"-shm", nil, 0o640) },
+		"it is a link to nowhere":      func(path string) error { return os.Symlink("/nowhere/ledger.db", path) },
+		"it is a folder":               func(path string) error { return os.Mkdir(path, 0o750) },
+		"its rollback journal is left": func(path string) error { return os.WriteFile(path+"-journal", nil, 0o640) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			check(t, leave(filepath.Join(dir, FileName)))
+			for what, open := range map[string]func() error{
+				"written": func() error { _, err := Open(t.Context(), dir); return err },
+				"read":    func() error { _, err := OpenReader(dir); return err },
+			} {
+				if err := open(); !isA[*CorruptError](err) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
 }
 
 func TestMissingLedgerWithItsJournalIsRefused(t *testing.T) {

@@ -66,19 +66,14 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 
 func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {
 	path := filepath.Join(dir, FileName)
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(path + "-wal"); err == nil {
-			return nil, &CorruptError{Path: path, Detail: "it is missing, though its journal " + FileName + "-wal is there"}
+	exists, err := present(path)
+	if err == nil && !exists {
+		if err = create(ctx, path); err != nil {
+			err = fmt.Errorf("ledger: create %s: %w", path, err)
 		}
-		if err := create(ctx, path); err != nil {
-			return nil, fmt.Errorf("ledger: create %s: %w", path, err)
-		}
-	case err != nil:
-		return nil, fmt.Errorf("ledger: %w", err)
-	case info.Size() == 0:
-		return nil, &CorruptError{Path: path, Detail: "it is empty"}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err = verify(ctx, path); err != nil {
 		// What Requeue writes meanwhile in another process can look like damage
@@ -97,6 +92,32 @@ func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {
 		return nil, explain(path, err)
 	}
 	return db, nil
+}
+
+// present reports whether there is a database. Where there is none, but should
+// be, or where it can be none, it is damaged.
+func present(path string) (bool, error) {
+	info, err := os.Stat(path)
+	damaged := func(detail string) (bool, error) { return false, &CorruptError{Path: path, Detail: detail} }
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(path); err == nil {
+			return damaged("it is a symbolic link that leads nowhere: is its disk mounted?")
+		}
+		for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+			if _, err := os.Stat(path + suffix); err == nil {
+				return damaged("it is missing, though its " + FileName + suffix + " is there")
+			}
+		}
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("ledger: %w", err)
+	case !info.Mode().IsRegular():
+		return damaged("it is no regular file")
+	case info.Size() == 0:
+		return damaged("it is empty")
+	}
+	return true, nil
 }
 
 // create makes the database under another name and renames it, so that a
@@ -198,6 +219,13 @@ func verify(ctx context.Context, path string) error {
 	}
 	if finding != "ok" {
 		return errors.New("malformed: " + finding)
+	}
+	var pageSize int64
+	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&pageSize); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); mode == immutable && (err != nil || info.Size()%pageSize != 0) {
+		return errors.New("malformed: its last page is cut")
 	}
 	var tables int
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'generations', 'records')").Scan(&tables); err != nil {

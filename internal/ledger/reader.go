@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,10 +24,10 @@ var ErrNone = errors.New("there is no ledger yet: `meterlog run` makes it")
 // OpenReader opens the ledger in dir for reading, without its lock.
 func OpenReader(dir string) (*Reader, error) {
 	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if exists, err := present(path); err != nil {
+		return nil, err
+	} else if !exists {
 		return nil, fmt.Errorf("ledger: %s: %w", dir, ErrNone)
-	} else if err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	db, err := connect(path, "ro")
 	if err != nil {

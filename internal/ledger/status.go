@@ -52,7 +52,7 @@ func joinHalves(high, low int64) int64 {
 	return high<<32 | low&(1<<32-1)
 }
 
-// Usage is what was counted of one SKU in one window, whatever became of it.
+// Usage is what was counted of one SKU in one window, and is or may be billed.
 type Usage struct {
 	SKU    string
 	Window time.Time // its start
@@ -60,7 +60,7 @@ type Usage struct {
 }
 
 // Usage returns what was counted in the windows that begin at since or later.
-// Usage that was queued again counts once; that of another machine does not.
+// What was refused or expired, or is another machine's, is not in it.
 func (r *Reader) Usage(ctx context.Context, since time.Time) ([]Usage, error) {
 	return query(ctx, r.db, "usage", func(rows *sql.Rows) (u Usage, err error) {
 		var start string
@@ -72,7 +72,7 @@ func (r *Reader) Usage(ctx context.Context, since time.Time) ([]Usage, error) {
 		u.Window, err = time.Parse(windowLayout, start)
 		return u, err
 	}, `SELECT sku_id, window_start, `+sumOfQuantities+` FROM records
-		WHERE window_start >= ? AND state <> 'foreign' AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
+		WHERE window_start >= ? AND state NOT IN ('refused', 'expired', 'foreign')
 		GROUP BY sku_id, window_start ORDER BY window_start, sku_id`, since.UTC().Format(windowLayout))
 }
 
