@@ -21,7 +21,13 @@ type document struct {
 	name     string
 	lines    []string
 	problems Problems
+	told     map[Problem]bool // those of problems, without their excerpts
+	more     int              // problems beyond maxProblems
 }
+
+// maxProblems is how many problems are told of a file. One that has more is not
+// what it was meant to be.
+const maxProblems = 200
 
 // fail notes a problem at a node.
 func (d *document) fail(node *yaml.Node, hint, format string, args ...any) {
@@ -29,12 +35,20 @@ func (d *document) fail(node *yaml.Node, hint, format string, args ...any) {
 }
 
 func (d *document) failAt(line, column int, hint, format string, args ...any) {
-	d.problems = append(d.problems, Problem{
-		File: d.name, Line: line, Column: column,
-		Message: fmt.Sprintf(format, args...),
-		Hint:    hint,
-		Excerpt: excerpt(d.lines, line, column),
-	})
+	p := Problem{File: d.name, Line: line, Column: column, Message: fmt.Sprintf(format, args...), Hint: hint}
+	if d.told[p] { // aliases and merged mappings repeat what they hold
+		return
+	}
+	if len(d.problems) >= maxProblems {
+		d.more++
+		return
+	}
+	if d.told == nil {
+		d.told = make(map[Problem]bool)
+	}
+	d.told[p] = true
+	p.Excerpt = excerpt(d.lines, line, column)
+	d.problems = append(d.problems, p)
 }
 
 // parse reads the file's one YAML document. It returns nil after a problem.

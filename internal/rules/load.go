@@ -70,7 +70,11 @@ func Parse(name string, text []byte) (*Config, error) {
 		l.read(root)
 	}
 	if len(l.problems) > 0 {
-		return nil, l.problems.sorted()
+		problems := l.problems.sorted()
+		if l.more > 0 {
+			problems = append(problems, Problem{File: name, Message: fmt.Sprintf("and %d more mistakes", l.more)})
+		}
+		return nil, problems
 	}
 	return l.config, nil
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ func (l *loader) readRule(o *object) *Rule {
 	}
 	r.Per = 1
 	if node := o.values["per"]; node != nil {
-		n, ok := wholeNumber(node)
+		n, ok := l.wholeNumber(node)
 		switch {
 		case !ok:
 			l.fail(node, "", "\"per\" must be a whole number, not %s", valueOf(node))
@@ -69,10 +70,17 @@ func (l *loader) readRule(o *object) *Rule {
 // maxPer is the most that `per` may be: sums of two remainders fit 63 bits.
 const maxPer = 1 << 62
 
+// octal is how YAML 1.1 writes a number to the base of 8.
+var octal = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
+
 // wholeNumber is a scalar that YAML takes for an integer.
-func wholeNumber(node *yaml.Node) (int64, bool) {
+func (l *loader) wholeNumber(node *yaml.Node) (int64, bool) {
 	if node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int" {
 		return 0, false
+	}
+	if octal.MatchString(node.Value) {
+		l.fail(node, "write it without the 0 in front", "YAML takes %s for an octal number", node.Value)
+		return 1, true
 	}
 	var n int64
 	err := node.Decode(&n)
@@ -115,7 +123,7 @@ func (l *loader) readQuantity(node *yaml.Node, r *Rule) {
 	if node.Kind == yaml.ScalarNode {
 		switch node.ShortTag() {
 		case "!!int":
-			n, ok := wholeNumber(node)
+			n, ok := l.wholeNumber(node)
 			switch {
 			case !ok:
 				l.fail(node, "", "\"quantity\" does not fit 63 bits: %s", node.Value)
@@ -250,7 +258,7 @@ func (l *loader) readExpect(o *object, expect map[string]int64) {
 		known = append(known, r.Name)
 	}
 	for name, value := range pairs.values {
-		n, ok := wholeNumber(value)
+		n, ok := l.wholeNumber(value)
 		switch {
 		case !slices.Contains(known, name):
 			l.fail(pairs.keys[name], oneOf(name, known), "unknown rule %q", name)

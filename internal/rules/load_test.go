@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,5 +106,21 @@ func TestWorkedExamples(t *testing.T) {
 	}
 	if found < 8 {
 		t.Errorf("only %d worked examples were found", found)
+	}
+}
+
+// A file of mistakes alone is told of within reason.
+func TestManyMistakes(t *testing.T) {
+	text := "product_id: p\n"
+	for i := range 5000 {
+		text += fmt.Sprintf("key%d: 1\n", i)
+	}
+	_, err := Parse("rules.yaml", []byte(text))
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) != maxProblems+1 {
+		t.Fatalf("%d problems", len(problems))
+	}
+	if last := problems[maxProblems].String(); last != "rules.yaml: and 4802 more mistakes" {
+		t.Error(last)
 	}
 }

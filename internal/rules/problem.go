@@ -46,8 +46,7 @@ func (ps Problems) Error() string {
 	return strings.Join(s, "\n")
 }
 
-// sorted orders the problems by their place and drops repetitions, which
-// aliases and merged mappings make.
+// sorted orders the problems by their place.
 func (ps Problems) sorted() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		if a.Line != b.Line {
@@ -55,7 +54,7 @@ func (ps Problems) sorted() Problems {
 		}
 		return a.Column - b.Column
 	})
-	return slices.Compact(ps)
+	return ps
 }
 
 // excerptWidth is the most characters of a source line that an excerpt shows.

@@ -97,6 +97,7 @@ var beyondSchema = map[string]string{
 	"quantity-unknown-name":     "an expression",
 	"rule-name-duplicate":       "names that must differ",
 	"rule-unknown-source":       "a name that stands elsewhere",
+	"quantity-octal":            "how a number is written",
 	"rule-unknown-source-far":   "a name that stands elsewhere",
 	"source-name-duplicate":     "names that must differ",
 	"test-no-source":            "how many sources there are",
