@@ -30,10 +30,6 @@ func (t *trial) follow(ctx context.Context, inputs []*input) (failed bool) {
 	defer tails.Wait()
 	defer stop()
 	inputs = slices.DeleteFunc(slices.Clone(inputs), func(in *input) bool { return in.done || in.compressed || in.isStdin() })
-	poll := !notifications()
-	if poll {
-		t.note("no notifications of the system: files are looked at four times a second")
-	}
 	owns, ends := map[string]context.Context{}, map[string]context.CancelCauseFunc{} // by path
 	for _, in := range inputs {
 		owns[in.path], ends[in.path] = context.WithCancelCause(ctx)
@@ -41,7 +37,7 @@ func (t *trial) follow(ctx context.Context, inputs []*input) (failed bool) {
 	}
 	surviveFatals(ends)
 	for _, in := range inputs {
-		tails.Go(func() { in.tail(ctx, owns[in.path], poll, lines) })
+		tails.Go(func() { in.tail(ctx, owns[in.path], lines) })
 	}
 	following := len(inputs)
 	for following > 0 {
@@ -78,8 +74,9 @@ func (t *trial) tailed(line tailedLine) {
 }
 
 // tail hands on the lines that are written to the file from its offset on,
-// until ctx ends, or own, with a cause.
-func (in *input) tail(ctx, own context.Context, poll bool, lines chan<- tailedLine) {
+// until ctx ends, or own, with a cause. The library looks at the file four times
+// a second: by notifications it misses what is written before they are set up.
+func (in *input) tail(ctx, own context.Context, lines chan<- tailedLine) {
 	give := func(line tailedLine) {
 		select {
 		case lines <- line:
@@ -87,15 +84,12 @@ func (in *input) tail(ctx, own context.Context, poll bool, lines chan<- tailedLi
 		}
 	}
 	file, err := tail.TailFile(in.path, tail.Config{
-		Location: &tail.SeekInfo{Offset: in.offset}, Follow: true, ReOpen: true, CompleteLines: true, Poll: poll,
+		Location: &tail.SeekInfo{Offset: in.offset}, Follow: true, ReOpen: true, CompleteLines: true, Poll: true,
 		Logger: tail.DiscardingLogger,
 	})
 	if err != nil {
 		give(tailedLine{in: in, err: err})
 		return
-	}
-	if !poll {
-		defer file.Cleanup() // which would ask for notifications
 	}
 	for {
 		select {
