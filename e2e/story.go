@@ -88,16 +88,36 @@ func (s *story) begin(ctx context.Context) error {
 	if _, err := s.output(ctx, "systemctl", "daemon-reload"); err != nil {
 		return err
 	}
-	if _, err := s.output(ctx, "systemctl", "enable", "--now", "sandbox", "mailer", "exporter", "logrotate.timer"); err != nil {
+	if _, err := s.output(ctx, "systemctl", "enable", "--now", "sandbox", "mailer", "exporter"); err != nil {
 		return err
 	}
 	if _, err := s.output(ctx, "meterlog", "check"); err != nil {
 		return err
 	}
-	if _, err := s.output(ctx, "systemctl", "restart", "logrotate.timer", "meterlog"); err != nil {
+	if _, err := s.output(ctx, "systemctl", "restart", "meterlog"); err != nil {
+		return err
+	}
+	if err := s.rotate(ctx); err != nil {
 		return err
 	}
 	return s.runs(ctx)
+}
+
+// rotate has logrotate run every few seconds from now on: what is rotated before
+// the first start is ready is not followed.
+func (s *story) rotate(ctx context.Context) error {
+	often, err := files.ReadFile("files/logrotate-timer.conf")
+	if err != nil {
+		return err
+	}
+	if err := s.put("/etc/systemd/system/logrotate.timer.d/e2e.conf", often, 0o644); err != nil {
+		return err
+	}
+	if _, err := s.output(ctx, "systemctl", "daemon-reload"); err != nil {
+		return err
+	}
+	_, err = s.output(ctx, "systemctl", "restart", "logrotate.timer")
+	return err
 }
 
 // furnish puts the applications, their rotations and the rules in place. The
@@ -114,7 +134,6 @@ func (s *story) furnish() (err error) {
 		"exporter.service":      "/etc/systemd/system/exporter.service",
 		"logrotate-mailer":      "/etc/logrotate.d/mailer",
 		"logrotate-exporter":    "/etc/logrotate.d/exporter",
-		"logrotate-timer.conf":  "/etc/systemd/system/logrotate.timer.d/e2e.conf",
 	} {
 		data, err := files.ReadFile("files/" + file)
 		if err != nil {
@@ -348,7 +367,21 @@ func (s *story) hung(ctx context.Context) error {
 	})
 }
 
+// rebooted lets a rotation end before, which the reboot would break off.
 func (s *story) rebooted(ctx context.Context) error {
+	if _, err := s.output(ctx, "systemctl", "stop", "logrotate.timer"); err != nil {
+		return err
+	}
+	err := within(ctx, 20*time.Second, "the end of logrotate", func() error {
+		state, err := s.output(ctx, "systemctl", "show", "--property", "ActiveState", "--value", "logrotate")
+		if err == nil && state != "inactive" {
+			err = errors.New("it is " + state)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if err := s.reboot(ctx); err != nil {
 		return err
 	}
