@@ -546,6 +546,85 @@ func TestPowerLossLeavesNULs(t *testing.T) {
 	s.wantAnomalies(nil)
 }
 
+// An application that does not append writes on where it was when its log is
+// truncated: the log begins with a hole as long as the log was.
+func TestCopyTruncateLeavesAHole(t *testing.T) {
+	for _, size := range []int{3, 400, 30_000, 300_000} { // lines before
+		for _, down := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d lines down=%v", size, down), func(t *testing.T) {
+				s := follow(t, "app.log")
+				text, want := lines("first", size)
+				app, err := os.Create(s.path("app.log"))
+				s.check(err)
+				defer app.Close()
+				for i := range 4 {
+					_, err = app.WriteString(text)
+					s.check(err)
+					s.expect(want...)
+					if down {
+						s.kill()
+					}
+					var unread []string
+					text, unread = lines(fmt.Sprintf("unread %d", i), 3)
+					_, err = app.WriteString(text)
+					s.check(err)
+					s.shift("app.log")
+					s.copy("app.log", "app.log.1")
+					s.check(os.Truncate(s.path("app.log"), 0))
+					text, want = lines(fmt.Sprintf("next %d", i), 20)
+					_, err = app.WriteString(text)
+					s.check(err)
+					s.expect(append(unread, want...)...)
+					s.pass(20 * time.Second)
+					s.expect()
+					text, want = lines(fmt.Sprintf("more %d", i), 20)
+				}
+				s.kill()
+				s.expect()
+				s.wantAnomalies(nil)
+			})
+		}
+	}
+}
+
+// shift makes room for a rotated form, as logrotate does.
+func (s *scene) shift(name string) {
+	s.t.Helper()
+	for i := 9; i >= 1; i-- {
+		if _, err := os.Stat(s.path(fmt.Sprintf("%s.%d", name, i))); err == nil {
+			s.rename(fmt.Sprintf("%s.%d", name, i), fmt.Sprintf("%s.%d", name, i+1))
+		}
+	}
+}
+
+// Room that is made before it is written to is no end of the log.
+func TestPreallocatedLog(t *testing.T) {
+	s := follow(t, "app.log")
+	app, err := os.Create(s.path("app.log"))
+	s.check(err)
+	defer app.Close()
+	s.check(app.Truncate(1 << 20))
+	for i := range 5 {
+		text, want := lines(fmt.Sprint("line", i), 2000)
+		_, err = app.WriteString(text)
+		s.check(err)
+		s.expect(want...)
+		s.expect()
+	}
+	s.kill()
+	s.rename("app.log", "app.log.1")
+	s.append("app.log", "next\n")
+	s.expect("next")
+	s.pass(20 * time.Second)
+	s.expect()
+	for _, g := range s.known() {
+		if g.Path == s.path("app.log") && g.State != meter.Live && g.State != meter.Done {
+			t.Errorf("%+v, want it done", g)
+		}
+	}
+	s.wantAnomalies(nil)
+}
+
 func TestBaselineOfTheFirstStart(t *testing.T) {
 	s := follow(t, "app.log*")
 	s.append("app.log.1", "old\n")
@@ -594,9 +673,11 @@ func TestLongLine(t *testing.T) {
 
 func TestNULsAndInvalidUTF8(t *testing.T) {
 	s := follow(t, "app.log")
-	odd := strings.Repeat("\x00", 5000) + "\xff\xfe"
-	s.append("app.log", odd+"\r\n\n\r\n")
-	s.expect(odd+"\r", "", "\r")
+	hole, odd := strings.Repeat("\x00", 5000), "\xff\x00\x00\xfe"
+	s.append("app.log", hole+odd+"\r\n\n\r\n"+hole+"after\n\x00one\n\x00\x00")
+	s.expect(odd+"\r", "", "\r", "after", "\x00one")
+	s.append("app.log", "two\n")
+	s.expect("two")
 }
 
 func TestOneFileUnderTwoSources(t *testing.T) {

@@ -111,7 +111,7 @@ func openContent(name string, g meter.Generation) (*Content, error) {
 			found, err = compare(c.file, c.Size, &g)
 		}
 	}
-	if err == nil && (found == same || found == blanked) {
+	if err == nil && (found == same) {
 		return c, nil
 	}
 	c.Close()
@@ -155,6 +155,11 @@ func eachLine(r io.Reader, start, end int64, each func(int64, []byte) error) err
 	lines := bufio.NewReaderSize(r, defaultMaxLine)
 	tooLong := false
 	for offset := start; offset < end; {
+		if !tooLong {
+			if offset += skipBlanks(lines); offset >= end {
+				break
+			}
+		}
 		line, err := lines.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
@@ -193,7 +198,7 @@ func (c *Content) verify() error {
 		return nil // a compressed file is not written to again
 	}
 	found, err := compare(c.file, c.Size, &c.generation)
-	if err == nil && found != same && found != blanked {
+	if err == nil && found != same {
 		err = errReplaced
 	}
 	if err != nil {

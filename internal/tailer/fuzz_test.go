@@ -17,6 +17,9 @@ import (
 // newline, and is not too long, and the rest once the file is rotated and quiet.
 func modelLines(content []byte, maxLine int) (lines []string, tooLong int64) {
 	for _, line := range bytes.SplitAfter(content, []byte("\n")) {
+		if n := len(line) - len(bytes.TrimLeft(line, "\x00")); n > 1 {
+			line = line[n:]
+		}
 		switch whole := bytes.HasSuffix(line, []byte("\n")); {
 		case len(line) > maxLine, !whole && len(line) == maxLine:
 			tooLong++

@@ -35,9 +35,9 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	case verdict == same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
 		closeFile(f)
 		t.part(s, e, now)
-	case verdict == same || verdict == blanked || s.Offset == 0 && !s.finished() && f != nil:
+	case verdict == same || s.Offset == 0 && !s.finished() && f != nil:
 		t.bind(s, e, f, arch, now)
-	case verdict == shorter && t.mayHaveLostPower(s, e):
+	case verdict == shorter && t.mayHaveLostPower(s, e) && !s.finished(), verdict == blanked && t.mayHaveLostPower(s, e):
 		held, unsure := t.heldElsewhere(s, e, entries)
 		if held || unsure {
 			closeFile(f)
@@ -46,12 +46,12 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 			}
 			return
 		}
-		if err := s.jump(f, e.size); err != nil {
+		if err := s.jump(f, min(e.size, s.Offset)); err != nil {
 			t.fail(e.name, err)
 			f.Close()
 			return
 		}
-		t.cfg.Log.Warn("file is shorter than what was read of it, as after a power failure: going on at its end", "path", e.name, "size", e.size)
+		t.cfg.Log.Warn("the end of what was read of a file is gone, as after a power failure: going on behind it", "path", e.name, "offset", s.Offset)
 		t.bind(s, e, f, arch, now)
 	default:
 		closeFile(f)
@@ -73,10 +73,10 @@ func (t *Tailer) part(s *stream, e entry, now time.Time) {
 }
 
 // mayHaveLostPower reports whether a file that begins like the generation but
-// ends before the position may be the same file, whose last bytes never reached
+// does not hold all of it may be the same file, whose last bytes never reached
 // the disk: it is new to this process.
 func (t *Tailer) mayHaveLostPower(s *stream, e entry) bool {
-	return s.seen.inode != e.inode && !s.finished() && !e.archived
+	return s.seen.inode != e.inode && !e.archived
 }
 
 // cameBackAlike reports whether a finished generation's inode has come back to

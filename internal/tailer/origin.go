@@ -69,9 +69,9 @@ func (t *Tailer) fileOrigin(f file, e entry, s *stream, now time.Time) origin {
 	switch {
 	case err != nil:
 		return undecided
-	case verdict == same || verdict == blanked:
+	case verdict == same:
 		return copied
-	case verdict == shorter && s.finished():
+	case verdict == shorter && s.finished() && !isBlankData(s.Head): // blanks begin alike
 		return copied
 	case verdict == shorter && s.State == meter.Lost:
 		return undecided

@@ -22,6 +22,7 @@ type stream struct {
 
 	readTo  int64     // behind the last byte that a read has seen: Offset, or the end of a torn line
 	skipped int64     // above Offset only within a line that is too long: it has no newline before here
+	blankTo int64     // above Offset only where nothing but NULs was found up to here
 	queued  bool      // stands in the tailer's queue
 	ending  bool      // rotated and quiet: a line without a newline is its last
 	parked  bool      // closed to make room for others, read to its end
@@ -106,7 +107,7 @@ func (s *stream) holds(want []byte, offset int64) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if verdict := compareMark(found[:n], want); verdict == same || verdict == blanked {
+	if bytes.Equal(found[:n], want) {
 		return nil
 	}
 	if n < len(want) {

@@ -242,7 +242,13 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if err != nil {
 		return meter.Block{}, err
 	}
-	whole := bytes.LastIndexByte(buf[:n], '\n') + 1
+	if blank := blanks(buf[:n]); blank > 0 {
+		if s.Offset+int64(n) > s.readTo {
+			s.grewAt = now
+		}
+		return meter.Block{}, t.skipBlanks(s, n, blank)
+	}
+	whole := len(beforeBlanks(buf[:bytes.LastIndexByte(buf[:n], '\n')+1]))
 	if whole == 0 && n == len(buf) { // a line longer than the buffer
 		if len(t.long) < t.cfg.MaxLine {
 			t.long = make([]byte, t.cfg.MaxLine)
