@@ -66,7 +66,7 @@ func (d *document) parse(text []byte) *yaml.Node {
 	err := decoder.Decode(&root)
 	switch {
 	case errors.Is(err, io.EOF), err == nil && len(root.Content) == 1 && root.Content[0].Tag == "!!null":
-		d.failAt(1, 1, "begin with an example: examples/rules.yaml", "the file is empty")
+		d.failAt(1, 1, "begin with an example: see meterlog-rules(5), or docs/rules.md", "the file is empty")
 		return nil
 	case err != nil:
 		d.syntax(err)
