@@ -93,7 +93,7 @@ func (t *Tailer) scheduleScan(entries []entry, now time.Time) {
 	}
 	pause := pollUnwatched
 	if t.watch.follow(t.cfg.Sources, entries) && len(t.restless) == 0 && len(t.late) == 0 {
-		pause = pollWatched
+		pause = max(pollWatched, time.Duration(len(entries))*pollWatchedFile)
 	}
 	t.nextScan = now.Add(pause)
 }
