@@ -280,8 +280,9 @@ func (l *appLog) size() int64 {
 	return info.Size()
 }
 
-// losePower takes lines from the end of the log that had been counted and had
-// not reached the disk. It reports whether that was possible.
+// losePower takes from the end of the log what had been counted and had not
+// reached the disk, leaves NULs there or not, and has the application write
+// before the agent starts, or not. It reports whether that was possible.
 func (l *appLog) losePower() bool {
 	l.closeLate()
 	l.mend(l.app)
@@ -292,11 +293,23 @@ func (l *appLog) losePower() bool {
 	if counted, _ := l.isCounted(info, bytes.NewReader(data)); !counted {
 		return false
 	}
-	end := bytes.LastIndexByte(data[:1+l.chance.IntN(len(data)-1)], '\n') + 1
-	if end == 0 {
+	near := max(0, len(data)-60_000) // what is lost before is a gap
+	kept := near + 1 + l.chance.IntN(len(data)-near-1)
+	whole := bytes.LastIndexByte(data[:kept], '\n') + 1
+	if whole == 0 {
 		return false
 	}
-	l.check(os.Truncate(l.path, int64(end)))
+	nuls, writes := l.chance.IntN(2) == 0, l.chance.IntN(2) == 0
+	if writes && !nuls {
+		kept = whole // or a lost line and a new one would be one
+	}
+	l.check(os.Truncate(l.path, int64(kept)))
+	if nuls {
+		l.check(os.Truncate(l.path, int64(kept+2+l.chance.IntN(len(data)))))
+	}
+	if writes {
+		l.append(l.app, l.chance.IntN(60))
+	}
 	return true
 }
 

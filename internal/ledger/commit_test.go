@@ -18,7 +18,7 @@ func TestPositionsComeBackAsCommitted(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
 	generations := []meter.Generation{
-		{ID: 1, Path: "/var/log/a b\n\xff.log", Dev: math.MaxUint64, Ino: 1 << 63, Offset: math.MaxInt64, Head: []byte("head\x00\xff"), Mark: []byte("mark"), EOFAt: -1, State: meter.Live},
+		{ID: 1, Path: "/var/log/a b\n\xff.log", Dev: math.MaxUint64, Ino: 1 << 63, Offset: math.MaxInt64, Head: []byte("head\x00\xff"), Mark: []byte("mark"), Trail: []byte("\x00trail"), EOFAt: -1, State: meter.Live},
 		{ID: 7, Path: "/b", Compressed: true, EOFAt: 12, State: meter.Done},
 		{ID: 8, Path: "/c", Offset: 3, State: meter.Gap, Missed: 40, EOFAt: 3, Head: []byte("abc"), Mark: []byte("abc")},
 	}

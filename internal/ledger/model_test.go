@@ -175,6 +175,10 @@ func (s *simulation) readSome(tally *meter.Tally) meter.Generation {
 		g.Offset = end
 	}
 	g.Mark = fmt.Append(nil, g.Offset)
+	g.Trail = nil
+	if s.rand.IntN(4) > 0 {
+		g.Trail = fmt.Append(nil, "trail ", g.Offset)
+	}
 	s.read[id] = g
 	return g
 }

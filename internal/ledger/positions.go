@@ -10,7 +10,7 @@ import (
 
 // Generations returns every generation of the ledger, oldest first.
 func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT id, path, dev, ino, offset, head, mark, compressed, eof_at, state, missed FROM generations ORDER BY id`)
+	rows, err := r.db.QueryContext(ctx, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed FROM generations ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: generations: %w", err)
 	}
@@ -19,7 +19,7 @@ func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
 	for rows.Next() {
 		var g meter.Generation
 		var dev, ino int64
-		if err := rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Compressed, &g.EOFAt, &g.State, &g.Missed); err != nil {
+		if err := rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed); err != nil {
 			return nil, fmt.Errorf("ledger: generations: %w", err)
 		}
 		g.Dev, g.Ino = uint64(dev), uint64(ino)

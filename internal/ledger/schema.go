@@ -115,6 +115,9 @@ CREATE TABLE anomalies (
 	PRIMARY KEY (kind, subject)
 ) STRICT, WITHOUT ROWID;
 `, `
+-- Hashes of the last lines before the position, while a file may lose its end.
+ALTER TABLE generations ADD COLUMN trail BLOB NOT NULL DEFAULT x'';
+
 CREATE INDEX records_window ON records (window_start);
 CREATE INDEX records_unbilled ON records (state) WHERE state IN ('refused', 'expired', 'in_doubt', 'foreign');
 

@@ -9,6 +9,7 @@ type Generation struct {
 	Offset     int64  // bytes consumed: behind a newline, or the end of a finished file
 	Head       []byte // its first bytes, at most HeadSize and at most Offset
 	Mark       []byte // the last bytes before Offset, at most MarkSize
+	Trail      []byte // by which a file is recognized that lost its end; nil where there is none
 	Compressed bool   // whether the file that Dev and Ino name is compressed; offsets count decompressed bytes
 	EOFAt      int64  // its length in bytes when it was found finished; -1 before
 	State      GenerationState

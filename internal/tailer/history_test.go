@@ -1,6 +1,7 @@
 package tailer
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -281,6 +282,77 @@ func (h *history) kill() {
 	h.anomalies.Reset()
 }
 
+// losePower takes what had been committed of the log from its end, once or
+// twice, and has the application write, or not, before the tailer starts.
+func (h *history) losePower() {
+	h.closeLate()
+	for range 1 + h.rand.IntN(2) {
+		data, err := os.ReadFile(h.path)
+		h.check(err)
+		offset := h.countedOf(data)
+		first := strings.IndexByte(string(data[:offset]), '\n') + 1
+		if first == 0 {
+			return
+		}
+		kept := 1 + h.rand.IntN(min(offset, 60_000)) + max(0, offset-60_000) - 1
+		if h.rand.IntN(3) == 0 {
+			kept = strings.LastIndexByte(string(data[:kept]), '\n') + 1
+		}
+		if kept == 0 {
+			return
+		}
+		h.kill()
+		for _, lost := range strings.SplitAfter(string(data[offset:]), "\n") {
+			if strings.HasSuffix(lost, "\n") {
+				h.want[strings.TrimSuffix(strings.TrimLeft(lost, "\x00"), "\n")]--
+			}
+		}
+		delete(h.torn, h.app)
+		h.check(os.Truncate(h.path, int64(kept)))
+		fragment := string(data[bytes.LastIndexAny(data[:kept], "\n\x00")+1 : kept])
+		if h.rand.IntN(2) == 0 {
+			h.check(os.Truncate(h.path, int64(kept+2+h.rand.IntN(5000))))
+			fragment = ""
+		}
+		h.note("the power fails: %d of %d bytes stay, and %q", kept, offset, fragment)
+		if h.rand.IntN(2) == 0 && kept >= first {
+			h.appendAfterCut(fragment)
+		}
+		h.start()
+		h.read()
+		h.commit()
+	}
+}
+
+// appendAfterCut appends lines of which the first is one with what is left of
+// another.
+func (h *history) appendAfterCut(fragment string) {
+	if fragment != "" {
+		next := fmt.Sprintf("%d after\n", h.line+1)
+		h.line++
+		_, err := h.app.WriteString(next)
+		h.check(err)
+		h.want[fragment+strings.TrimSuffix(next, "\n")]++
+	}
+	n := h.rand.IntN(60)
+	h.note("write %d before the start", n)
+	h.write(h.app, n)
+}
+
+// countedOf returns how much of the log is committed, 0 where it is not sure.
+func (h *history) countedOf(data []byte) int {
+	info, err := os.Stat(h.path)
+	h.check(err)
+	for _, g := range h.committed {
+		if g.State == meter.Live && (inode{g.Dev, g.Ino}) == lookAt(info).inode {
+			if verdict, err := compare(bytes.NewReader(data), int64(len(data)), &g); err == nil && verdict == same {
+				return int(g.Offset)
+			}
+		}
+	}
+	return 0
+}
+
 // pass lets time go by. A line that stays torn for longer than Quiet after its
 // file was rotated counts as its last, so the application completes it before.
 func (h *history) pass(d time.Duration) {
@@ -340,7 +412,9 @@ func (h *history) run(steps int) {
 			h.note("commit")
 			h.commit()
 		case 5:
-			if h.rand.IntN(2) == 0 {
+			if h.rand.IntN(4) == 0 {
+				h.losePower()
+			} else if h.rand.IntN(2) == 0 {
 				h.note("kill")
 				h.kill()
 				for range h.rand.IntN(6) {

@@ -37,22 +37,7 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		t.part(s, e, now)
 	case verdict == same || s.Offset == 0 && !s.finished() && f != nil:
 		t.bind(s, e, f, arch, now)
-	case verdict == shorter && t.mayHaveLostPower(s, e) && !s.finished(), verdict == blanked && t.mayHaveLostPower(s, e):
-		held, unsure := t.heldElsewhere(s, e, entries)
-		if held || unsure {
-			closeFile(f)
-			if held {
-				t.part(s, e, now)
-			}
-			return
-		}
-		if err := s.jump(f, min(e.size, s.Offset)); err != nil {
-			t.fail(e.name, err)
-			f.Close()
-			return
-		}
-		t.cfg.Log.Warn("the end of what was read of a file is gone, as after a power failure: going on behind it", "path", e.name, "offset", s.Offset)
-		t.bind(s, e, f, arch, now)
+	case t.rejoinCut(s, e, f, verdict, entries, now):
 	default:
 		closeFile(f)
 		if verdict != unread {

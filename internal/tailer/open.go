@@ -126,6 +126,7 @@ func (t *Tailer) makeRoom() bool {
 	slices.SortFunc(idle, func(a, b *stream) int { return a.grewAt.Compare(b.grewAt) })
 	for _, s := range idle[:min(len(idle), max(1, t.cfg.MaxOpen/10))] {
 		if s.isIdle() {
+			s.Trail = t.trailOf(s)
 			s.close()
 			s.parked = true
 		} else {

@@ -140,6 +140,7 @@ func (s *stream) consume(data []byte) {
 		s.Mark = mark[max(0, len(mark)-meter.MarkSize):]
 	}
 	s.Offset += int64(len(data))
+	s.Trail = nil
 	s.readTo, s.skipped, s.missed, s.changed = s.Offset, 0, false, true
 }
 
@@ -155,7 +156,7 @@ func (s *stream) jump(f io.ReaderAt, offset int64) error {
 	if err != nil {
 		return err
 	}
-	s.Head, s.Mark, s.Offset = head, mark, offset
+	s.Head, s.Mark, s.Offset, s.Trail = head, mark, offset, nil
 	s.readTo, s.skipped, s.changed = offset, 0, true
 	return nil
 }

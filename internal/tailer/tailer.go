@@ -79,6 +79,7 @@ type Tailer struct {
 	lastScan  time.Time
 	buffer    []byte
 	long      []byte // for lines longer than buffer
+	trail     []byte // for what trails are made of
 	anomalies meter.Tally
 	blind     map[string]bool    // names and patterns that the scan under way could not look at
 	failures  map[string]failure // by path: what keeps it from being followed, reported once
@@ -326,7 +327,7 @@ func (t *Tailer) skipLine(s *stream) error {
 		skipped := t.buffer[:next-s.skipped]
 		s.Head = bytes.Clone(s.arch.head)
 		s.Mark = bytes.Clone(skipped[max(0, len(skipped)-meter.MarkSize):])
-		s.Offset, s.readTo, s.skipped, s.changed = next, next, 0, true
+		s.Offset, s.readTo, s.skipped, s.changed, s.Trail = next, next, 0, true, nil
 	}
 	t.enqueue(s)
 	return nil
@@ -424,7 +425,9 @@ func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, globs
 	for _, s := range t.streams {
 		if s.changed {
 			s.changed = false
-			generations = append(generations, s.Generation)
+			g := s.Generation
+			g.Trail = t.trailOf(s)
+			generations = append(generations, g)
 		}
 	}
 	globs, t.newGlobs = t.newGlobs, make(map[string]time.Time)
