@@ -867,6 +867,25 @@ func TestLastLineOfARotatedFile(t *testing.T) {
 	s.expect()
 }
 
+// A writer that is later than we waited is read on, and its last line counts, too.
+func TestWriterAfterTheRotatedFileWasQuiet(t *testing.T) {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.rename("app.log", "app.log.1")
+	s.append("app.log", "two\n")
+	s.expect("two")
+	s.pass(10 * time.Second)
+	s.expect() // the rotated file is done
+	s.append("app.log.1", "late\ntorn")
+	s.expect("late")
+	s.pass(10 * time.Second)
+	s.expect("torn")
+	s.kill()
+	s.expect()
+	s.wantAnomalies(nil)
+}
+
 func TestLongLine(t *testing.T) {
 	s := follow(t, "app.log")
 	s.cfg.MaxLine = 300 << 10
