@@ -145,6 +145,11 @@ func (s Summary) AllAccepted() bool {
 // It gives up on the delivery when nothing was settled for patience. An error
 // means that the work could not be done; what was committed by then stays.
 func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, error) {
+	if a.send.ledger.InstanceMatters() { // what is counted then need not be kept apart
+		if err := a.send.bindInstance(ctx); err != nil {
+			a.meter.log.Debug("the instance is not known yet", "error", err)
+		}
+	}
 	if err := a.meter.readAll(ctx); err != nil {
 		return Summary{}, err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -29,10 +31,23 @@ func bind(ctx context.Context, cfg Config) error {
 			report(cfg.Log, foreign, "the machine's id changed")
 		}
 	}
-	if cfg.InstanceID == nil {
-		return nil
+	if cfg.InstanceID != nil {
+		if err := cfg.Ledger.AwaitInstance(ctx); err != nil {
+			return err
+		}
 	}
-	return cfg.Ledger.AwaitInstance(ctx)
+	return completeUnits(ctx, cfg.Ledger, cfg.Rules)
+}
+
+// completeUnits bills what `per` has made whole units of while it was not known
+// whose they are.
+func completeUnits(ctx context.Context, book *ledger.Ledger, config *rules.Config) error {
+	all := make([]*meter.Rule, len(config.Rules))
+	for i, r := range config.Rules {
+		all[i] = &r.Rule
+	}
+	now := time.Now()
+	return book.CompleteUnits(ctx, all, meter.WindowAt(now, config.Interval), now)
 }
 
 // machineID reads a file like /etc/machine-id. Of the id, which machine-id(5)
@@ -77,6 +92,9 @@ func (l *sendLoop) bindInstance(ctx context.Context) error {
 		return err
 	}
 	report(l.log, foreign, "the cloud instance's id changed from "+foreign.From+" to "+id)
+	if err := completeUnits(ctx, l.ledger, l.rules); err != nil {
+		return err
+	}
 	l.instanceID = nil
 	if l.failing != "" {
 		l.succeeded()

@@ -2,11 +2,13 @@ package agent
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -170,4 +172,35 @@ func TestAnUnboundLedgerDoesNotWaitForTheInstance(t *testing.T) {
 	if s.logged.has(setAside) {
 		t.Error("something was set aside")
 	}
+}
+
+// A unit that lines of before and after a restart make together is billed though
+// nothing more comes.
+func TestUnitOfBeforeAndAfterARestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, oneRule+"    per: 7\n")
+	m := named(t, "m1", "i1")
+	s.write("a.log", strings.Repeat("mail sent\n", 6))
+	stop := s.runOn(m)
+	until(t, "the first lines are counted", func() bool { return s.remainder() == 6 })
+	stop()
+	s.write("a.log", strings.Repeat("mail sent\n", 5))
+	stop = s.runOn(m)
+	until(t, "the unit is billed", func() bool { return s.billed(sku) == 1 })
+	stop()
+	if left := s.remainder(); left != 4 {
+		t.Errorf("%d are left", left)
+	}
+}
+
+// remainder is what waits for its unit.
+func (s *site) remainder() (sum int64) {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "state", ledger.FileName)+"?mode=ro")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	db.QueryRow("SELECT coalesce(sum(remainder), 0) FROM remainders").Scan(&sum)
+	return sum
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -33,6 +34,7 @@ const (
 type sendLoop struct {
 	ledger        *ledger.Ledger
 	sender        *sender.Sender
+	rules         *rules.Config
 	instanceID    func(context.Context) (string, error) // nil once it is known
 	askedInstance time.Time                             // when that was asked last
 	retention     time.Duration
@@ -52,6 +54,7 @@ func newSendLoop(cfg Config) *sendLoop {
 	l := &sendLoop{
 		ledger:     cfg.Ledger,
 		sender:     cfg.Sender,
+		rules:      cfg.Rules,
 		instanceID: cfg.InstanceID,
 		retention:  cfg.Rules.Retention,
 		settled:    cfg.Settled,

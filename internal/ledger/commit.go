@@ -130,10 +130,15 @@ func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.
 	if err := t.contribute(record, key, count); err != nil {
 		return err
 	}
-	_, err = t.exec(`
+	return t.share(record, key.Rule, carried-waiting, units)
+}
+
+// share notes what the rule gave to the record.
+func (t *transaction) share(record int64, rule *meter.Rule, carried, units int64) error {
+	_, err := t.exec(`
 		INSERT INTO shares (record_id, rule, per, carried, units) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET carried = carried + excluded.carried, units = units + excluded.units`,
-		record, key.Rule.Name, key.Rule.Per, carried-waiting, units)
+		record, rule.Name, rule.Per, carried, units)
 	return err
 }
 

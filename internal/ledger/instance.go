@@ -85,6 +85,60 @@ func (l *Ledger) BindInstance(ctx context.Context, id string, now time.Time) (fo
 	return foreign, err
 }
 
+// CompleteUnits bills the whole units that were kept apart in remainders while
+// it was in doubt whose they are: sealed, in the window given. It comes once
+// that is known.
+func (l *Ledger) CompleteUnits(ctx context.Context, rules []*meter.Rule, window meter.Window, now time.Time) error {
+	l.binding.Lock()
+	defer l.binding.Unlock()
+	if l.doubt != nil {
+		return nil
+	}
+	billed := false
+	err := l.update(ctx, "complete units", func(tx *transaction) error {
+		for _, rule := range rules {
+			completed, err := tx.completeUnits(rule, window, now)
+			if err != nil {
+				return fmt.Errorf("rule %s: %w", rule.Name, err)
+			}
+			billed = billed || completed
+		}
+		return nil
+	})
+	if err == nil && billed {
+		l.tellSealed()
+	}
+	return err
+}
+
+// completeUnits bills the whole units in the rule's remainder, if there are any.
+func (t *transaction) completeUnits(rule *meter.Rule, window meter.Window, now time.Time) (bool, error) {
+	var remainder int64
+	err := t.scan(`SELECT remainder FROM remainders WHERE rule = ? AND sku_id = ?`, []any{rule.Name, rule.SKU}, &remainder)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (rule.Per <= 1 || remainder < rule.Per) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	units, carried, err := t.carry(rule, 0)
+	if err != nil {
+		return false, err
+	}
+	record, err := t.bill(meter.CountKey{Rule: rule, Window: window}, units, now)
+	if err != nil {
+		return false, err
+	}
+	waiting, err := t.adoptContributions(record, rule)
+	if err != nil {
+		return false, err
+	}
+	if err := t.share(record, rule, carried-waiting, units); err != nil {
+		return false, err
+	}
+	_, err = t.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE id = ?`, instant(now), record)
+	return true, err
+}
+
 // bind writes the id under the key. If another stood there, it sets aside what
 // was there before; all there is where before is nil.
 func (t *transaction) bind(key, id string, before *doubt, now time.Time) (foreign Foreign, err error) {

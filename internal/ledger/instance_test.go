@@ -218,3 +218,37 @@ func TestDoubtOutlivesTheProcess(t *testing.T) {
 	countAt(t, l, tens, minute(0), 1, 70) // 25 in all
 	wantTotals(t, l, map[meter.State]int64{meter.Accepted: 2, meter.Sealed: 8, meter.Open: 4 + 2})
 }
+
+// What `per` makes whole of what was before and what came meanwhile is billed as
+// soon as it is known to be of this machine, also by a later process.
+func TestUnitsThatWereKeptApartAreCompleted(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		dir := t.TempDir()
+		l := open(t, dir)
+		bindInstance(t, l, "i1")
+		countAt(t, l, tens, minute(0), 7, 0)
+		reopen := func() {
+			check(t, l.Close())
+			l = open(t, dir)
+			check(t, l.AwaitInstance(t.Context()))
+		}
+		reopen()
+		countAt(t, l, tens, minute(1), 5, 10)
+		if restart {
+			reopen()
+		}
+		rules := []*meter.Rule{mails, tens}
+		check(t, l.CompleteUnits(t.Context(), rules, minute(5), noon)) // nothing: it is not known yet
+		wantTotals(t, l, nil)
+		bindInstance(t, l, "i1")
+		check(t, l.CompleteUnits(t.Context(), rules, minute(5), noon))
+		wantTotals(t, l, map[meter.State]int64{meter.Sealed: 1})
+		select {
+		case <-l.Sealed():
+		default:
+			t.Error("nobody is told")
+		}
+		check(t, l.CompleteUnits(t.Context(), rules, minute(5), noon))
+		wantTotals(t, l, map[meter.State]int64{meter.Sealed: 1})
+	}
+}

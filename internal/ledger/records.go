@@ -50,12 +50,16 @@ func (l *Ledger) seal(ctx context.Context, now time.Time, which string, args ...
 		return err
 	})
 	if err == nil && n > 0 {
-		select {
-		case l.sealed <- struct{}{}:
-		default: // it is told already
-		}
+		l.tellSealed()
 	}
 	return n, err
+}
+
+func (l *Ledger) tellSealed() {
+	select {
+	case l.sealed <- struct{}{}:
+	default: // it is told already
+	}
 }
 
 // NextSeal returns the end of the earliest window of an open record; the zero

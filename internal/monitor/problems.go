@@ -39,7 +39,11 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 	if err != nil {
 		return err
 	}
+	st.Records[meter.Refused] = 0 // those that were queued again are no more refused than that
 	for _, u := range unbilled {
+		if u.State == meter.Refused {
+			st.Records[meter.Refused] += u.Records
+		}
 		if st.At.Sub(u.Latest) < recentUnbilled {
 			st.problem(string(u.State), unbilledMessage(u), unbilledHint(u))
 		}
