@@ -36,12 +36,12 @@ func installDebian(ctx context.Context, suite, cache, work string) (string, erro
 	return root, os.MkdirAll(filepath.Join(root, "var/log/journal"), 0o755)
 }
 
-// archive is where a Debian comes from.
+// archive is where a Debian comes from; mirror "" is debootstrap's own choice.
 type archive struct{ suite, mirror, proxy string }
 
 // debianArchive is what the host itself is installed from, if that is a Debian.
 func debianArchive(ctx context.Context) archive {
-	a := archive{suite: "bookworm", mirror: "http://deb.debian.org/debian"}
+	a := archive{suite: "bookworm"}
 	ask := func(name string, args ...string) string {
 		out, _ := exec.CommandContext(ctx, name, args...).Output()
 		return strings.TrimSpace(string(out))
@@ -67,7 +67,11 @@ func debootstrap(ctx context.Context, from archive, root string) error {
 	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
 		return err
 	}
-	c := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+include, from.suite, draft, from.mirror)
+	args := []string{"--variant=minbase", "--include=" + include, from.suite, draft}
+	if from.mirror != "" {
+		args = append(args, from.mirror)
+	}
+	c := exec.CommandContext(ctx, "debootstrap", args...)
 	if from.proxy != "" {
 		c.Env = append(os.Environ(), "http_proxy="+from.proxy)
 	}
