@@ -314,6 +314,24 @@ func TestCopyTruncate(t *testing.T) {
 	}
 }
 
+// A scan takes a while: what is made meanwhile is dated later than its beginning.
+func TestCopyThatBeginsDuringAScan(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 300)
+	s.append("app.log", text)
+	s.expect(want...)
+	scan := s.now.Add(1100 * time.Millisecond)
+	s.check(os.WriteFile(s.path("app.log.1"), nil, 0o644))
+	s.check(os.Chtimes(s.path("app.log.1"), scan.Add(time.Millisecond), scan.Add(time.Millisecond)))
+	s.tailer.restless[s.path("app.log")] = 2
+	s.tailer.Next(scan)
+	s.copy("app.log", "app.log.1")
+	s.check(os.Truncate(s.path("app.log"), 0))
+	s.append("app.log", "new\n")
+	s.expect("new")
+	s.wantAnomalies(nil)
+}
+
 func TestTruncatedAndGrownPastThePosition(t *testing.T) {
 	s := follow(t, "app.log")
 	s.append("app.log", "one\n")

@@ -181,6 +181,5 @@ func (t *Tailer) unfinished(e entry, entries []entry, now time.Time) bool {
 			return true
 		}
 	}
-	age := now.Sub(e.writtenAt())
-	return age >= 0 && age < settle
+	return now.Sub(e.writtenAt()).Abs() < settle
 }

@@ -357,10 +357,11 @@ func (t *Tailer) setAside(s *stream, now time.Time) {
 		fmt.Sprintf("%s cannot be read on from offset %d: %v", s.name, s.Offset, s.torn))
 }
 
-// settled reports whether nobody writes to a file any more: long enough ago, or
-// in a future that another clock wrote.
+// settled reports whether nobody writes to a file any more: it was written to
+// long enough ago, or by another clock, in the future. A little after now is
+// neither: a file may be written while the scan that began then is under way.
 func (t *Tailer) settled(at look, now time.Time) bool {
-	return now.Sub(at.writtenAt()) >= t.cfg.Search || now.Before(at.writtenAt())
+	return now.Sub(at.writtenAt()).Abs() >= t.cfg.Search
 }
 
 // truncated takes the file away from its generation, whose rest is looked for
