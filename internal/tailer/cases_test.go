@@ -332,6 +332,34 @@ func TestCopyThatBeginsDuringAScan(t *testing.T) {
 	s.wantAnomalies(nil)
 }
 
+// The scan meets the copy when it is not whole, and looks into it when it is.
+func TestTruncatedWhileAScanIsUnderWay(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 3000)
+	half := len(text) / 2
+	truncated := false
+	s.cfg.disk = osDisk
+	s.cfg.disk.open = func(name string) (file, error) {
+		if name == s.path("app.log.1") && !truncated {
+			truncated = true
+			s.append("app.log.1", text[half:])
+			s.check(os.Truncate(s.path("app.log"), 0))
+		}
+		return osDisk.open(name)
+	}
+	s.append("app.log", text)
+	s.expect(want...)
+	s.append("app.log.1", text[:half])
+	s.tailer.restless[s.path("app.log")] = 2
+	s.expect()
+	if !truncated {
+		t.Fatal("nobody looked into the copy")
+	}
+	s.append("app.log", "new\n")
+	s.expect("new")
+	s.wantAnomalies(nil)
+}
+
 func TestTruncatedAndGrownPastThePosition(t *testing.T) {
 	s := follow(t, "app.log")
 	s.append("app.log", "one\n")
@@ -498,22 +526,33 @@ func TestSymbolicLinkSwitched(t *testing.T) {
 }
 
 func TestSymbolicLinkSwitchedWhileDown(t *testing.T) {
-	s := follow(t, "current.log")
-	s.check(os.Mkdir(s.path("data"), 0o755))
-	link := func(target string) {
-		s.check(os.Symlink(target, s.path("next")))
-		s.rename("next", "current.log")
+	for _, names := range [][]string{
+		{"app-20260101.log", "app-20260102.log", "app-20260103.log"},
+		{"app-9.log", "app-10.log", "app-11.log"},
+		{"log.INFO.20260101-101010.77", "log.INFO.20260101-101112.77", "log.INFO.20260102-000000.8"},
+		{"0.log", "1.log", "2.log"},
+	} {
+		t.Run(names[0], func(t *testing.T) {
+			s := follow(t, "current.log")
+			s.check(os.Mkdir(s.path("data"), 0o755))
+			link := func(target string) {
+				s.check(os.Symlink("data/"+target, s.path("next")))
+				s.rename("next", "current.log")
+			}
+			s.append("data/"+names[0], "one\n")
+			s.append("data/other.log", "of nobody\n")
+			link(names[0])
+			s.expect("one")
+			s.kill()
+			s.append("data/"+names[0], "two\n")
+			s.append("data/"+names[1], "three\n")
+			s.append("data/"+names[2], "four\n")
+			s.append("data/other.log", "of nobody\n")
+			link(names[2])
+			s.expect("two", "three", "four")
+			s.wantAnomalies(nil)
+		})
 	}
-	s.append("data/app-20260101.log", "one\n")
-	link("data/app-20260101.log")
-	s.expect("one")
-	s.kill()
-	s.append("data/app-20260101.log", "two\n")
-	s.append("data/app-20260102.log", "three\n")
-	s.append("data/app-20260103.log", "four\n")
-	link("data/app-20260103.log")
-	s.expect("two", "three", "four")
-	s.wantAnomalies(nil)
 }
 
 func TestExcludeDoesNotHideWhatWasRotated(t *testing.T) {
@@ -1014,6 +1053,40 @@ func TestMoreFilesThanDescriptors(t *testing.T) {
 
 // Files are dated by a clock that is some milliseconds behind: what was written
 // and rotated right after the first scan seems older than it.
+func TestMoreEmptyRotatedFilesThanDescriptors(t *testing.T) {
+	s := follow(t, "*.log")
+	s.cfg.MaxOpen = 8
+	const files = 30
+	var want []string
+	for i := range files {
+		s.append(fmt.Sprintf("app%d.log", i), "")
+	}
+	s.expect()
+	s.kill()
+	for i := range files {
+		name := fmt.Sprintf("app%d.log", i)
+		s.rename(name, name+".1")
+		s.append(name, name+"\n")
+		want = append(want, name)
+	}
+	s.expect(want...)
+	for range 3 { // no file is opened again and again, and so none stays unfinished
+		s.pass(10 * time.Second)
+		s.expect()
+	}
+	for id, g := range s.committed {
+		if g.Offset == 0 && g.State != meter.Done {
+			t.Errorf("generation %d of %s is %s", id, g.Path, g.State)
+		}
+	}
+	known := len(s.committed)
+	s.kill()
+	s.expect()
+	if len(s.committed) > known {
+		t.Errorf("%d generations after another start, %d before", len(s.committed), known)
+	}
+}
+
 func TestRotatedRightAfterTheFirstScan(t *testing.T) {
 	for range 20 {
 		s := follow(t, "app.log")

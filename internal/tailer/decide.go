@@ -10,7 +10,7 @@ import (
 // decide settles what a file is whose inode belongs to no generation.
 func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 	blank := t.byInode[e.inode]
-	if blank != nil && !(blank.isBlank() && e.rotated()) || t.isAlias(e) {
+	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.look) || t.isAlias(e) {
 		return
 	}
 	if !e.rotated() {

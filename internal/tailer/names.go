@@ -80,12 +80,13 @@ func isRotationMark(text string) bool {
 type families map[string]map[string]string
 
 // add takes in a path: its own folder and, where it is a symbolic link, that of
-// the file it leads to; another of that file's dated names may have been the
-// link's target before.
+// the file it leads to. What was the link's target before is called as the
+// target is, but for a date or a number.
 func (f families) add(path string) {
 	f.put(path, path)
 	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
 		f.put(target, path)
+		f.put(series(target), path)
 		for _, base := range rotatedFrom(target) {
 			f.put(base, path)
 		}
@@ -100,15 +101,40 @@ func (f families) put(name, path string) {
 	f[dir][name] = path
 }
 
+// series returns what the names of numbered or dated files of one folder have in
+// common. It is no name of a file itself.
+func series(name string) string {
+	dir, base := filepath.Split(name)
+	var b strings.Builder
+	b.WriteString(dir)
+	for i := range len(base) {
+		digit := '0' <= base[i] && base[i] <= '9'
+		switch {
+		case !digit:
+			b.WriteByte(base[i])
+		case i == 0 || base[i-1] < '0' || base[i-1] > '9':
+			b.WriteByte(0)
+		}
+	}
+	return b.String()
+}
+
 // owner returns the path that a name belongs to among those of its folder.
 func owner(paths map[string]string, name string, basesOf func(string) []string) (path string, ok bool) {
-	if path, ok = paths[name]; ok {
+	if path, ok = ownerOf(paths, name); ok {
 		return path, true
 	}
 	for _, base := range basesOf(name) {
-		if path, ok = paths[base]; ok {
+		if path, ok = ownerOf(paths, base); ok {
 			return path, true
 		}
 	}
 	return "", false
+}
+
+func ownerOf(paths map[string]string, name string) (path string, ok bool) {
+	if path, ok = paths[name]; !ok {
+		path, ok = paths[series(name)]
+	}
+	return path, ok
 }

@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -162,7 +163,8 @@ func (s *stream) jump(f io.ReaderAt, offset int64) error {
 }
 
 // beginsWith reports whether the stream's plain file, as it is now, looks like
-// beginning with all of f.
+// beginning with all of f. It fails where the file was truncated since the scan
+// looked: f may be its copy.
 func (s *stream) beginsWith(d disk, f io.ReaderAt, size int64) (bool, error) {
 	if s.Compressed {
 		return false, nil
@@ -178,8 +180,14 @@ func (s *stream) beginsWith(d disk, f io.ReaderAt, size int64) (bool, error) {
 		defer own.Close()
 	}
 	info, err := own.Stat()
-	if err != nil || info.Size() < size {
+	if err != nil {
 		return false, err
+	}
+	if found, err := compare(own, info.Size(), &s.Generation); s.Offset > 0 && found != same {
+		return false, cmp.Or(err, errReplaced)
+	}
+	if info.Size() < size {
+		return false, nil
 	}
 	return isPrefix(f, size, own)
 }
