@@ -87,6 +87,30 @@ func TestArchiveAfterDowntime(t *testing.T) {
 	})
 }
 
+// The pattern matches neither of them: what was compressed was never seen.
+func TestArchiveOfAFileThatNobodySaw(t *testing.T) {
+	s := follow(t, "app-*.log")
+	s.append("app-20260101.log", "old\n")
+	s.compress("app-20260101.log")
+	s.append("app-20260102.log", "one\n")
+	s.expect("one")
+	s.kill()
+	s.append("app-20260103.log", "two\n")
+	s.compress("app-20260103.log")
+	s.append("other-20260103.log", "of nobody\n")
+	s.compress("other-20260103.log")
+	s.pass(5 * time.Second)
+	s.expect("two")
+	s.append("app-20260104.log", "three\n")
+	s.compress("app-20260104.log")
+	s.pass(5 * time.Second)
+	s.expect("three")
+	s.kill()
+	s.pass(20 * time.Second)
+	s.expect()
+	s.wantAnomalies(nil)
+}
+
 func TestArchiveOfWhatWasRead(t *testing.T) {
 	eachCompression(t, func(t *testing.T, ext string) {
 		s := follow(t, "app.log*")

@@ -54,6 +54,7 @@ func (t *Tailer) scan(now time.Time) {
 	}
 	defer clear(t.looks)
 	t.noteRotations(entries, now)
+	t.noteUnseen(entries, now)
 	t.noteTruncations(now)
 	forms, complete := t.rotatedForms(entries)
 	entries = append(entries, forms...)
@@ -189,6 +190,48 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 		}
 		if (s.State == meter.Rotated || s.State == meter.Lost) && !s.isOpen() {
 			t.restless[s.Path] = 2 // until it is met
+		}
+	}
+}
+
+// noteUnseen finds the compressed forms of names that are followed and were
+// compressed before anybody saw them, and has them looked at. Only what was
+// written since their pattern is followed counts.
+func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
+	folders := make(map[string]bool)
+	for _, e := range entries {
+		folders[filepath.Dir(e.name)] = true
+	}
+	for _, source := range t.cfg.Sources {
+		for _, pattern := range source.Paths {
+			folders[root(pattern)] = true
+		}
+	}
+	for dir := range folders {
+		info, err := t.disk.stat(dir)
+		if err != nil || info.ModTime().Equal(t.listed[dir]) {
+			continue
+		}
+		listing, err := t.disk.readDir(dir)
+		if err != nil {
+			continue // list or rotatedForms says so
+		}
+		if now.Sub(info.ModTime()).Abs() >= settle { // else more may have the same time
+			t.listed[dir] = info.ModTime()
+		}
+		for _, file := range listing {
+			name := filepath.Join(dir, file.Name())
+			path := Uncompressed(name)
+			if path == name || len(t.byPath[path]) > 0 || t.pathOf(path, nil) != path {
+				continue
+			}
+			known, since := t.followedSince(path)
+			if !known || len(t.sourcesOf(path)) == 0 {
+				continue
+			}
+			if e, ok := t.entry(name); ok && !e.writtenAt().Before(since) {
+				t.restless[path] = max(t.restless[path], 2)
+			}
 		}
 	}
 }

@@ -63,17 +63,18 @@ type Tailer struct {
 	streams   []*stream            // every generation whose path is followed, by ID
 	byPath    map[string][]*stream // the same
 	byInode   map[inode]*stream
-	byName    map[string]*stream  // by the name under which it is found at present
-	late      []*stream           // those that were rotated and open at the last scan
-	looks     map[inode]look      // by the scan under way
-	aliases   map[look]copyOf     // files that hold what is counted elsewhere
-	bases     map[string][]string // what rotatedFrom gives, remembered
-	restless  map[string]int      // paths whose rotated forms are looked at in so many more scans
-	queue     []*stream           // those that may have something to read
-	opened    int                 // descriptors at the last count, and those opened since
-	archives  int                 // compressed files that were open at the last count, and those opened since
-	surveying bool                // nothing is read on: what is open may be closed
-	crowded   bool                // a file could not be opened for want of descriptors
+	byName    map[string]*stream   // by the name under which it is found at present
+	late      []*stream            // those that were rotated and open at the last scan
+	looks     map[inode]look       // by the scan under way
+	aliases   map[look]copyOf      // files that hold what is counted elsewhere
+	bases     map[string][]string  // what rotatedFrom gives, remembered
+	listed    map[string]time.Time // folders that were looked into for unseen files, by when they had changed
+	restless  map[string]int       // paths whose rotated forms are looked at in so many more scans
+	queue     []*stream            // those that may have something to read
+	opened    int                  // descriptors at the last count, and those opened since
+	archives  int                  // compressed files that were open at the last count, and those opened since
+	surveying bool                 // nothing is read on: what is open may be closed
+	crowded   bool                 // a file could not be opened for want of descriptors
 	lastID    int64
 	nextScan  time.Time
 	lastScan  time.Time
@@ -117,6 +118,7 @@ func New(cfg Config) *Tailer {
 		byName:   make(map[string]*stream),
 		looks:    make(map[inode]look),
 		aliases:  make(map[look]copyOf),
+		listed:   make(map[string]time.Time),
 		restless: make(map[string]int),
 		blind:    make(map[string]bool),
 		failures: make(map[string]failure),
