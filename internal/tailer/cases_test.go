@@ -440,6 +440,31 @@ func TestRotatedBetweenTheLookAndTheOpening(t *testing.T) {
 	s.wantAnomalies(nil)
 }
 
+func TestRotatedToAnotherFolder(t *testing.T) {
+	s := follow(t, "app.log", "old/*")
+	s.check(os.Mkdir(s.path("old"), 0o755))
+	s.append("old/app.log.9", "before\n")
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.append("app.log", "two\n")
+	s.rename("app.log", "old/app.log.1")
+	s.append("app.log", "three\n")
+	s.expect("two", "three")
+	s.kill()
+	s.append("app.log", "four\n")
+	s.compress("old/app.log.1")
+	s.rename("old/app.log.1.gz", "old/app.log.3.gz")
+	s.rename("app.log", "old/app.log.2")
+	s.compress("old/app.log.2")
+	s.append("old/app.log.1", "five\n")
+	s.append("app.log", "six\n")
+	s.pass(5 * time.Second)
+	s.expect("four", "five", "six")
+	s.pass(20 * time.Second)
+	s.expect()
+	s.wantAnomalies(nil)
+}
+
 // What was given up, or thought finished, and comes back with more is read on.
 func TestFinishedFileComesBackLonger(t *testing.T) {
 	s := follow(t, "app.log")
@@ -894,22 +919,26 @@ func TestPreallocatedLog(t *testing.T) {
 }
 
 func TestBaselineOfTheFirstStart(t *testing.T) {
-	s := follow(t, "app.log*")
-	s.append("app.log.1", "old\n")
-	s.append("app.log.2", "older\n")
-	s.compress("app.log.2")
-	s.pass(time.Minute)
-	s.append("app.log", "one\n")
-	s.expect("one")
-	s.append("app.log.1", "late\n")
-	s.expect("late")
-	s.kill()
-	s.rename("app.log.2.gz", "app.log.3.gz")
-	s.compress("app.log.1")
-	s.rename("app.log.1.gz", "app.log.2.gz")
-	s.rename("app.log", "app.log.1")
-	s.append("app.log", "two\n")
-	s.expect("two")
+	for _, pattern := range []string{"app.log", "app.log*"} {
+		t.Run(pattern, func(t *testing.T) {
+			s := follow(t, pattern)
+			s.append("app.log.1", "old\n")
+			s.append("app.log.2", "older\n")
+			s.compress("app.log.2")
+			s.pass(time.Minute)
+			s.append("app.log", "one\n")
+			s.expect("one")
+			s.append("app.log.1", "late\n")
+			s.expect("late")
+			s.kill()
+			s.rename("app.log.2.gz", "app.log.3.gz")
+			s.compress("app.log.1")
+			s.rename("app.log.1.gz", "app.log.2.gz")
+			s.rename("app.log", "app.log.1")
+			s.append("app.log", "two\n")
+			s.expect("two")
+		})
+	}
 }
 
 func TestLastLineOfARotatedFile(t *testing.T) {

@@ -23,7 +23,9 @@ func isNumbered(mark string) bool {
 }
 
 // rotatedFrom returns the names of which name may be a rotated form, the
-// shortest first. Whether such a name is followed decides the rest.
+// shortest first: those of its own folder, then those of the folder above, from
+// which logrotate's olddir and the like move it. Whether such a name is followed
+// decides the rest.
 func rotatedFrom(name string) []string {
 	dir, base := filepath.Split(name)
 	base = strings.TrimSuffix(base, compression(base))
@@ -48,6 +50,12 @@ func rotatedFrom(name string) []string {
 	}
 	if compression(name) != "" {
 		add(base) // app.log.gz beside app.log
+	}
+	above := filepath.Dir(filepath.Clean(dir))
+	for _, n := range names {
+		if above != "." && above != filepath.Clean(dir) {
+			names = append(names, filepath.Join(above, filepath.Base(n)))
+		}
 	}
 	return names
 }

@@ -178,9 +178,7 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 		if len(t.byPath[e.path]) > 0 {
 			continue
 		}
-		if known, _ := t.followedSince(e.path); known {
-			t.restless[e.path] = 2 // it may have been rotated before anybody saw it
-		}
+		t.restless[e.path] = 2 // it may have been rotated before anybody saw it
 	}
 	for _, s := range t.streams {
 		where, found := at[s.Path]
