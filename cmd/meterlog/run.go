@@ -100,7 +100,7 @@ func (o *runOptions) run(c *cobra.Command) error {
 	book, err := ledger.Open(c.Context(), dir)
 	if err != nil {
 		deliver.Close()
-		return err
+		return o.unlessStopped(err)
 	}
 	defer book.Close()
 	if o.once {
@@ -108,10 +108,20 @@ func (o *runOptions) run(c *cobra.Command) error {
 		deliver.Close()
 	} else {
 		s := service{options: o, command: c, dir: dir, book: book, vitals: monitor.NewVitals(), log: log}
-		err = s.run(c.Context(), config, deliver)
+		err = o.unlessStopped(s.run(c.Context(), config, deliver))
 	}
 	if o.model != nil {
 		err = errors.Join(err, printTotals(c.OutOrStdout(), o.model))
+	}
+	return err
+}
+
+// unlessStopped returns no error where it is only that the agent was told to
+// stop before it had begun: that is an orderly end, too. With --once the work
+// was not done.
+func (o *runOptions) unlessStopped(err error) error {
+	if !o.once && errors.Is(err, context.Canceled) {
+		return nil
 	}
 	return err
 }
