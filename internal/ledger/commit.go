@@ -18,7 +18,7 @@ import (
 // Batch is what the meter loop has read and counted since the last commit.
 type Batch struct {
 	Generations []meter.Generation   // those that changed, as they are now
-	Globs       map[string]time.Time // patterns of sources, of whose first scan, at that time, Generations is the result
+	Globs       map[string]time.Time // patterns of sources, with the time of their first scan: what was written before is of before
 	Tally       *meter.Tally
 }
 
@@ -36,7 +36,8 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 	return l.update(ctx, "commit", func(tx *transaction) error {
 		tx.doubt = l.doubt
 		for pattern, first := range b.Globs {
-			if _, err := tx.exec(`INSERT INTO globs (pattern, first_scan) VALUES (?, ?) ON CONFLICT DO NOTHING`, pattern, instant(first)); err != nil {
+			if _, err := tx.exec(`INSERT INTO globs (pattern, first_scan) VALUES (?, ?)
+				ON CONFLICT DO UPDATE SET first_scan = max(first_scan, excluded.first_scan)`, pattern, instant(first)); err != nil {
 				return err
 			}
 		}

@@ -24,15 +24,15 @@ func TestPositionsComeBackAsCommitted(t *testing.T) {
 	}
 	globs := map[string]time.Time{"/var/log/*.log": noon, "/b": noon.Add(-time.Hour)}
 	check(t, l.Commit(t.Context(), Batch{Generations: generations, Globs: globs, Tally: new(meter.Tally)}, noon))
-	// Of a generation that is in a batch twice, the later holds; a first scan stays the first.
+	// Of a generation that is in a batch twice, the later holds; so does what counts as the first scan.
 	moved := generations[2]
 	moved.Offset, moved.State, moved.Head = 9, meter.Lost, []byte("abcdefghi")
 	later := Batch{
 		Generations: []meter.Generation{generations[0], generations[2], moved},
-		Globs:       map[string]time.Time{"/b": noon.Add(time.Hour)}, Tally: new(meter.Tally),
+		Globs:       map[string]time.Time{"/b": noon.Add(time.Hour), "/var/log/*.log": noon.Add(-time.Hour)}, Tally: new(meter.Tally),
 	}
 	check(t, l.Commit(t.Context(), later, noon))
-	generations[2] = moved
+	generations[2], globs["/b"] = moved, noon.Add(time.Hour)
 	for range 2 {
 		if got := must(l.Generations(t.Context())); !reflect.DeepEqual(got, generations) {
 			t.Errorf("generations\n%+v, want\n%+v", got, generations)

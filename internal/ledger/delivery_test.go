@@ -285,6 +285,41 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// A forgotten generation stays for as long as a record was counted from it, and
+// the newest is known to the last, so that no other is given its number.
+func TestPruneGenerations(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	const counted = 1 // the generation of what counts and ago come to
+	sealed(t, l, ago(8))
+	check(t, l.Commit(t.Context(), Batch{Tally: new(meter.Tally), Generations: []meter.Generation{
+		{ID: counted, Path: "/a", State: meter.Forgotten, Offset: 5},
+		{ID: 2, Path: "/a", State: meter.Forgotten, Offset: 5},
+		{ID: 3, Path: "/a", State: meter.Done, Offset: 5},
+		{ID: 4, Path: "/b", State: meter.Forgotten, Offset: 5},
+	}}, noon))
+	want := func(table string, ids ...int64) {
+		t.Helper()
+		for _, g := range must(l.Generations(t.Context())) {
+			if g.ID != ids[0] {
+				t.Errorf("generation %d is known, of which %v should be", g.ID, ids)
+			}
+			ids = ids[1:]
+		}
+		if got := first(t, raw(t, dir), `SELECT group_concat(id) FROM (SELECT id FROM generations ORDER BY id)`); got != table {
+			t.Errorf("the ledger holds generations %s, want %s", got, table)
+		}
+	}
+	want("1,2,3,4", 3, 4)
+	_, err := l.Prune(t.Context(), noon)
+	check(t, err)
+	want("1,3", 3)
+	settle(t, l, noon, pending(t, l, noon), meter.Result{State: meter.Accepted})
+	_, err = l.Prune(t.Context(), noon.Add(time.Second))
+	check(t, err)
+	want("3", 3)
+}
+
 // dirOf is the folder of the ledger.
 func dirOf(t *testing.T, l *Ledger) string {
 	t.Helper()

@@ -189,7 +189,7 @@ func (s *simulation) committed(batch Batch) {
 		s.generations[g.ID] = g
 	}
 	for pattern, first := range batch.Globs {
-		if _, known := s.globs[pattern]; !known {
+		if first.After(s.globs[pattern]) {
 			s.globs[pattern] = first
 		}
 	}

@@ -8,9 +8,11 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// Generations returns every generation of the ledger, oldest first.
+// Generations returns the generations that are not forgotten, and the newest in any
+// case, oldest first.
 func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed FROM generations ORDER BY id`)
+	rows, err := r.db.QueryContext(ctx, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed FROM generations
+		WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: generations: %w", err)
 	}

@@ -219,8 +219,9 @@ func (l *Ledger) Unsettled(ctx context.Context) (open, sealed int, err error) {
 const pruneAtOnce = 500
 
 // Prune deletes what was settled before the given time, with what it was
-// counted from. Unsettled records stay, and so does a refused one for as long as
-// the record that its usage was issued again under.
+// counted from: a forgotten generation goes with the last record that was counted
+// from it. Unsettled records stay, and so does a refused one for as long as the
+// record that its usage was issued again under.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error) {
 	for {
 		var deleted int64
@@ -231,7 +232,11 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error)
 			if _, err := tx.exec(`DELETE FROM contributions WHERE record_id IN `+chosen, instant(before), pruneAtOnce); err != nil {
 				return err
 			}
-			deleted, err = tx.exec(`DELETE FROM records WHERE id IN `+chosen, instant(before), pruneAtOnce)
+			if deleted, err = tx.exec(`DELETE FROM records WHERE id IN `+chosen, instant(before), pruneAtOnce); err != nil {
+				return err
+			}
+			_, err = tx.exec(`DELETE FROM generations WHERE id IN (SELECT id FROM generations WHERE state = 'forgotten'
+				AND NOT EXISTS (SELECT 1 FROM contributions WHERE generation_id = generations.id) LIMIT ?)`, pruneAtOnce)
 			return err
 		})
 		if err != nil {

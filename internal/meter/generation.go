@@ -30,4 +30,8 @@ const (
 	Lost    GenerationState = "lost"    // no file that holds it has been found yet; the search goes on
 	Done    GenerationState = "done"    // read to its end; kept so that its content is known again
 	Gap     GenerationState = "gap"     // it ended before it was read; the loss is counted
+
+	// Forgotten: done or gap, and no file bears its content any more. Only the
+	// records that were counted from it need it.
+	Forgotten GenerationState = "forgotten"
 )

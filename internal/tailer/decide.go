@@ -10,7 +10,11 @@ import (
 // decide settles what a file is whose inode belongs to no generation.
 func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 	blank := t.byInode[e.inode]
-	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.look) || t.isAlias(e) {
+	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.look) {
+		return
+	}
+	if alias, ok := t.aliases[e.look]; ok {
+		alias.stream.heldAt = now
 		return
 	}
 	if !e.rotated() {
@@ -28,15 +32,17 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 			return
 		}
 		t.cfg.Log.Debug("copy of a known file", "name", e.name, "path", e.path, "generation", s.ID)
-		t.aliases[e.look] = copyOf{s, e.name}
+		t.aliases[e.look], s.heldAt = copyOf{s, e.name}, now
 		if from != damaged {
 			t.fail(e.name, nil)
 			t.keepIn(s, e.look, e.name, now)
 		}
 	case undecided:
+		t.undecided = true
 		t.restless[e.path] = max(t.restless[e.path], 2)
 	case unknown:
 		if e.archived && t.unfinished(e, entries, now) {
+			t.undecided = true
 			t.restless[e.path] = max(t.restless[e.path], 2)
 			return
 		}
@@ -52,11 +58,6 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 type copyOf struct {
 	stream *stream
 	name   string
-}
-
-func (t *Tailer) isAlias(e entry) bool {
-	_, ok := t.aliases[e.look]
-	return ok
 }
 
 // keepIn remembers a finished generation by the archive that is all that is

@@ -16,7 +16,7 @@
 //
 // # The life of a generation
 //
-//	(found) → live → rotated → done
+//	(found) → live → rotated → done → (forgotten)
 //	            ↓       ↓
 //	           lost → rotated, or gap
 //
@@ -24,7 +24,8 @@
 // descriptor is kept and read until it has been quiet for a while. lost: the
 // file was truncated or is gone; a copy of it is looked for. done: read to its
 // end; it is remembered so that its content is known when it turns up under
-// another name. gap: it ended before it was read, which is counted.
+// another name. gap: it ended before it was read, which is counted. Both are
+// forgotten some hours after the last file with their content is gone.
 //
 // # Who may use it
 //

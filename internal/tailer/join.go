@@ -171,7 +171,7 @@ func (t *Tailer) found(s *stream, e entry) {
 	if !e.rotated() && e.name == s.Path && s.State == meter.Rotated && s.arch == nil {
 		t.become(s, meter.Live) // its path leads to it again
 	}
-	s.name = e.name
+	s.name, s.heldAt = e.name, t.lastScan
 	if t.byName[e.name] == s {
 		return
 	}

@@ -39,7 +39,7 @@ func (e entry) rotated() bool { return e.name != e.path }
 func (t *Tailer) scan(now time.Time) {
 	t.lastScan = now
 	clear(t.blind)
-	t.opened, t.archives, t.crowded = 0, 0, false
+	t.opened, t.archives, t.crowded, t.undecided = 0, 0, false, false
 	for _, s := range t.streams {
 		if s.isOpen() {
 			t.opened++
@@ -55,6 +55,7 @@ func (t *Tailer) scan(now time.Time) {
 	defer clear(t.looks)
 	t.noteRotations(entries, now)
 	t.noteUnseen(entries, now)
+	census := t.callCensus(now)
 	t.noteTruncations(now)
 	forms, complete := t.rotatedForms(entries)
 	entries = append(entries, forms...)
@@ -71,6 +72,9 @@ func (t *Tailer) scan(now time.Time) {
 	}
 	for _, e := range entries {
 		t.decide(e, entries, now)
+	}
+	if census {
+		t.takeCensus(entries, now)
 	}
 	t.late = t.late[:0]
 	for _, s := range t.streams {

@@ -30,11 +30,14 @@ type stream struct {
 	changed bool      // differs from what the tailer last gave out
 	grewAt  time.Time // when it last grew, was opened or was rotated
 	metAt   time.Time // the scan that last met its inode
+	heldAt  time.Time // the scan that last met a file with its content
 	lostAt  time.Time // when the search for it began
 	length  int64     // of an archive's content, as far as is known
 	unsure  bool      // the last search could not read all that may hold it
 	torn    error     // why its archive cannot be read on
 	missed  bool      // what follows the position was counted as missed before
+
+	absentSince time.Time // the census from which on no file held it; zero where one does
 }
 
 func (s *stream) isOpen() bool { return s.file != nil || s.arch != nil }

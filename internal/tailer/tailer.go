@@ -60,31 +60,34 @@ type Tailer struct {
 	globs    map[string]time.Time // first scans, those not yet taken included
 	newGlobs map[string]time.Time
 
-	streams   []*stream            // every generation whose path is followed, by ID
-	byPath    map[string][]*stream // the same
-	byInode   map[inode]*stream
-	byName    map[string]*stream   // by the name under which it is found at present
-	late      []*stream            // those that were rotated and open at the last scan
-	looks     map[inode]look       // by the scan under way
-	aliases   map[look]copyOf      // files that hold what is counted elsewhere
-	bases     map[string][]string  // what rotatedFrom gives, remembered
-	listed    map[string]time.Time // folders that were looked into for unseen files, by when they had changed
-	restless  map[string]int       // paths whose rotated forms are looked at in so many more scans
-	queue     []*stream            // those that may have something to read
-	opened    int                  // descriptors at the last count, and those opened since
-	archives  int                  // compressed files that were open at the last count, and those opened since
-	surveying bool                 // nothing is read on: what is open may be closed
-	crowded   bool                 // a file could not be opened for want of descriptors
-	lastID    int64
-	nextScan  time.Time
-	lastScan  time.Time
-	buffer    []byte
-	long      []byte // for lines longer than buffer
-	trail     []byte // for what trails are made of
-	anomalies meter.Tally
-	blind     map[string]bool    // names and patterns that the scan under way could not look at
-	failures  map[string]failure // by path: what keeps it from being followed, reported once
-	watch     *watcher
+	streams    []*stream            // every generation whose path is followed, by ID
+	byPath     map[string][]*stream // the same
+	byInode    map[inode]*stream
+	byName     map[string]*stream   // by the name under which it is found at present
+	late       []*stream            // those that were rotated and open at the last scan
+	looks      map[inode]look       // by the scan under way
+	aliases    map[look]copyOf      // files that hold what is counted elsewhere
+	bases      map[string][]string  // what rotatedFrom gives, remembered
+	listed     map[string]time.Time // folders that were looked into for unseen files, by when they had changed
+	restless   map[string]int       // paths whose rotated forms are looked at in so many more scans
+	queue      []*stream            // those that may have something to read
+	opened     int                  // descriptors at the last count, and those opened since
+	archives   int                  // compressed files that were open at the last count, and those opened since
+	surveying  bool                 // nothing is read on: what is open may be closed
+	crowded    bool                 // a file could not be opened for want of descriptors
+	undecided  bool                 // the scan could not tell what a file is
+	forgotten  []meter.Generation   // since the last Take
+	lastID     int64
+	nextScan   time.Time
+	lastScan   time.Time
+	lastCensus time.Time
+	buffer     []byte
+	long       []byte // for lines longer than buffer
+	trail      []byte // for what trails are made of
+	anomalies  meter.Tally
+	blind      map[string]bool    // names and patterns that the scan under way could not look at
+	failures   map[string]failure // by path: what keeps it from being followed, reported once
+	watch      *watcher
 }
 
 // New prepares to follow the sources from where the ledger left them.
@@ -138,12 +141,12 @@ func New(cfg Config) *Tailer {
 	return t
 }
 
-// know takes up a generation of an earlier run. One whose path no source
-// follows any more is left as it is.
+// know takes up a generation of an earlier run. One that is forgotten, or whose
+// path no source follows any more, is left as it is.
 func (t *Tailer) know(g meter.Generation) {
 	t.lastID = max(t.lastID, g.ID)
 	sources := t.sourcesOf(g.Path)
-	if len(sources) == 0 {
+	if len(sources) == 0 || g.State == meter.Forgotten {
 		return
 	}
 	s := &stream{Generation: g, sources: sources, readTo: g.Offset}
@@ -417,11 +420,11 @@ func (t *Tailer) begin(path string, at look, state meter.GenerationState) *strea
 
 // Changed reports whether there is anything for Take to return.
 func (t *Tailer) Changed() bool {
-	return len(t.newGlobs) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
+	return len(t.newGlobs) > 0 || len(t.forgotten) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
 }
 
-// Take returns the generations that changed and the patterns that were scanned
-// for the first time since the last call, and moves the anomalies since then
+// Take returns the generations that changed, those that were forgotten included,
+// and the patterns whose first scan, or what counts as it, is of since the last call, and moves the anomalies since then
 // into tally. It is to be committed together with what the blocks since the
 // last call came to.
 func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, globs map[string]time.Time) {
@@ -433,6 +436,7 @@ func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, globs
 			generations = append(generations, g)
 		}
 	}
+	generations, t.forgotten = append(generations, t.forgotten...), nil
 	globs, t.newGlobs = t.newGlobs, make(map[string]time.Time)
 	tally.Merge(&t.anomalies)
 	t.anomalies.Reset()

@@ -1,0 +1,112 @@
+package tailer
+
+import (
+	"slices"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+const (
+	censusPause = time.Hour     // between looks at all rotated forms
+	absence     = 6 * time.Hour // after which a finished generation that no file holds is forgotten
+)
+
+// A finished generation is known for as long as a file holds its content, so that
+// it is not counted again. One that no file has held for a while is forgotten.
+// What comes back all the same, from a backup or with its file system, is old: the
+// patterns count as followed since that while ago only. Nothing unread is that
+// old, as all rotated forms were looked at all the time.
+
+// callCensus has the rotated forms of all paths looked at in this scan, if it is
+// time, and reports whether it is.
+func (t *Tailer) callCensus(now time.Time) bool {
+	if t.lastCensus.IsZero() {
+		t.lastCensus = now
+	}
+	if now.Sub(t.lastCensus) < censusPause {
+		return false
+	}
+	t.lastCensus = now
+	for path := range t.byPath {
+		t.restless[path] = max(t.restless[path], 1)
+	}
+	return true
+}
+
+// takeCensus forgets the generations that no file has held in the censuses of
+// late. One that could not see everything says nothing.
+func (t *Tailer) takeCensus(entries []entry, now time.Time) {
+	if t.crowded || t.undecided || t.isBlind() {
+		return
+	}
+	met := make(map[look]bool, len(entries))
+	for _, e := range entries {
+		met[e.look] = true
+	}
+	for at := range t.aliases {
+		if !met[at] {
+			delete(t.aliases, at)
+		}
+	}
+	gone := make(map[*stream]bool)
+	for _, s := range t.streams {
+		switch {
+		case !s.finished() || s.isOpen() || s.heldAt.Equal(now):
+			s.absentSince = time.Time{}
+		case s.absentSince.IsZero():
+			s.absentSince = now
+		case now.Sub(s.absentSince) >= absence:
+			gone[s] = true
+		}
+	}
+	if len(gone) > 0 {
+		t.drop(gone)
+		t.followSince(now.Add(-absence))
+	}
+}
+
+// isBlind reports whether a folder, or a rotated form, cannot be looked into at
+// present.
+func (t *Tailer) isBlind() bool {
+	if len(t.blind) > 0 {
+		return true
+	}
+	for name := range t.failures {
+		if t.pathOf(name, nil) != name {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Tailer) drop(gone map[*stream]bool) {
+	isGone := func(s *stream) bool { return gone[s] }
+	t.streams = slices.DeleteFunc(t.streams, isGone)
+	for s := range gone {
+		if t.byPath[s.Path] = slices.DeleteFunc(t.byPath[s.Path], isGone); len(t.byPath[s.Path]) == 0 {
+			delete(t.byPath, s.Path)
+		}
+		if t.byInode[s.inode()] == s {
+			delete(t.byInode, s.inode())
+		}
+		s.State = meter.Forgotten
+		t.forgotten = append(t.forgotten, s.Generation)
+	}
+	for name, s := range t.byName {
+		if gone[s] {
+			delete(t.byName, name)
+		}
+	}
+}
+
+// followSince takes rotated forms that were written to before for old.
+func (t *Tailer) followSince(since time.Time) {
+	for _, source := range t.cfg.Sources {
+		for _, pattern := range source.Paths {
+			if first, ok := t.globs[pattern]; ok && first.Before(since) {
+				t.globs[pattern], t.newGlobs[pattern] = since, since
+			}
+		}
+	}
+}

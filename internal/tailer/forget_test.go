@@ -1,0 +1,116 @@
+package tailer
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// rotations begins a scene in which two rotated files of app.log were read.
+func rotations(t *testing.T) *scene {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\n")
+	s.expect("one")
+	s.rename("app.log", "app.log.2")
+	s.append("app.log", "two\n")
+	s.expect("two")
+	s.rename("app.log", "app.log.1")
+	s.append("app.log", "three\n")
+	s.expect("three")
+	return s
+}
+
+// idle lets so many hours pass, in which nothing is written.
+func (s *scene) idle(hours int) {
+	s.t.Helper()
+	for range hours {
+		s.pass(time.Hour)
+		s.expect()
+	}
+}
+
+func (s *scene) wantForgotten(want int) {
+	s.t.Helper()
+	got := 0
+	for _, g := range s.committed {
+		if g.State == meter.Forgotten {
+			got++
+		}
+	}
+	if got != want {
+		s.t.Fatalf("%d of %d generations are forgotten, want %d", got, len(s.committed), want)
+	}
+}
+
+func TestForgotten(t *testing.T) {
+	s := rotations(t)
+	s.idle(20)
+	s.wantForgotten(0) // both are there
+	text, err := os.ReadFile(s.path("app.log.2"))
+	s.check(err)
+	written := s.now.Add(-20 * time.Hour)
+	s.check(os.Remove(s.path("app.log.2")))
+	s.idle(5)
+	s.wantForgotten(0) // not so soon
+	s.idle(3)
+	s.wantForgotten(1)
+	if n := len(s.tailer.streams); n != 2 {
+		t.Errorf("%d generations are in memory, want 2", n)
+	}
+
+	s.check(os.WriteFile(s.path("app.log.3"), text, 0o644)) // from a backup
+	s.check(os.Chtimes(s.path("app.log.3"), written, written))
+	s.idle(2)
+	s.kill()
+	s.append("app.log", "four\n")
+	s.rename("app.log", "app.log.0")
+	s.append("app.log", "five\n")
+	s.expect("four", "five")
+	s.wantAnomalies(nil)
+}
+
+// What was copied or compressed is content of a file, as well as a renamed file.
+func TestWhatFilesHoldIsNotForgotten(t *testing.T) {
+	s := rotations(t)
+	s.compress("app.log.2")
+	s.copy("app.log.1", "app.log.5")
+	s.check(os.Remove(s.path("app.log.1")))
+	s.idle(20)
+	s.kill()
+	s.expect()
+	s.idle(20)
+	s.wantForgotten(0)
+}
+
+func TestNothingIsForgottenUnseen(t *testing.T) {
+	unseen := errors.New("input/output error")
+	s := rotations(t)
+	s.cfg.disk = osDisk
+	s.cfg.disk.readDir = func(name string) ([]fs.DirEntry, error) { return nil, unseen }
+	s.kill()
+	s.check(os.Remove(s.path("app.log.2")))
+	s.idle(20)
+	s.wantForgotten(0)
+	unseen = nil
+	s.cfg.disk.readDir = os.ReadDir
+	s.kill()
+	s.idle(20)
+	s.wantForgotten(1)
+}
+
+// A restart begins the time anew in which no file may hold it.
+func TestForgottenOnlyWhatWasLookedForAllTheTime(t *testing.T) {
+	s := rotations(t)
+	s.check(os.Remove(s.path("app.log.2")))
+	for range 5 {
+		s.idle(5)
+		s.kill()
+	}
+	s.wantForgotten(0)
+	s.idle(9)
+	s.wantForgotten(1)
+}
