@@ -12,7 +12,7 @@ import (
 // Every metric that the alerts and the dashboard speak of is served.
 func TestExamplesNameMetrics(t *testing.T) {
 	s := newSite(t)
-	s.anomaly(meter.BytesMissed, noon)
+	s.anomaly(meter.BytesMissed, "a.log", noon)
 	s.count(noon, 3)
 	s.settle(meter.Accepted, "", noon)
 	s.Vitals.MatchedLines.WithLabelValues("mails").Inc()

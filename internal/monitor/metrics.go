@@ -29,8 +29,8 @@ var (
 	timeLeft  = description("time_left_seconds", "Time until the API takes the oldest unsettled usage no longer.")
 	files     = description("followed_files", "Files that are followed, by source.", "source")
 	lag       = description("lag_bytes", "Bytes of followed files that are not read yet, by source.", "source")
-	anomalies = description("anomalies_total", "Input that could not be counted as it should be, since the ledger was made.", "kind", "subject")
-	missed    = description("missed_bytes_total", "Bytes concerned by anomalies, where known, since the ledger was made.", "kind", "subject")
+	anomalies = description("anomalies_total", "Input that could not be counted as it should be, since the ledger was made; of rules and sources with their name.", "kind", "subject")
+	missed    = description("missed_bytes_total", "Bytes concerned by anomalies of files, where known, since the ledger was made.", "kind")
 	problems  = description("problems", "Things that are wrong at present, by code.", "code")
 	size      = description("ledger_size_bytes", "Size of the ledger on disk, with its journal.")
 )
@@ -88,7 +88,9 @@ func (c collector) collect(ctx context.Context, metrics chan<- prometheus.Metric
 	return c.collectLedger(ctx, counter)
 }
 
-// collectLedger reads what only ever grows.
+// collectLedger reads what only ever grows. What the configuration can bring
+// about is there from the start as 0: Prometheus sees no increase in a series
+// that begins with more.
 func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.Desc, float64, ...string)) error {
 	reader, err := ledger.OpenReader(c.of.Dir)
 	if err != nil {
@@ -101,6 +103,13 @@ func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.D
 	}
 	type series struct{ sku, state string }
 	settled := make(map[series]float64)
+	for _, rule := range c.of.Config.Rules {
+		for _, state := range meter.States {
+			if state.Settled() {
+				settled[series{rule.SKU, string(state)}] = 0
+			}
+		}
+	}
 	for _, t := range totals {
 		if t.State.Settled() {
 			settled[series{t.SKU, string(t.State)}] += float64(t.Units) + float64(t.Pruned)
@@ -110,13 +119,37 @@ func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.D
 		counter(units, n, s.sku, s.state)
 	}
 	list, err := reader.Anomalies(ctx)
-	for _, a := range list {
-		counter(anomalies, float64(a.Count), string(a.Kind), a.Subject)
-		if a.Kind == meter.BytesMissed || a.Kind == meter.LineTooLong {
-			counter(missed, float64(a.Bytes), string(a.Kind), a.Subject)
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	counts, bytes := c.nothingWrong()
+	for _, a := range list {
+		key := a.AnomalyKey
+		if key.Kind == meter.BytesMissed || key.Kind == meter.LineTooLong {
+			key.Subject = "" // a file: over the years there is no end to their names
+			bytes[key.Kind] += a.Bytes
+		}
+		counts[key] += a.Count
+	}
+	for key, n := range counts {
+		counter(anomalies, float64(n), string(key.Kind), key.Subject)
+	}
+	for kind, n := range bytes {
+		counter(missed, float64(n), string(kind))
+	}
+	return nil
+}
+
+// nothingWrong are the anomalies, and the bytes of those of files, before any.
+func (c collector) nothingWrong() (map[meter.AnomalyKey]int64, map[meter.AnomalyKind]int64) {
+	counts := map[meter.AnomalyKey]int64{{Kind: meter.BytesMissed}: 0, {Kind: meter.LineTooLong}: 0}
+	for _, rule := range c.of.Config.Rules {
+		counts[meter.AnomalyKey{Kind: meter.RuleError, Subject: rule.Name}] = 0
+	}
+	for _, source := range c.of.Config.Sources {
+		counts[meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: source.Name}] = 0
+	}
+	return counts, map[meter.AnomalyKind]int64{meter.BytesMissed: 0, meter.LineTooLong: 0}
 }
 
 func ledgerSize(dir string) (bytes int64) {

@@ -77,10 +77,10 @@ func (s *site) settle(state meter.State, reason string, now time.Time) {
 	s.check(s.book.Settle(s.t.Context(), results, now, 0))
 }
 
-func (s *site) anomaly(kind meter.AnomalyKind, at time.Time) {
+func (s *site) anomaly(kind meter.AnomalyKind, subject string, at time.Time) {
 	s.t.Helper()
 	var tally meter.Tally
-	tally.AddAnomaly(meter.AnomalyKey{Kind: kind, Subject: "a.log"}, 5, "an example")
+	tally.AddAnomaly(meter.AnomalyKey{Kind: kind, Subject: subject}, 5, "an example")
 	s.check(s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, at))
 }
 
@@ -150,8 +150,8 @@ func TestTimeRunsOut(t *testing.T) {
 // What happened is a problem for a while, and stays in the ledger after that.
 func TestProblemsFade(t *testing.T) {
 	s := newSite(t)
-	s.anomaly(meter.BytesMissed, noon)
-	s.anomaly(meter.RuleError, noon)
+	s.anomaly(meter.BytesMissed, "a.log", noon)
+	s.anomaly(meter.RuleError, "a.log", noon)
 	s.count(noon, 7)
 	s.settle(meter.Refused, "INVALID_SKU_ID", noon)
 	for _, c := range []struct {
@@ -174,7 +174,7 @@ func TestProblemsFade(t *testing.T) {
 func TestEveryProblemSaysWhatToDo(t *testing.T) {
 	s := newSite(t)
 	for kind := range anomalyWords {
-		s.anomaly(kind, noon)
+		s.anomaly(kind, "a.log", noon)
 	}
 	for i, state := range []meter.State{meter.Refused, meter.Expired, meter.InDoubt} {
 		s.count(noon.Add(time.Duration(i)*time.Minute), 1)
@@ -225,9 +225,9 @@ func TestHealth(t *testing.T) {
 		want    string // what the answer says; "" where all is well
 	}{
 		{"all is well", func(*site) {}, ""},
-		{"a rule fails", func(s *site) { s.anomaly(meter.RuleError, now) }, ""},
-		{"lines were missed", func(s *site) { s.anomaly(meter.BytesMissed, now) }, "gap: "},
-		{"lines were missed yesterday", func(s *site) { s.anomaly(meter.BytesMissed, now.Add(-2*time.Hour)) }, ""},
+		{"a rule fails", func(s *site) { s.anomaly(meter.RuleError, "a.log", now) }, ""},
+		{"lines were missed", func(s *site) { s.anomaly(meter.BytesMissed, "a.log", now) }, "gap: "},
+		{"lines were missed yesterday", func(s *site) { s.anomaly(meter.BytesMissed, "a.log", now.Add(-2*time.Hour)) }, ""},
 		{"not delivering", func(s *site) { s.Vitals.Raise(meter.Problem{Code: "delivery_failing", Message: "403"}) }, "delivery_failing: 403"},
 		{"ledger trouble", func(s *site) { s.Vitals.Raise(meter.Problem{Code: "ledger_unwritable"}) }, "ledger_unwritable: "},
 		{"the hour passes", func(s *site) { s.count(now.Add(-50*time.Minute), 1) }, "time_running_out: "},
@@ -266,7 +266,8 @@ func TestServedStatus(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	s := newSite(t)
 	s.check(os.WriteFile(filepath.Join(s.dir, "a.log"), []byte("one\ntwo\n"), 0o600))
-	s.anomaly(meter.BytesMissed, noon)
+	s.anomaly(meter.BytesMissed, "a.log", noon)
+	s.anomaly(meter.BytesMissed, "b.log", noon)
 	s.count(noon, 3)
 	s.settle(meter.Accepted, "", noon)
 	s.count(noon, 4)
@@ -278,8 +279,12 @@ func TestMetrics(t *testing.T) {
 		`meterlog_records{state="open"} 1`,
 		`meterlog_units_total{sku_id="` + sku + `",state="accepted"} 3`,
 		`meterlog_lag_bytes{source="mailer"} 8`,
-		`meterlog_anomalies_total{kind="gap",subject="a.log"} 1`,
-		`meterlog_missed_bytes_total{kind="gap",subject="a.log"} 5`,
+		`meterlog_units_total{sku_id="` + sku + `",state="refused"} 0`,
+		`meterlog_anomalies_total{kind="gap",subject=""} 2`,
+		`meterlog_missed_bytes_total{kind="gap"} 10`,
+		`meterlog_anomalies_total{kind="too_long",subject=""} 0`,
+		`meterlog_anomalies_total{kind="rule_error",subject="mails"} 0`,
+		`meterlog_anomalies_total{kind="bad_timestamp",subject="mailer"} 0`,
 		`meterlog_build_info{version="1"} 1`,
 		`meterlog_read_bytes_total 0`,
 	} {
