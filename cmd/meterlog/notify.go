@@ -14,12 +14,13 @@ func notifySystemd(state string) { daemon.SdNotify(false, state) }
 // it is alive, and in a line what it does.
 type notifier struct {
 	service *service
-	pause   time.Duration // between looks
+	pause   time.Duration // between looks where nothing changes
 	watched bool          // the service manager waits for signs of life
 	said    string
 }
 
-// statusPause is between status lines, and startExtension what is asked for
+// statusPause is between status lines while no problem begins, changes or ends,
+// and startExtension what is asked for
 // while the first pass over the files goes on.
 const (
 	statusPause    = 30 * time.Second
@@ -41,10 +42,12 @@ func (n *notifier) run(ctx context.Context) {
 	ready := n.service.vitals.Ready()
 	ticker := time.NewTicker(n.pause)
 	defer ticker.Stop()
+	changed := n.service.vitals.Changed()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-changed:
 		case <-ready:
 			ready = nil
 			notifySystemd("READY=1")
@@ -53,6 +56,7 @@ func (n *notifier) run(ctx context.Context) {
 				notifySystemd(startExtension)
 			}
 		}
+		changed = n.service.vitals.Changed()
 		n.look(ctx)
 	}
 }

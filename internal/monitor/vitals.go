@@ -25,7 +25,7 @@ type Vitals struct {
 
 	mu       sync.Mutex
 	problems map[problemKey]meter.Problem
-	changed  chan struct{} // has a value after problems changed that were not kept since
+	changed  chan struct{} // closed, and replaced, when problems change
 	pulses   map[string]*Pulse
 	ready    chan struct{}
 	isReady  sync.Once
@@ -42,7 +42,7 @@ func NewVitals() *Vitals {
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5}}),
 		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meterlog_deliveries_total", Help: "Deliveries of a batch of records since the start, by outcome."}, []string{"outcome"}),
 		problems: make(map[problemKey]meter.Problem),
-		changed:  make(chan struct{}, 1),
+		changed:  make(chan struct{}),
 		pulses:   make(map[string]*Pulse),
 		ready:    make(chan struct{}),
 	}
@@ -87,10 +87,15 @@ func (v *Vitals) Clear(code, subject string) {
 }
 
 func (v *Vitals) tell() {
-	select {
-	case v.changed <- struct{}{}:
-	default: // it is told already
-	}
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// Changed is closed when the problems are others than at the time of the call.
+func (v *Vitals) Changed() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.changed
 }
 
 // Problems returns what is wrong, the longest standing first.
@@ -119,6 +124,7 @@ const keepPause = 10 * time.Second
 // so that others can see them. What an earlier agent left there goes first.
 func (v *Vitals) Keep(ctx context.Context, store problemStore, log *slog.Logger) {
 	for {
+		changed := v.Changed()
 		err := store.SetProblems(ctx, v.Problems())
 		var again <-chan time.Time
 		if err != nil && ctx.Err() == nil {
@@ -128,7 +134,7 @@ func (v *Vitals) Keep(ctx context.Context, store problemStore, log *slog.Logger)
 		select {
 		case <-ctx.Done():
 			return
-		case <-v.changed:
+		case <-changed:
 		case <-again:
 		}
 	}
