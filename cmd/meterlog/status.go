@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -116,9 +118,13 @@ func printWaiting(w io.Writer, st monitor.Status) {
 	fmt.Fprintln(w)
 }
 
-// mostFiles is how many files of a source are listed, those that are furthest
-// behind first.
-const mostFiles = 10
+// What is shown at most: files of a source, those that are furthest behind
+// first, problems of a code, and columns.
+const (
+	mostFiles    = 10
+	mostProblems = 5
+	pageWidth    = 100
+)
 
 func printSources(w io.Writer, st monitor.Status) {
 	rows := [][]string{{"SOURCE", "FILE", "STATE", "READ", "BEHIND"}}
@@ -127,7 +133,7 @@ func printSources(w io.Writer, st monitor.Status) {
 		slices.SortStableFunc(files, func(a, b monitor.FileStatus) int { return int(min(1, max(-1, b.Lag-a.Lag))) })
 		name := s.Name
 		for _, f := range files[:min(mostFiles, len(files))] {
-			rows = append(rows, []string{name, f.Path, f.State, bytesText(f.Offset), bytesText(f.Lag)})
+			rows = append(rows, []string{name, shortened(f.Path), f.State, bytesText(f.Offset), bytesText(f.Lag)})
 			name = ""
 		}
 		switch more := len(files) - mostFiles; {
@@ -162,7 +168,46 @@ func printProblems(w io.Writer, st monitor.Status) {
 		return
 	}
 	fmt.Fprintln(w, "problems:")
+	shown := make(map[string]int)
 	for _, p := range st.Problems {
-		fmt.Fprintf(w, "  %s: %s\n      → %s\n", p.Code, strings.ReplaceAll(p.Message, "\n", "\n    "), p.Hint)
+		if shown[p.Code]++; shown[p.Code] <= mostProblems {
+			writeWrapped(w, "  ", "    ", p.Code+": "+p.Message)
+			writeWrapped(w, "      → ", "        ", p.Hint)
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(shown)) {
+		if more := shown[code] - mostProblems; more > 0 {
+			fmt.Fprintf(w, "  %s: and %d more, see --format json\n", code, more)
+		}
+	}
+}
+
+// shortened is a path whose beginning is left out where it is too long to stand
+// beside the other columns.
+func shortened(path string) string {
+	const most = 50
+	if letters := []rune(path); len(letters) > most {
+		return "…" + string(letters[len(letters)-most+1:])
+	}
+	return path
+}
+
+// writeWrapped writes a text in lines of no more than the page's width, where
+// its words allow. Its own lines stay apart.
+func writeWrapped(w io.Writer, first, indent, text string) {
+	line, begun := first, false
+	for _, paragraph := range strings.Split(text, "\n") {
+		for _, word := range strings.Fields(paragraph) {
+			if begun && utf8.RuneCountInString(line+" "+word) > pageWidth {
+				fmt.Fprintln(w, line)
+				line, begun = indent, false
+			}
+			if begun {
+				line += " "
+			}
+			line, begun = line+word, true
+		}
+		fmt.Fprintln(w, line)
+		line, begun = indent, false
 	}
 }
