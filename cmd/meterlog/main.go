@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -40,6 +41,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(stderr, text)
+	}
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		fmt.Fprintln(stderr, "try it as root, or as the service's user: sudo -u meterlog")
 	}
 	return exitCode(err)
 }

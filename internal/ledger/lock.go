@@ -42,6 +42,7 @@ func lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: lock: %w", err)
 	}
+	f.Chmod(0o640) // whatever the umask: who may read the ledger sees whether it is written
 	if err := handOver(f.Name()); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("ledger: lock: %w", err)

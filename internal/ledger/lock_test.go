@@ -121,3 +121,20 @@ func TestOneWhoAsksIsNotTakenForTheOwner(t *testing.T) {
 		t.Errorf("it belongs to %d", pid)
 	}
 }
+
+// Who may read the ledger can tell whether it is written, also where the umask,
+// or an earlier version, has left the lock to its owner alone.
+func TestLockIsReadAsTheLedgerIs(t *testing.T) {
+	dir := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(dir, lockName), nil, 0o600))
+	l, err := Open(t.Context(), dir)
+	check(t, err)
+	defer l.Close()
+	for _, name := range []string{lockName, FileName} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		check(t, err)
+		if mode := info.Mode().Perm(); mode != 0o640 {
+			t.Errorf("%s has mode %o", name, mode)
+		}
+	}
+}
