@@ -37,7 +37,7 @@ func (s *story) tell(ctx context.Context) error {
 	}{
 		{"the package is installed, and waits for rules", s.install},
 		{"it runs as soon as there are rules", s.begin},
-		{"its user can do nothing but read", s.confined},
+		{"its user can read all, and do nothing else", s.confined},
 		{"it can be asked", s.asked},
 		{"it is killed", s.killed},
 		{"it is restarted", s.restarted},
@@ -184,6 +184,20 @@ func (s *story) confined(ctx context.Context) error {
 	}
 	if strings.HasPrefix(status["Uid"], "0") {
 		return errors.New("it runs as root")
+	}
+	return s.seesAll(ctx, status["Pid"])
+}
+
+// seesAll looks whether no folder is hidden in which somebody may log.
+func (s *story) seesAll(ctx context.Context, pid string) error {
+	for _, dir := range []string{"/var/log", "/home", "/root", "/opt", "/srv", "/mnt", "/tmp", "/var/tmp", "/run/user", "/dev/shm"} {
+		log := dir + "/seen.log"
+		if _, err := s.output(ctx, "touch", log); err != nil {
+			return err
+		}
+		if _, err := s.output(ctx, "test", "-e", "/proc/"+pid+"/root"+log); err != nil {
+			return fmt.Errorf("what is logged in %s is not seen: %w", dir, err)
+		}
 	}
 	return nil
 }
