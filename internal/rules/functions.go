@@ -112,7 +112,8 @@ func truthOf(args ...any) (any, error) {
 	return nil, fmt.Errorf("%s is not true or false", kindOf(args[0]))
 }
 
-// memberOf is a map's value or an array's element, nil where there is none.
+// memberOf is a map's value or an array's element, nil where there is none. A
+// text has no elements: of its bytes a quantity could come.
 func memberOf(args ...any) (any, error) {
 	switch base := args[0].(type) {
 	case nil:
@@ -135,7 +136,7 @@ func memberOf(args ...any) (any, error) {
 	}
 	v := reflect.ValueOf(args[0])
 	switch v.Kind() {
-	case reflect.Slice, reflect.Array, reflect.String:
+	case reflect.Slice, reflect.Array:
 		if i, ok := integer(args[1]); ok {
 			if i < 0 {
 				i += v.Len()

@@ -71,6 +71,10 @@ func (p *patcher) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.MemberNode:
 		p.member(node, n)
+	case *ast.ChainNode: // of `?.`, which is needless where a field is taken from its variable
+		if id, ok := n.Node.(*ast.IdentifierNode); ok {
+			typed(node, id)
+		}
 	case *ast.UnaryNode:
 		switch _, constant := n.Node.(*ast.IntegerNode); {
 		case n.Operator == "-" && !constant && mayBeInt(n.Node):
