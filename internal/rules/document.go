@@ -51,10 +51,13 @@ func (d *document) failAt(line, column int, hint, format string, args ...any) {
 	d.problems = append(d.problems, p)
 }
 
+// lineEnds are what ends a line for the YAML parser, which counts them.
+var lineEnds = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
+
 // parse reads the file's one YAML document. It returns nil after a problem.
 func (d *document) parse(text []byte) *yaml.Node {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	d.lines = strings.Split(string(text), "\n")
+	d.lines = lineEnds.Split(string(text), -1)
 	for i, line := range d.lines {
 		if at := invalidUTF8(line); at >= 0 {
 			d.failAt(i+1, utf8.RuneCountInString(line[:at])+1, "save it as UTF-8", "the file is not UTF-8")

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -125,8 +126,8 @@ func (l *loader) id(o *object, key string) string {
 	case s == "":
 	case utf8.RuneCountInString(s) > maxID:
 		l.fail(node, "", "%q has %d characters, and the API takes at most %d", key, utf8.RuneCountInString(s), maxID)
-	case strings.TrimSpace(s) != s || strings.ContainsAny(s, "\n\t"):
-		l.fail(node, "", "%q must have no white space at its ends: %q", key, s)
+	case strings.TrimSpace(s) != s || strings.ContainsFunc(s, unicode.IsControl):
+		l.fail(node, "", "%q must have no white space at its ends, and no control characters: %q", key, s)
 	}
 	return s
 }

@@ -88,6 +88,7 @@ func againstSchema(schema *jsonschema.Schema, text []byte) (isYAML bool, err err
 var beyondSchema = map[string]string{
 	"auth-token-file":           "the token may stand in the environment",
 	"exclude-glob":              "a glob",
+	"line-separator":            "an expression",
 	"path-glob":                 "a glob",
 	"pattern-bad":               "a regular expression of Go",
 	"pattern-bad-place":         "a regular expression of Go",
