@@ -100,7 +100,7 @@ func (t *Tailer) scheduleScan(entries []entry, now time.Time) {
 	if t.watch.follow(t.cfg.Sources, entries) && len(t.restless) == 0 && len(t.late) == 0 {
 		pause = max(pollWatched, time.Duration(len(entries))*pollWatchedFile)
 	}
-	t.nextScan = now.Add(pause)
+	t.nextScan, t.scanned = now.Add(pause), len(entries)
 }
 
 // list looks at every name that the patterns match. firsts holds the patterns

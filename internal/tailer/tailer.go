@@ -46,6 +46,7 @@ const (
 	pollWatchedFile = 10 * time.Millisecond  // the same at least for each file: a scan costs some 10 µs of it, which is 0.1 % of a core
 	pollUnwatched   = time.Second            // between scans where some do not
 	minScanPause    = 50 * time.Millisecond  // between scans that notifications ask for
+	minScanFile     = 100 * time.Microsecond // the same at least for each file: 10 % of a core
 	minWakePause    = 15 * time.Millisecond  // between wakes by notifications: what comes alone is read at once, a stream in batches
 	linger          = time.Minute            // a finished file stays open for so long
 	settle          = 2 * time.Second        // a compressed file that was written to more recently may not be whole
@@ -81,6 +82,7 @@ type Tailer struct {
 	nextScan   time.Time
 	lastScan   time.Time
 	lastCensus time.Time
+	scanned    int // names that the last scan looked at
 	buffer     []byte
 	long       []byte // for lines longer than buffer
 	trail      []byte // for what trails are made of
@@ -468,7 +470,7 @@ func (t *Tailer) Wait(ctx context.Context, until time.Time) {
 	for _, name := range hints.moved {
 		rescan = t.concerns(name) || rescan
 	}
-	if soon := t.lastScan.Add(minScanPause); rescan && soon.Before(t.nextScan) {
+	if soon := t.lastScan.Add(max(minScanPause, time.Duration(t.scanned)*minScanFile)); rescan && soon.Before(t.nextScan) {
 		t.nextScan = soon
 	}
 	for _, s := range t.late {

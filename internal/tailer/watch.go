@@ -117,19 +117,32 @@ func (w *watcher) wait(ctx context.Context, timeout time.Duration) hints {
 		w.lost(&h, err)
 	}
 	w.lastHit = time.Now()
-	for { // what has come in the meantime
+	lull := time.NewTimer(stormLull)
+	defer lull.Stop()
+	for range maxHints { // what has come in the meantime
 		select {
 		case event := <-w.notify.Events:
-			w.take(&h, event)
+			if !w.take(&h, event) { // a stream of writes: the file has them all
+				return h
+			}
 		case err := <-w.notify.Errors:
 			w.lost(&h, err)
-		default:
+		case <-lull.C:
 			return h
 		}
+		lull.Reset(stormLull)
 	}
+	return h
 }
 
-func (w *watcher) take(h *hints, event fsnotify.Event) {
+const (
+	maxHints  = 1000                   // that one wait returns, at most
+	stormLull = 100 * time.Microsecond // between the events of a storm, as of a rotation of many files: they come one by one
+)
+
+// take adds an event to the hints, and reports whether they did not end with the
+// same.
+func (w *watcher) take(h *hints, event fsnotify.Event) bool {
 	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
 		if w.folders[event.Name] { // its watch went with it
 			delete(w.folders, event.Name)
@@ -140,9 +153,11 @@ func (w *watcher) take(h *hints, event fsnotify.Event) {
 	if event.Has(fsnotify.Create) || event.Has(fsnotify.Rename) || event.Has(fsnotify.Remove) {
 		list = &h.moved
 	}
-	if n := len(*list); n == 0 || (*list)[n-1] != event.Name {
-		*list = append(*list, event.Name)
+	if n := len(*list); n > 0 && (*list)[n-1] == event.Name {
+		return false
 	}
+	*list = append(*list, event.Name)
+	return true
 }
 
 func (w *watcher) lost(h *hints, err error) {

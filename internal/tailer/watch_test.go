@@ -2,12 +2,16 @@ package tailer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // watched starts a tailer with notifications.
@@ -80,5 +84,38 @@ func TestFoldersThatCannotBeWatched(t *testing.T) {
 	s.expect()
 	if next := s.tailer.nextScan.Sub(s.tailer.lastScan); next != pollWatched {
 		t.Errorf("with watches the next look is after %v", next)
+	}
+}
+
+// Beside many files a scan is dear, and notifications ask for fewer of them.
+func TestStormOfNotifications(t *testing.T) {
+	s := follow(t, "*.log")
+	s.watched()
+	s.tailer.Next(time.Now())
+	for names, pause := range map[int]time.Duration{1: minScanPause, 20_000: 2 * time.Second} {
+		s.tailer.scanned, s.tailer.nextScan = names, s.tailer.lastScan.Add(time.Hour)
+		s.append(fmt.Sprintf("app%d.log", names), "one\n")
+		s.tailer.Wait(t.Context(), time.Now().Add(time.Minute))
+		if got := s.tailer.nextScan.Sub(s.tailer.lastScan); got != pause {
+			t.Errorf("beside %d files the next scan is after %v, want %v", names, got, pause)
+		}
+	}
+}
+
+// Of a storm all is taken in one wait; of a stream of writes to one file one is.
+func TestHintsOfOneWait(t *testing.T) {
+	w := newWatcher(slog.New(slog.DiscardHandler))
+	defer w.Close()
+	var h hints
+	for i, event := range []fsnotify.Event{
+		{Name: "a", Op: fsnotify.Create}, {Name: "a", Op: fsnotify.Write}, {Name: "b", Op: fsnotify.Rename},
+		{Name: "c", Op: fsnotify.Write}, {Name: "b", Op: fsnotify.Remove}, {Name: "c", Op: fsnotify.Write},
+	} {
+		if more, want := w.take(&h, event), i < 4; more != want {
+			t.Errorf("%v: says something new: %v, want %v", event, more, want)
+		}
+	}
+	if !slices.Equal(h.moved, []string{"a", "b"}) || !slices.Equal(h.written, []string{"a", "c"}) {
+		t.Errorf("%+v", h)
 	}
 }
