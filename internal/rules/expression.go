@@ -167,7 +167,7 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*expres
 		return nil, explain(err)
 	}
 	patch := &patcher{slots: t, quantity: quantity}
-	ops := append(options(), as, expr.AllowUndefinedVariables(), expr.Patch(patch))
+	ops := append(options(), as, expr.AllowUndefinedVariables(), expr.Patch(untyped{}), expr.Patch(patch))
 	for name, f := range checked {
 		ops = append(ops, expr.Function(name, f))
 	}

@@ -132,6 +132,20 @@ func TestExpressions(t *testing.T) {
 		{`round(fields.f)`, 2.0},
 		{`floor(fields.max)`, "!9223372036854775807 is too large to be reckoned with as a fraction: it would be rounded"},
 
+		// What may come from several sides has the type of none.
+		{`(fields.n == 9 ? 1.5 : fields.max) + (fields.n == 9 ? 1.5 : fields.max)`, "!integer overflow: 9223372036854775807 + 9223372036854775807"},
+		{`let x = fields.n == 9 ? 1.5 : fields.max; x * x`, "!integer overflow: 9223372036854775807 * 9223372036854775807"},
+		{`(fields.n == 9 ? 1 : fields.nothing) > 2`, false},
+		{`(fields.n == 9 ? 1 : nil) > 2`, false},
+		{`(fields.n == 7 ? nil : 1) > 2`, false},
+		{`(fields.n == 9 ? true : fields.nothing) or fields.yes`, true},
+		{`(fields.n == 9 ? true : fields.s) or fields.yes`, "!a string is not true or false"},
+		{`(fields.n == 9 ? 1 : fields.n == 8 ? 2 : fields.nothing) > 2`, false},
+		{`let x = fields.n == 9 ? true : fields.nothing; x and true`, false},
+		{`any([fields.n == 9 ? 1 : fields.nothing, fields.n == 9 ? 1 : fields.nothing], # > 2)`, false},
+		{`reduce([fields.max, fields.max], #index == 0 ? # : #acc + #acc, 1.5)`, "!integer overflow: 9223372036854775807 + 9223372036854775807"},
+		{`fields.n == 7 ? 1 : 2`, 1},
+
 		// extract
 		{"extract(line, `\"n\":(\\d+)`)", "7"},
 		{"extract(line, `(zzz)`)", ""},

@@ -18,6 +18,7 @@ import (
 // checked are the functions that the patcher puts in the place of expr's own.
 // They may be called from several goroutines.
 var checked = map[string]func(args ...any) (any, error){
+	"__any":         func(args ...any) (any, error) { return args[0], nil },
 	"__add":         add,
 	"__addNumbers":  addNumbers,
 	"__sub":         binaryInt("-", subExact, func(a, b any) any { return runtime.Subtract(a, b) }),

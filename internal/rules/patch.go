@@ -30,6 +30,24 @@ type patcher struct {
 
 var boolType = reflect.TypeFor[bool]()
 
+// untyped keeps the checker from taking a value for what only one of the ways
+// to it comes to: it gives `c ? 1 : fields.n` the type of 1. It must be applied
+// before the patcher, which guards what may be of another type.
+type untyped struct{}
+
+func (untyped) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.ConditionalNode:
+		if _, isNil := n.Exp1.(*ast.NilNode); isNil || n.Exp1.Type() != n.Exp2.Type() {
+			*node = call("__any", n)
+		}
+	case *ast.BuiltinNode:
+		if n.Name == "reduce" && len(n.Arguments) == 3 { // #acc is the first value, and then what the steps come to
+			n.Arguments[2] = call("__any", n.Arguments[2])
+		}
+	}
+}
+
 // call is a call of one of the checked functions in place of a node.
 func call(name string, arguments ...ast.Node) *ast.CallNode {
 	return &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: arguments}
