@@ -117,20 +117,10 @@ func (w *watcher) wait(ctx context.Context, timeout time.Duration) hints {
 		w.lost(&h, err)
 	}
 	w.lastHit = time.Now()
-	lull := time.NewTimer(stormLull)
-	defer lull.Stop()
 	for range maxHints { // what has come in the meantime
-		select {
-		case event := <-w.notify.Events:
-			if !w.take(&h, event) { // a stream of writes: the file has them all
-				return h
-			}
-		case err := <-w.notify.Errors:
-			w.lost(&h, err)
-		case <-lull.C:
-			return h
+		if !w.takeNext(&h) {
+			break
 		}
-		lull.Reset(stormLull)
 	}
 	return h
 }
@@ -140,9 +130,28 @@ const (
 	stormLull = 100 * time.Microsecond // between the events of a storm, as of a rotation of many files: they come one by one
 )
 
-// take adds an event to the hints, and reports whether they did not end with the
-// same.
-func (w *watcher) take(h *hints, event fsnotify.Event) bool {
+// takeNext takes what has come next, and reports whether there was something. For
+// the rest of a storm it waits a moment; for that of a stream of writes it does
+// not, as the files have it all.
+func (w *watcher) takeNext(h *hints) bool {
+	wait := time.Duration(0)
+	if len(h.moved) > 0 {
+		wait = stormLull
+	}
+	lull := time.NewTimer(wait)
+	defer lull.Stop()
+	select {
+	case event := <-w.notify.Events:
+		w.take(h, event)
+	case err := <-w.notify.Errors:
+		w.lost(h, err)
+	case <-lull.C:
+		return false
+	}
+	return true
+}
+
+func (w *watcher) take(h *hints, event fsnotify.Event) {
 	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
 		if w.folders[event.Name] { // its watch went with it
 			delete(w.folders, event.Name)
@@ -153,11 +162,9 @@ func (w *watcher) take(h *hints, event fsnotify.Event) bool {
 	if event.Has(fsnotify.Create) || event.Has(fsnotify.Rename) || event.Has(fsnotify.Remove) {
 		list = &h.moved
 	}
-	if n := len(*list); n > 0 && (*list)[n-1] == event.Name {
-		return false
+	if n := len(*list); n == 0 || (*list)[n-1] != event.Name {
+		*list = append(*list, event.Name)
 	}
-	*list = append(*list, event.Name)
-	return true
 }
 
 func (w *watcher) lost(h *hints, err error) {

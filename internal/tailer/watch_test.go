@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // watched starts a tailer with notifications.
@@ -99,23 +96,5 @@ func TestStormOfNotifications(t *testing.T) {
 		if got := s.tailer.nextScan.Sub(s.tailer.lastScan); got != pause {
 			t.Errorf("beside %d files the next scan is after %v, want %v", names, got, pause)
 		}
-	}
-}
-
-// Of a storm all is taken in one wait; of a stream of writes to one file one is.
-func TestHintsOfOneWait(t *testing.T) {
-	w := newWatcher(slog.New(slog.DiscardHandler))
-	defer w.Close()
-	var h hints
-	for i, event := range []fsnotify.Event{
-		{Name: "a", Op: fsnotify.Create}, {Name: "a", Op: fsnotify.Write}, {Name: "b", Op: fsnotify.Rename},
-		{Name: "c", Op: fsnotify.Write}, {Name: "b", Op: fsnotify.Remove}, {Name: "c", Op: fsnotify.Write},
-	} {
-		if more, want := w.take(&h, event), i < 4; more != want {
-			t.Errorf("%v: says something new: %v, want %v", event, more, want)
-		}
-	}
-	if !slices.Equal(h.moved, []string{"a", "b"}) || !slices.Equal(h.written, []string{"a", "c"}) {
-		t.Errorf("%+v", h)
 	}
 }
