@@ -52,7 +52,7 @@ func (l *appLog) create() {
 
 func (l *appLog) line() (string, usage) {
 	l.lines++
-	at := time.Now().UTC()
+	at := l.now().UTC()
 	if l.chance.IntN(4) == 0 { // it was buffered somewhere
 		at = at.Add(-time.Duration(l.chance.IntN(300)) * time.Second)
 	}

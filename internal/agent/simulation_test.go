@@ -16,6 +16,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
@@ -26,6 +27,7 @@ import (
 var (
 	seedFlag      = flag.Int64("seed", -1, "replay this one history, and tell its steps")
 	historiesFlag = flag.Int64("histories", histories, "random histories to run")
+	firstFlag     = flag.Int64("first", 0, "seed of the first of them")
 )
 
 const bytesSKU = "dn2bbbbbbbbbbbbbbbbb"
@@ -70,6 +72,11 @@ type simulation struct {
 
 	network pipes // to the API over gRPC; nil where it is REST
 
+	born  time.Time
+	clock time.Duration // by how much the machine's clock is ahead of the API's
+	ahead time.Duration // the most that it has been
+	set   bool          // it was set
+
 	agent *Agent // nil while the machine runs without
 	close func()
 	dying dying
@@ -90,6 +97,7 @@ type killed struct{}
 func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	s := &simulation{
 		site:   &site{t: t, dir: dir},
+		born:   time.Now(),
 		log:    slog.New(slog.DiscardHandler),
 		chance: rand.New(rand.NewPCG(uint64(seed), 1)),
 		stamps: make(map[uint64]time.Time),
@@ -119,7 +127,8 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	}
 	s.start(nil)
 	s.meterStep()
-	s.commit() // what is rotated before the first commit is none of ours
+	s.commit()                // what is rotated before the first commit is none of ours
+	time.Sleep(2 * time.Hour) // no clock is set back to before
 	return s
 }
 
@@ -178,7 +187,44 @@ func (s *simulation) start(open map[int64]*os.File) {
 	s.check(err)
 	s.agent, err = New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Open: open, Log: s.log, noWatch: true})
 	s.check(err)
+	s.agent.meter.now = s.now
 	s.close = func() { s.check(errors.Join(deliver.Close(), book.Close())) }
+}
+
+// now is what time.Now would return on this machine: a clock that is set moves
+// its wall time, and not its monotonic reading. No function of package time makes
+// such a time, and within a bubble time.Now has no monotonic reading at all.
+func (s *simulation) now() time.Time {
+	const monotonic, year1885 = 1 << 63, 2682288000
+	real := time.Now()
+	wall := real.Add(s.clock)
+	return *(*time.Time)(unsafe.Pointer(&struct {
+		wall uint64
+		ext  int64
+		loc  *time.Location
+	}{
+		monotonic | uint64(wall.Unix()+year1885)<<30 | uint64(wall.Nanosecond()),
+		int64(real.Sub(s.born)) + 1,
+		time.Local,
+	}))
+}
+
+// setClock sets the clock by up to an hour from what is right, in whole seconds.
+func (s *simulation) setClock(to time.Duration) {
+	s.note("the clock is set to %+v", to)
+	for _, l := range s.logs {
+		l.mendLate(tornPatience)
+	}
+	s.set = s.set || to != s.clock
+	s.clock = to
+	s.ahead = max(s.ahead, to)
+}
+
+func (s *simulation) randomClock() time.Duration {
+	if s.chance.IntN(3) == 0 {
+		return 0
+	}
+	return time.Duration(s.chance.IntN(7200)-3600) * time.Second
 }
 
 // kill ends the agent at once: what the next one finds is what stands on the
@@ -265,8 +311,9 @@ func (s *simulation) ready(within time.Duration) {
 		info, err := f.Info()
 		s.check(err)
 		if ino := inodeOf(info); !s.stamps[ino].Equal(info.ModTime()) {
-			s.check(os.Chtimes(s.path(f.Name()), time.Now(), time.Now()))
-			s.stamps[ino] = time.Now()
+			now := s.now().Round(0)
+			s.check(os.Chtimes(s.path(f.Name()), now, now))
+			s.stamps[ino] = now
 		}
 	}
 	time.Sleep(time.Millisecond)
@@ -278,7 +325,18 @@ func (s *simulation) meterStep() {
 		return
 	}
 	s.ready(time.Second)
-	s.agent.meter.step(s.t.Context())
+	s.loop(s.t.Context())
+}
+
+// loop is the meter loop's step. Where the clock was set, the tailer is not to
+// wait, which it does by time.Now: it is looked for it after a second.
+func (s *simulation) loop(ctx context.Context) {
+	if !s.set {
+		s.agent.meter.step(ctx)
+		return
+	}
+	s.agent.meter.read(ctx)
+	time.Sleep(time.Second)
 }
 
 // read reads for a moment, as a step does before it commits.
@@ -289,7 +347,7 @@ func (s *simulation) read() {
 
 func (s *simulation) readBlocks(most int) {
 	for range most {
-		block, ok := s.agent.meter.tailer.Next(time.Now())
+		block, ok := s.agent.meter.tailer.Next(s.now())
 		if !ok {
 			return
 		}
@@ -347,7 +405,7 @@ func (s *simulation) failing() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
 	defer cancel()
 	for range 2 {
-		s.agent.meter.step(ctx)
+		s.loop(ctx)
 		s.agent.send.step(s.t.Context())
 	}
 	s.alter("DROP TRIGGER failing")
@@ -363,8 +421,8 @@ func (s *simulation) killAtStep() {
 		do   func()
 	}{
 		{"the positions are taken", l.take},
-		{"the commit", func() { s.check(l.write(ctx, time.Now())) }},
-		{"the seal", func() { s.check(l.seal(ctx, time.Now())) }},
+		{"the commit", func() { s.check(l.write(ctx, s.now())) }},
+		{"the seal", func() { s.check(l.seal(ctx, s.now())) }},
 		{"the attempt", func() { attempted = s.attempt(ctx) }},
 		{"the request", func() {
 			if len(attempted) > 0 {
@@ -432,11 +490,13 @@ func (s *simulation) pass(most time.Duration) {
 // down is what happens while the agent does not run.
 func (s *simulation) down() {
 	for range s.chance.IntN(6) {
-		switch s.chance.IntN(8) {
+		switch s.chance.IntN(9) {
 		case 0:
 			s.pass(20 * time.Second)
 		case 1:
 			s.pass(2 * time.Hour)
+		case 2:
+			s.setClock(s.randomClock())
 		default:
 			s.act()
 		}
@@ -459,7 +519,7 @@ func (s *simulation) act() { s.logs[s.chance.IntN(len(s.logs))].act(s.chance) }
 
 // do is one random thing.
 func (s *simulation) do() {
-	switch s.chance.IntN(26) {
+	switch s.chance.IntN(27) {
 	case 0, 1, 2, 3:
 		s.note("step")
 		s.meterStep()
@@ -504,6 +564,8 @@ func (s *simulation) do() {
 	case 17:
 		s.note("reload")
 		s.reload()
+	case 18:
+		s.setClock(s.randomClock())
 	default:
 		s.act()
 	}
@@ -517,6 +579,8 @@ func (s *simulation) settle() {
 		l.mend(l.app)
 		l.close()
 	}
+	s.setClock(0)
+	time.Sleep(s.ahead) // what bears a time in the API's future waits for it
 	quiet := 0
 	for range 400 {
 		s.meterStep()
@@ -556,6 +620,9 @@ func (s *simulation) verify() {
 		}
 	}
 	for _, text := range s.anomalies() {
+		if s.set && strings.HasPrefix(text, string(meter.BadTimestamp)) {
+			continue // an event of before that was read after
+		}
 		s.fail("what did not happen was reported: %s", text)
 	}
 	s.agree()
@@ -582,7 +649,7 @@ func (s *simulation) anomalies() (all []string) {
 // the API has accepted must be what was written, and no uuid may have come with
 // two contents.
 func TestSimulation(t *testing.T) {
-	first, n := int64(0), *historiesFlag
+	first, n := *firstFlag, *historiesFlag
 	if *seedFlag >= 0 {
 		first, n = *seedFlag, 1
 	}
