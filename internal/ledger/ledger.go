@@ -218,7 +218,7 @@ func verify(ctx context.Context, path string) error {
 		return err
 	}
 	if finding != "ok" {
-		return errors.New("malformed: " + finding)
+		return errors.New("malformed: " + strings.Join(strings.Fields(finding), " "))
 	}
 	var pageSize int64
 	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&pageSize); err != nil {

@@ -109,35 +109,15 @@ func parseWindow(start, end string) (meter.Window, error) {
 func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
 	horizon := apiNow.Add(-usable).UTC().Format(windowLayout)
 	for _, side := range []string{">=", "<"} {
-		records, err := queryRecords(ctx, l.db, `SELECT `+recordColumns+` FROM records
+		records, err := query(ctx, l.db, "pending", scanRecord, `SELECT `+recordColumns+` FROM records
 			WHERE state = 'sealed' AND (not_before <= ? OR not_before > ?) AND window_start <= ? AND window_start `+side+` ?
 			ORDER BY window_start, id LIMIT ?`,
 			instant(now), instant(now.Add(longestDelay)), apiNow.UTC().Format(windowLayout), horizon, limit)
-		if err != nil {
-			return nil, fmt.Errorf("ledger: pending: %w", err)
-		}
-		if len(records) > 0 {
-			return records, nil
+		if err != nil || len(records) > 0 {
+			return records, err
 		}
 	}
 	return nil, nil
-}
-
-func queryRecords(ctx context.Context, db *sql.DB, query string, args ...any) ([]meter.Record, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var records []meter.Record
-	for rows.Next() {
-		r, err := scanRecord(rows)
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, r)
-	}
-	return records, rows.Err()
 }
 
 // Attempt notes that the delivery of the records begins. It comes before the

@@ -94,12 +94,8 @@ func (t *Tally) AddAnomaly(key AnomalyKey, bytes int64, example string) {
 	a.Bytes += bytes
 }
 
-// Merge adds all of other to t.
-func (t *Tally) Merge(other *Tally) {
-	for key, c := range other.Counts {
-		t.Add(key, c.Amount, c.Start, c.End)
-		t.Counts[key].Lines += c.Lines - 1
-	}
+// AddAnomalies adds those of other to t.
+func (t *Tally) AddAnomalies(other *Tally) {
 	for key, a := range other.Anomalies {
 		t.AddAnomaly(key, a.Bytes, a.Example)
 		t.Anomalies[key].Count += a.Count - 1

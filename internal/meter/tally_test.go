@@ -64,16 +64,13 @@ func TestTallyOverflow(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(amounts), func(t *testing.T) {
 			key := CountKey{Rule: mails, Window: Window{0, 60}, Generation: 1}
-			var tally, other Tally
+			var tally Tally
 			want := new(big.Int)
 			for i, amount := range amounts {
 				tally.Add(key, amount, int64(i), int64(i+1))
 				want.Add(want, big.NewInt(amount))
 			}
 			wantSum(t, &tally, want, len(amounts))
-			other.Merge(&tally)
-			other.Merge(&tally)
-			wantSum(t, &other, want.Add(want, want), 2*len(amounts))
 			for part := range tally.Counts {
 				if part.part = 0; part != key {
 					t.Errorf("a part is of %+v", part)
@@ -98,47 +95,28 @@ func wantSum(t *testing.T, tally *Tally, want *big.Int, lines int) {
 	}
 }
 
-func TestTallyMerge(t *testing.T) {
-	key := func(r *Rule, generation int64) CountKey { return CountKey{Rule: r, Generation: generation} }
-	var a, b, want Tally
-	a.Add(key(mails, 1), 5, 0, 10)
-	b.Add(key(mails, 1), 7, 10, 20)
-	b.Add(key(mails, 1), 1, 30, 40)
-	b.Add(key(bytes, 1), 100, 10, 20)
-	for _, line := range []struct {
-		rule               *Rule
-		amount, start, end int64
-	}{{mails, 5, 0, 10}, {mails, 7, 10, 20}, {mails, 1, 30, 40}, {bytes, 100, 10, 20}} {
-		want.Add(key(line.rule, 1), line.amount, line.start, line.end)
-	}
+func TestAddAnomalies(t *testing.T) {
+	var a, b Tally
 	anomaly := AnomalyKey{Kind: RuleError, Subject: "mails"}
 	a.AddAnomaly(anomaly, 10, "the first")
 	b.AddAnomaly(anomaly, 20, "the second")
 	b.AddAnomaly(anomaly, 30, "the third")
 	b.AddAnomaly(AnomalyKey{Kind: LineTooLong, Subject: "mails"}, 1, "another")
-	before := values(b)
-	a.Merge(&b)
-	if got, want := values(a), values(want); !maps.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	wantAnomalies := map[AnomalyKey]*Anomaly{
+	a.AddAnomalies(&b)
+	want := map[AnomalyKey]*Anomaly{
 		anomaly:                               {Count: 3, Bytes: 60, Example: "the first"},
 		{Kind: LineTooLong, Subject: "mails"}: {Count: 1, Bytes: 1, Example: "another"},
 	}
-	if !reflect.DeepEqual(a.Anomalies, wantAnomalies) {
-		t.Errorf("anomalies %v, want %v", a.Anomalies, wantAnomalies)
+	if !reflect.DeepEqual(a.Anomalies, want) {
+		t.Errorf("anomalies %v, want %v", a.Anomalies, want)
 	}
-	if !maps.Equal(values(b), before) {
-		t.Error("the one that was merged has changed")
+	b.AddAnomaly(anomaly, 1, "")
+	if a.Anomalies[anomaly].Count != 3 || b.Anomalies[anomaly].Count != 3 {
+		t.Error("the two share an anomaly")
 	}
 	var empty Tally
-	a.Merge(&empty)
-	empty.Merge(&a)
-	if !maps.Equal(values(empty), values(a)) || !reflect.DeepEqual(empty.Anomalies, a.Anomalies) {
-		t.Error("merged into an empty one it is not the same")
-	}
-	b.Add(key(bytes, 1), 1, 90, 99)
-	if c := a.Counts[key(bytes, 1)]; c.Amount != 100 {
-		t.Error("the two share a count")
+	empty.AddAnomalies(&a)
+	if !reflect.DeepEqual(empty.Anomalies, a.Anomalies) {
+		t.Error("added to an empty one they are not the same")
 	}
 }

@@ -440,7 +440,7 @@ func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, globs
 	}
 	generations, t.forgotten = append(generations, t.forgotten...), nil
 	globs, t.newGlobs = t.newGlobs, make(map[string]time.Time)
-	tally.Merge(&t.anomalies)
+	tally.AddAnomalies(&t.anomalies)
 	t.anomalies.Reset()
 	return generations, globs
 }
