@@ -9,18 +9,22 @@ import (
 )
 
 // modes are those of logrotate, each for a writer of its own. So many files
-// are kept that none goes unread.
+// are kept that none goes unread. What is rotated into another folder is followed
+// there, too.
 var modes = []struct {
 	name, directives string
 	rotate           func(*writer) error
+	folder           string
 }{
-	{"lr-create", "create 0644", (*writer).logrotateLate},
-	{"lr-copytruncate", "copytruncate", (*writer).logrotateOnce},
-	{"lr-compress", "create 0644\n\tcompress", (*writer).logrotateOnce},
-	{"lr-delaycompress", "create 0644\n\tcompress\n\tdelaycompress", (*writer).logrotateLate},
-	{"lr-copycompress", "copytruncate\n\tcompress\n\tdelaycompress", (*writer).logrotateOnce},
-	{"lr-dateext", "create 0644\n\tdateext\n\tdateformat -%Y%m%d-%s", (*writer).logrotateLate},
-	{"lr-datecompress", "create 0644\n\tdateext\n\tdateformat -%Y%m%d-%s\n\tcompress", (*writer).logrotateOnce},
+	{"lr-create", "create 0644", (*writer).logrotateLate, ""},
+	{"lr-copytruncate", "copytruncate", (*writer).logrotateOnce, ""},
+	{"lr-compress", "create 0644\n\tcompress", (*writer).logrotateOnce, ""},
+	{"lr-delaycompress", "create 0644\n\tcompress\n\tdelaycompress", (*writer).logrotateLate, ""},
+	{"lr-copycompress", "copytruncate\n\tcompress\n\tdelaycompress", (*writer).logrotateOnce, ""},
+	{"lr-dateext", "create 0644\n\tdateext\n\tdateformat -%Y%m%d-%s", (*writer).logrotateLate, ""},
+	{"lr-datecompress", "create 0644\n\tdateext\n\tdateformat -%Y%m%d-%s\n\tcompress", (*writer).logrotateOnce, ""},
+	{"lr-copygzip", "copytruncate\n\tcompress", (*writer).logrotateOnce, ""},
+	{"lr-olddir", "create 0644\n\tcompress\n\tolddir old\n\tcreateolddir 755", (*writer).logrotateOnce, "old"},
 }
 
 // logrotateWriters are the writers whose logs logrotate rotates; none where it
@@ -32,9 +36,13 @@ func logrotateWriters(dir string) ([]*writer, error) {
 	}
 	var writers []*writer
 	for _, m := range modes {
-		w := &writer{name: m.name, pattern: filepath.Join(dir, m.name+".log"), rotate: m.rotate}
+		path := filepath.Join(dir, m.name+".log")
+		w := &writer{name: m.name, patterns: []string{path}, rotate: m.rotate}
+		if m.folder != "" {
+			w.patterns = append(w.patterns, filepath.Join(dir, m.folder, m.name+".log*"))
+		}
 		w.logrotate = filepath.Join(dir, m.name+".conf")
-		text := fmt.Sprintf("%s {\n\tmissingok\n\tmaxage 7\n\trotate 2000\n\t%s\n}\n", w.pattern, m.directives)
+		text := fmt.Sprintf("%s {\n\tmissingok\n\tmaxage 7\n\trotate 2000\n\t%s\n}\n", path, m.directives)
 		if err := os.WriteFile(w.logrotate, []byte(text), 0o644); err != nil {
 			return nil, err
 		}

@@ -123,3 +123,24 @@ func (w *writer) copyTruncate() error {
 	}
 	return os.Truncate(w.path, 0)
 }
+
+// switchLink has the log's name, a symbolic link, lead to another file, and goes
+// on writing to the one before for a while.
+func (w *writer) switchLink() error {
+	old := w.file
+	if err := w.link(); err != nil {
+		return err
+	}
+	if err := w.open(); err != nil {
+		return err
+	}
+	return w.writeLate(old)
+}
+
+func (w *writer) link() error {
+	next := w.path + ".next"
+	if err := os.Symlink(fmt.Sprintf("link-%d.log", w.rotations), next); err != nil {
+		return err
+	}
+	return os.Rename(next, w.path)
+}

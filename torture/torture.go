@@ -138,7 +138,7 @@ func configuration(dir, url string, writers []*writer) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "product_id: torture\ninterval: 1s\nstate: %s\ndelivery: {endpoint: %q, transport: %s, timeout: 2s}\nsources:\n", filepath.Join(dir, "state"), url, *transport)
 	for _, w := range writers {
-		fmt.Fprintf(&b, "  - {name: %s, path: %s}\n", w.name, w.pattern)
+		fmt.Fprintf(&b, "  - {name: %s, path: [%s]}\n", w.name, strings.Join(w.patterns, ", "))
 	}
 	b.WriteString("rules:\n")
 	for _, w := range writers {

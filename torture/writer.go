@@ -15,10 +15,11 @@ import (
 
 // writer is an application that logs and whose log is rotated.
 type writer struct {
-	name, path, pattern string
-	rotate              func(*writer) error
-	logrotate           string // its configuration, where that rotates the log
-	chance              *rand.Rand
+	name, path string
+	patterns   []string // under which it is followed
+	rotate     func(*writer) error
+	logrotate  string // its configuration, where that rotates the log
+	chance     *rand.Rand
 
 	mu        sync.Mutex // held while it writes or rotates, and while the power fails
 	file      *os.File
@@ -38,10 +39,11 @@ func newWriters(dir string) ([]*writer, error) {
 		{"late", "late.log*", (*writer).renameLate},
 		{"compress", "compress.log", (*writer).renameAndCompress},
 		{"copytruncate", "copytruncate.log", (*writer).copyTruncate},
+		{"link", "link.log", (*writer).switchLink},
 	}
 	var writers []*writer
 	for _, k := range kinds {
-		writers = append(writers, &writer{name: k.name, pattern: filepath.Join(dir, k.pattern), rotate: k.rotate})
+		writers = append(writers, &writer{name: k.name, patterns: []string{filepath.Join(dir, k.pattern)}, rotate: k.rotate})
 	}
 	rotated, err := logrotateWriters(dir)
 	if err != nil {
@@ -89,6 +91,11 @@ func (w *writer) nextRotation() time.Duration {
 }
 
 func (w *writer) open() (err error) {
+	if w.name == "link" && w.rotations == 0 {
+		if err := w.link(); err != nil {
+			return err
+		}
+	}
 	w.file, err = os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	return err
 }
