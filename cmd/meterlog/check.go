@@ -98,7 +98,7 @@ func describeSearch(w io.Writer, config *rules.Config) {
 	}
 }
 
-func searchText(literals []string, why string) string {
+func searchText(literals []rules.Literal, why string) string {
 	switch {
 	case literals == nil:
 		return "evaluated on every line: " + why
@@ -107,7 +107,10 @@ func searchText(literals []string, why string) string {
 	}
 	quoted := make([]string, len(literals))
 	for i, literal := range literals {
-		quoted[i] = "`" + literal + "`"
+		quoted[i] = "`" + literal.Text + "`"
+		if literal.AnyCase {
+			quoted[i] += " in any case"
+		}
 	}
 	return "evaluated on lines with " + strings.Join(quoted, " or ")
 }

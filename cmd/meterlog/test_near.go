@@ -39,6 +39,7 @@ type nearRule struct {
 type nearText struct {
 	text      string
 	isName    bool // of a field
+	anyCase   bool // so the rule would take it in any spelling
 	folded    []byte
 	spellings map[string]int64 // as they occur
 }
@@ -52,20 +53,24 @@ func newNearMisses(config *rules.Config, tally *trialTally) *nearMisses {
 			if why == "" && len(literals) == 0 {
 				n.never = append(n.never, name)
 			}
-			n.want(literals, false)
-			n.want(config.FieldNames(r, config.Source(name)), true)
+			for _, l := range literals[:min(len(literals), maxNear)] {
+				n.want(&nearText{text: l.Text, anyCase: l.AnyCase})
+			}
+			names := config.FieldNames(r, config.Source(name))
+			for _, field := range names[:min(len(names), maxNear)] {
+				n.want(&nearText{text: field, isName: true})
+			}
 		}
 		m.rules = append(m.rules, n)
 	}
 	return m
 }
 
-// want adds texts to what is searched for.
-func (r *nearRule) want(texts []string, areNames bool) {
-	for _, text := range texts[:min(len(texts), maxNear)] {
-		if !slices.ContainsFunc(r.texts, func(t *nearText) bool { return t.text == text }) {
-			r.texts = append(r.texts, &nearText{text, areNames, fold(nil, []byte(text)), map[string]int64{}})
-		}
+// want adds a text to what is searched for.
+func (r *nearRule) want(t *nearText) {
+	if !slices.ContainsFunc(r.texts, func(known *nearText) bool { return known.text == t.text }) {
+		t.folded, t.spellings = fold(nil, []byte(t.text)), map[string]int64{}
+		r.texts = append(r.texts, t)
 	}
 }
 
@@ -106,6 +111,9 @@ func (t *nearText) count(data, folded []byte) {
 		}
 		at += i
 		spelling := data[at : at+len(t.folded)]
+		if t.anyCase {
+			spelling = t.folded
+		}
 		if _, known := t.spellings[string(spelling)]; known || len(t.spellings) < maxSpellings {
 			t.spellings[string(spelling)]++
 		}

@@ -43,13 +43,59 @@ func newDeriver(s *Source, slots *slotTable) *deriver {
 // evaluated, where source has them: those that contain at least one of
 // literals, or, where that is nil, every line, and why. A list that is empty
 // but not nil means that no line of the source can match.
-func (c *Config) Prefilter(r *Rule, source *Source) (literals []string, why string) {
+func (c *Config) Prefilter(r *Rule, source *Source) (literals []Literal, why string) {
 	d := newDeriver(source, &c.slots)
 	found := d.of(r.when.root)
 	if found == nil {
 		return nil, d.reason(r.when.root)
 	}
-	return append([]string{}, found.literals...), ""
+	return told(found.literals), ""
+}
+
+// Literal is a text that is searched for.
+type Literal struct {
+	Text    string
+	AnyCase bool // in any mixture of small and capital letters; Text has small ones
+}
+
+// told is literals with one for all spellings of a text.
+func told(literals []string) []Literal {
+	spellings := map[string]int{}
+	for _, l := range literals {
+		spellings[string(lower([]byte(l)))]++
+	}
+	all := []Literal{}
+	for _, l := range literals {
+		text, letters := string(lower([]byte(l))), 0
+		for i := range len(text) {
+			letters += letter(text[i])
+		}
+		switch {
+		case letters == 0 || spellings[text] != 1<<letters:
+			all = append(all, Literal{l, false})
+		case !slices.Contains(all, Literal{text, true}):
+			all = append(all, Literal{text, true})
+		}
+	}
+	return all
+}
+
+// lower makes the letters A to Z of a text small.
+func lower(text []byte) []byte {
+	for i, c := range text {
+		if c-'A' < 26 {
+			text[i] = c + 'a' - 'A'
+		}
+	}
+	return text
+}
+
+// letter is 1 for a to z, else 0.
+func letter(c byte) int {
+	if c-'a' < 26 {
+		return 1
+	}
+	return 0
 }
 
 // FieldNames are the names of fields that the rule's condition asks for, as they
@@ -342,10 +388,73 @@ func (d *deriver) within(left, right ast.Node) *clause {
 		return nil
 	case isLine(left):
 		return require(text.Value)
-	case d.path(left) == nil:
+	case isCased(left):
+		return caseless(text.Value, thirdForms[left.(*ast.BuiltinNode).Name], require)
+	}
+	if left = beforeDefault(left, text.Value); d.path(left) == nil {
 		return nil
 	}
 	return both(d.present(left), d.part(d.path(left), text.Value))
+}
+
+// beforeDefault is a, where a node is `a ?? "constant"` and the constant does
+// not hold a text: then only a can.
+func beforeDefault(n ast.Node, text string) ast.Node {
+	if b, ok := n.(*ast.BinaryNode); ok && b.Operator == "??" {
+		if constant, ok := b.Right.(*ast.StringNode); ok && !strings.Contains(constant.Value, text) {
+			return b.Left
+		}
+	}
+	return n
+}
+
+// thirdForms are the letters, by what is done with them, which characters
+// beyond ASCII become, too: the Kelvin sign k, the long s s, i without or with
+// a dot i.
+var thirdForms = map[string]string{"lower": "ki", "upper": "si", "(?i)": "ks"}
+
+// isCased reports whether a node is lower(line) or upper(line).
+func isCased(n ast.Node) bool {
+	call, ok := n.(*ast.BuiltinNode)
+	return ok && (call.Name == "lower" || call.Name == "upper") && isLine(call.Arguments[0])
+}
+
+// maxCased bounds the letters of which all spellings are searched for.
+const maxCased = 5
+
+// caseless is a clause for a text in any mixture of small and capital letters:
+// all spellings of its best part without letters that have a third form.
+func caseless(text, third string, part func(string) *clause) *clause {
+	small := lower([]byte(text))
+	best, bestBits := "", 0.0
+	for from := range small {
+		letters := 0
+		for to := from; to < len(small) && small[to] < utf8.RuneSelf && strings.IndexByte(third, small[to]) < 0; to++ {
+			if letters += letter(small[to]); letters > maxCased {
+				break
+			}
+			if bits := rarity(string(small[from:to+1])) - float64(letters); bits > bestBits {
+				best, bestBits = string(small[from:to+1]), bits
+			}
+		}
+	}
+	if best == "" {
+		return nil
+	}
+	spellings := []string{""}
+	for i := range len(best) {
+		for j, s := range spellings {
+			spellings[j] = s + best[i:i+1]
+			if letter(best[i]) == 1 {
+				spellings = append(spellings, s+strings.ToUpper(best[i:i+1]))
+			}
+		}
+	}
+	c := &clause{weight: 1e9}
+	for _, s := range spellings {
+		c = either(c, part(s))
+	}
+	return c
 }
 
 // matching is for `left matches right`.
@@ -372,7 +481,7 @@ func (d *deriver) equal(left, right ast.Node) *clause {
 		if re := extraction(left); re != nil && isLine(left.(*ast.CallNode).Arguments[0]) && text.Value != "" {
 			return both(require(text.Value), patternClause(re.String(), nil))
 		}
-		if d.path(left) == nil {
+		if left = beforeDefault(left, text.Value); d.path(left) == nil {
 			return nil
 		}
 		c := d.present(left)
@@ -502,7 +611,7 @@ func (d *deriver) text(n ast.Node) bool {
 	case *ast.IdentifierNode:
 		return n.Value == "line" || n.Value == "file" || n.Value == "source" || d.path(n) != nil && d.format != "json"
 	}
-	return extraction(n) != nil && d.total(n)
+	return isCased(n) || extraction(n) != nil && d.total(n)
 }
 
 // patternClause is what a text must contain for a regular expression to match
@@ -522,7 +631,7 @@ func syntaxClause(re *syntax.Regexp, part func(string) *clause) *clause {
 	switch re.Op {
 	case syntax.OpLiteral:
 		if re.Flags&syntax.FoldCase != 0 {
-			return nil
+			return caseless(string(re.Rune), thirdForms["(?i)"], part)
 		}
 		pieces := strings.FieldsFunc(string(re.Rune), func(r rune) bool { return r == utf8.RuneError })
 		return part(bestPiece(pieces))

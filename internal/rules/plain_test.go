@@ -53,7 +53,7 @@ func (c chance) of(list ...string) string { return list[c.IntN(len(list))] }
 
 func (c chance) word() string {
 	return c.of("sent", "email sent", "event", "export.finished", "a", "GET /api", "user", "status", "500", "é", "x/y", `q"q`, `b\s`, "", "tab\tx",
-		"true", "ab", "status=sent", "\u2028", "<b>", "null", "n", "s\ufffdt", "x\ufffd")
+		"true", "ab", "status=sent", "\u2028", "<b>", "null", "n", "s\ufffdt", "x\ufffd", "EMAIL Sent", "\u017fent", "Status", "\u212aIN", "k\u0130n")
 }
 
 func (c chance) field() string {
@@ -70,7 +70,7 @@ func quoteWord(s string) string {
 }
 
 func (c chance) pattern() string {
-	return "`" + c.of("sent", "(sent|event)", "em.*sent", "(?i)sent", "s+ent", `\bevent`, "(a|b)+", "é", `st(at)?us=(\w+)`, "^GET", "x{2}", "[st]ent", "sent$", "(sent|)", `\d+`, `ev(e)(nt){1,2}`, "s\ufffdt") + "`"
+	return "`" + c.of("sent", "(sent|event)", "em.*sent", "(?i)sent", "(?i)email (sent|x)", "(?i)kin", "a(?i:\\.FIN)|(?i)STATUS", "s+ent", `\bevent`, "(a|b)+", "é", `st(at)?us=(\w+)`, "^GET", "x{2}", "[st]ent", "sent$", "(sent|)", `\d+`, `ev(e)(nt){1,2}`, "s\ufffdt") + "`"
 }
 
 func (c chance) group() string {
@@ -78,7 +78,7 @@ func (c chance) group() string {
 }
 
 func (c chance) textual() string {
-	return c.of("line", "line", "line", c.field(), c.field(), "extract(line, "+c.group()+")", "extract("+c.field()+", "+c.group()+")", "file", "source", "lower(line)")
+	return c.of("line", "line", "line", c.field(), c.field(), "extract(line, "+c.group()+")", "extract("+c.field()+", "+c.group()+")", "file", "source", "lower(line)", "upper(line)", "("+c.field()+` ?? "sent")`, "("+c.field()+` ?? "")`)
 }
 
 func (c chance) condition(depth int) string {
