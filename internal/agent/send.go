@@ -27,6 +27,7 @@ const (
 	failedMax     = 15 * time.Second // one whose request failed, so that others are tried in between
 	maxWidth      = 4                // requests at a time, for a backlog
 	clockError    = time.Second      // how far the API's clock may be from what is known of it
+	releaseEvery  = time.Minute      // at most so often is what failures put off due at once
 	pruneEvery    = time.Hour
 )
 
@@ -47,6 +48,8 @@ type sendLoop struct {
 	width     int // requests at a time
 	backoff   *backoff.ExponentialBackOff
 	failing   string // the last error that was reported; "" while deliveries succeed
+	failures  int    // in a row
+	released  time.Time
 	lastPrune time.Time
 }
 
@@ -129,11 +132,25 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 	if err != nil {
 		return l.failed(ctx, err)
 	}
+	if err := l.release(ctx); err != nil {
+		return l.failed(ctx, err)
+	}
 	l.succeeded()
 	if len(records) == most { // a backlog: faster, as long as the API keeps up
 		l.width = min(2*most/meter.MaxRecords, maxWidth)
 	}
 	return 0
+}
+
+// release ends the waits of an outage with it, so that the oldest goes first
+// again. Where every other delivery fails, records are at fault and not the API:
+// those wait on, and are let go now and then at most.
+func (l *sendLoop) release(ctx context.Context) error {
+	if l.failures < 2 || time.Since(l.released) < releaseEvery {
+		return nil
+	}
+	l.released = time.Now()
+	return l.ledger.Release(ctx)
 }
 
 // apiClock is what the API's clock shows at now, as far as it is known: where it
@@ -250,6 +267,7 @@ func (l *sendLoop) failed(ctx context.Context, err error) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
+	l.failures++
 	l.backoff.MaxInterval = retryMax
 	var refusal *sender.Error
 	asked := time.Duration(0)
@@ -277,7 +295,7 @@ func (l *sendLoop) succeeded() {
 		l.log.Info("delivering again")
 		l.vitals.Clear(deliveryFailing, "")
 	}
-	l.failing = ""
+	l.failing, l.failures = "", 0
 	l.backoff.Reset()
 }
 

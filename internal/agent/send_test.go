@@ -153,11 +153,12 @@ func (s *sending) drained(most time.Duration) time.Duration {
 }
 
 // An outage of fifty minutes, whatever it looks like, is made up for within a
-// minute of its end: every record in time, once, by few requests at a time.
+// minute of its end: every record in time, once, by few requests at a time, the
+// oldest first.
 func TestOutageOfFiftyMinutes(t *testing.T) {
-	skus := 100
+	skus, most := 100, 3*time.Minute // what one step sends is as much as a minute's usage
 	if raceEnabled {
-		skus = 20
+		skus, most = 20, 15*time.Minute
 	}
 	for _, transport := range []string{sender.REST, sender.GRPC} {
 		for _, fault := range []string{"status=503,retry-after=20s", "drop-before", "drop-after", "hang-after", "status=403"} {
@@ -166,14 +167,17 @@ func TestOutageOfFiftyMinutes(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					const outage = 50 * time.Minute
 					s := newSending(t, transport, sandbox.Config{
-						Latency: 300 * time.Millisecond, Faults: []sandbox.Fault{must(sandbox.ParseFault(fault + ",for=50m"))},
+						Latency: 300 * time.Millisecond, Faults: []sandbox.Fault{must(sandbox.ParseFault(fault + ",after=2m,for=50m"))},
 					})
+					start := time.Now()
+					s.use(skus)
+					time.Sleep(time.Until(start.Add(2 * time.Minute))) // delivering has begun
 					over := time.Now().Add(outage)
-					minutes := 0
+					minutes := 1
 					for ; time.Until(over) > 0; minutes++ {
 						s.use(skus)
 					}
-					t.Logf("%d records are delivered in %v", skus*minutes, s.drained(time.Minute))
+					t.Logf("%d records are delivered in %v", skus*(minutes-1), s.drained(time.Minute))
 					s.use(skus)
 					if took := s.drained(10 * time.Second); took > 5*time.Second {
 						t.Errorf("a minute after it fresh usage takes %v", took)
@@ -185,8 +189,24 @@ func TestOutageOfFiftyMinutes(t *testing.T) {
 					if n := s.box.Stats().AtATime; n > maxWidth {
 						t.Errorf("%d requests at a time", n)
 					}
+					if late := outOfOrder(s.box.Records()); late > most {
+						t.Errorf("records are stored %v behind younger ones", late)
+					}
 				})
 			})
 		}
 	}
+}
+
+// outOfOrder is the most by which a record is older than one that was stored
+// before it.
+func outOfOrder(stored []sandbox.Stored) (most time.Duration) {
+	var latest time.Time
+	for _, r := range stored {
+		most = max(most, latest.Sub(r.Timestamp))
+		if r.Timestamp.After(latest) {
+			latest = r.Timestamp
+		}
+	}
+	return most
 }

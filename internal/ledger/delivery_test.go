@@ -116,6 +116,25 @@ func TestPutOff(t *testing.T) {
 	}
 }
 
+// What was put off after an attempt is released, a new uuid's first is not.
+func TestRelease(t *testing.T) {
+	l := open(t, t.TempDir())
+	sealed(t, l, ago(5), ago(4))
+	list := pending(t, l, noon)
+	check(t, l.Attempt(t.Context(), list))
+	check(t, l.Settle(t.Context(), []meter.Result{
+		{UUID: list[0].UUID, State: meter.Sealed, Reason: "503"},
+		{UUID: list[1].UUID, State: meter.Refused, Reason: "INVALID_TIMESTAMP", Reissue: true},
+	}, noon, time.Minute))
+	if due := pending(t, l, noon); len(due) != 0 {
+		t.Errorf("due although put off: %+v", due)
+	}
+	check(t, l.Release(t.Context()))
+	if due := pending(t, l, noon); len(due) != 1 || due[0].UUID != list[0].UUID {
+		t.Errorf("due when released: %+v", due)
+	}
+}
+
 // An attempt that was begun and never settled may have reached the API.
 func TestAttemptIsRememberedOverACrash(t *testing.T) {
 	dir := t.TempDir()

@@ -150,6 +150,14 @@ func (l *Ledger) Settle(ctx context.Context, results []meter.Result, now time.Ti
 	})
 }
 
+// Release has every record that was put off after an attempt be due at once.
+func (l *Ledger) Release(ctx context.Context) error {
+	return l.update(ctx, "release", func(tx *transaction) error {
+		_, err := tx.exec(`UPDATE records SET not_before = '' WHERE state = 'sealed' AND attempts > 0 AND not_before <> ''`)
+		return err
+	})
+}
+
 func (t *transaction) settle(r meter.Result, now time.Time, retryAfter time.Duration) error {
 	if r.State == meter.Sealed {
 		_, err := t.exec(`UPDATE records SET in_flight = 0, maybe_stored = ?, reason = ?, not_before = ? WHERE uuid = ? AND state = 'sealed'`,
