@@ -287,3 +287,17 @@ func TestContributions(t *testing.T) {
 		t.Errorf("what waits is %s, want %s", got, want)
 	}
 }
+
+// A commit is on the disk when it returns: only then may what follows from it
+// leave the machine.
+func TestCommitsReachTheDisk(t *testing.T) {
+	l := open(t, t.TempDir())
+	const full = 2 // PRAGMA synchronous
+	var synchronous int
+	check(t, l.db.QueryRow("PRAGMA synchronous").Scan(&synchronous))
+	var journal string
+	check(t, l.db.QueryRow("PRAGMA journal_mode").Scan(&journal))
+	if synchronous != full || journal != "wal" {
+		t.Errorf("synchronous is %d and the journal %q, want %d and wal", synchronous, journal, full)
+	}
+}
