@@ -53,7 +53,7 @@ func (c chance) of(list ...string) string { return list[c.IntN(len(list))] }
 
 func (c chance) word() string {
 	return c.of("sent", "email sent", "event", "export.finished", "a", "GET /api", "user", "status", "500", "é", "x/y", `q"q`, `b\s`, "", "tab\tx",
-		"true", "ab", "status=sent", "\u2028", "<b>", "null", "n", "s\ufffdt", "x\ufffd", "EMAIL Sent", "\u017fent", "Status", "\u212aIN", "k\u0130n")
+		"true", "ab", "status=sent", "\u2028", "<b>", "null", "n", "s\ufffdt", "x\ufffd", "EMAIL Sent", "\u017fent", "Status", "\u212aIN", "k\u0130n", "kin")
 }
 
 func (c chance) field() string {
