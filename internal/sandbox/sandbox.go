@@ -144,7 +144,6 @@ func orFunc(now func() time.Time) func() time.Time {
 	return now
 }
 
-// now is the time by the API's clock.
 // AddProducts makes more products and SKUs known, unless any are.
 func (s *Sandbox) AddProducts(products map[string][]string) {
 	s.mu.Lock()
@@ -159,6 +158,7 @@ func (s *Sandbox) AddProducts(products map[string][]string) {
 	s.cfg.Products = known
 }
 
+// now is the time by the API's clock.
 func (s *Sandbox) now() time.Time { return s.cfg.Now().Add(s.cfg.Skew) }
 
 // Records lists what was accepted, in order of arrival.

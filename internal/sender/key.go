@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -66,11 +67,16 @@ type key struct {
 	private     *rsa.PrivateKey
 }
 
+// makeKey is what to do about a key file that is none.
+const makeKey = "; make one with `yc iam key create --service-account-name NAME --output FILE`"
+
 // readKey reads a key file in either spelling. Its errors hold nothing of the
 // content.
 func readKey(path string) (key, error) {
 	file, err := os.Open(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return key{}, fmt.Errorf("key file: %w%s", err, makeKey)
+	} else if err != nil {
 		return key{}, fmt.Errorf("key file: %w", err)
 	}
 	defer file.Close()
@@ -93,7 +99,7 @@ func readKey(path string) (key, error) {
 		PrivateCamel string `json:"privateKey"`
 	}
 	if json.Unmarshal(data, &content) != nil {
-		return key{}, fmt.Errorf("key file %s: it is not the JSON that `yc iam key create` writes", path)
+		return key{}, fmt.Errorf("key file %s: it is not the JSON of an authorized key%s", path, makeKey)
 	}
 	k := key{id: content.ID, account: orDefault(content.Account, content.AccountCamel)}
 	pem := orDefault(content.Private, content.PrivateCamel)
@@ -104,12 +110,12 @@ func readKey(path string) (key, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return key{}, fmt.Errorf("key file %s: it lacks %s", path, strings.Join(missing, ", "))
+		return key{}, fmt.Errorf("key file %s: it lacks %s%s", path, strings.Join(missing, ", "), makeKey)
 	}
 	// Before the PEM stands a line that warns not to remove it; PEM decoding
 	// passes over it.
 	if k.private, err = jwt.ParseRSAPrivateKeyFromPEM([]byte(pem)); err != nil {
-		return key{}, fmt.Errorf("key file %s: private_key is no RSA key in PEM", path)
+		return key{}, fmt.Errorf("key file %s: private_key is no RSA key in PEM%s", path, makeKey)
 	}
 	return k, nil
 }

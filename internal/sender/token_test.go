@@ -437,7 +437,12 @@ func TestKeyFileIsChecked(t *testing.T) {
 		_, err := KeyTokens(KeyConfig{File: file})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "BEGIN") {
 			t.Errorf("%v; want %q", err, want)
+		} else if want != "longer than" && !strings.HasSuffix(err.Error(), makeKey) {
+			t.Errorf("%v; want %q", err, makeKey)
 		}
+	}
+	if _, err := KeyTokens(KeyConfig{File: file + ".absent"}); err == nil || !strings.HasSuffix(err.Error(), makeKey) {
+		t.Errorf("without a file: %v", err)
 	}
 	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o440: true, 0o640: true, 0o604: false, 0o644: false, 0o777: false} {
 		file := writeKey(t, false, 0o600)
