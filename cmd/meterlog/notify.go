@@ -16,6 +16,7 @@ type notifier struct {
 	service *service
 	pause   time.Duration // between looks where nothing changes
 	watched bool          // the service manager waits for signs of life
+	hangs   bool          // which the log has been told
 	said    string
 }
 
@@ -52,20 +53,25 @@ func (n *notifier) run(ctx context.Context) {
 			ready = nil
 			notifySystemd("READY=1")
 		case <-ticker.C:
-			if ready != nil {
-				notifySystemd(startExtension)
-			}
 		}
 		changed = n.service.vitals.Changed()
-		n.look(ctx)
+		n.look(ctx, ready != nil)
 	}
 }
 
 // look gives a sign of life, unless a loop gives none, and says how it goes.
-func (n *notifier) look(ctx context.Context) {
+// While the agent starts it asks for more time.
+func (n *notifier) look(ctx context.Context, starting bool) {
 	if err := n.service.vitals.Alive(time.Now()); err != nil {
-		n.service.log.Error("the service manager is told nothing more, and will start the agent anew", "error", err)
+		if !n.hangs {
+			n.service.log.Error("the service manager is told nothing more, and will start the agent anew", "error", err)
+		}
+		n.hangs = true
 		return
+	}
+	n.hangs = false
+	if starting {
+		notifySystemd(startExtension)
 	}
 	if n.watched {
 		notifySystemd(daemon.SdNotifyWatchdog)

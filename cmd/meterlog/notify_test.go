@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -17,20 +18,7 @@ import (
 // The service manager is told when the agent is ready, and in the status line of
 // a problem when it begins and of its end.
 func TestNotifier(t *testing.T) {
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "notify")
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
-	t.Setenv("NOTIFY_SOCKET", socket)
-	book, err := ledger.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer book.Close()
-	s := &service{dir: dir, book: book, vitals: monitor.NewVitals(), config: &rules.Config{}}
+	manager, s := managed(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	n := newNotifier(s)
@@ -57,4 +45,49 @@ func TestNotifier(t *testing.T) {
 	told("a problem", func(m string) bool { return strings.HasPrefix(m, "STATUS=delivery_failing: no route; 0 units") })
 	s.vitals.Clear("delivery_failing", "")
 	told("its end", func(m string) bool { return strings.HasPrefix(m, "STATUS=0 units") })
+}
+
+// An agent that hangs gives no sign of life and asks for no more time, when it
+// starts and later, so that it is started anew.
+func TestNotifierOfHungAgent(t *testing.T) {
+	manager, s := managed(t)
+	s.log = slog.New(slog.DiscardHandler)
+	n := &notifier{service: s, watched: true}
+	loop := s.vitals.Pulse("meter")
+	loop.Beat(-time.Second)
+	n.look(t.Context(), true)
+	n.look(t.Context(), false)
+	loop.Beat(time.Hour)
+	n.look(t.Context(), true)
+	notifySystemd("end")
+	want := []string{startExtension, "WATCHDOG=1", "STATUS=0 units in the last hour, 0 records waiting", "end"}
+	message := make([]byte, 4096)
+	for _, text := range want {
+		size, err := manager.Read(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(message[:size]); got != text {
+			t.Errorf("the manager is told %q, not %q", got, text)
+		}
+	}
+}
+
+// managed is a service with an empty ledger, and who it reports to.
+func managed(t *testing.T) (*net.UnixConn, *service) {
+	t.Helper()
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
+	t.Setenv("NOTIFY_SOCKET", socket)
+	book, err := ledger.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { book.Close() })
+	return manager, &service{dir: dir, book: book, vitals: monitor.NewVitals(), config: &rules.Config{}}
 }
