@@ -27,8 +27,8 @@ import (
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
-// Config is what an agent works with. It closes none of it but the files of
-// Open.
+// Config is what an agent works with. The agent closes none of it but the files
+// of Open.
 type Config struct {
 	Rules  *rules.Config
 	Ledger *ledger.Ledger
@@ -37,7 +37,7 @@ type Config struct {
 	// MachineIDFile holds the machine's id, as /etc/machine-id does; "": the
 	// ledger is bound to no machine. InstanceID asks for the cloud's name of
 	// it, with sender.ErrNoInstance where there is none; nil: nobody is asked.
-	// Until it answers nothing is delivered.
+	// Until it answers nothing is delivered of a ledger that is bound to one.
 	MachineIDFile string
 	InstanceID    func(context.Context) (string, error)
 

@@ -20,7 +20,8 @@ func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
 		WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
 }
 
-// Globs returns the patterns whose first scan has been committed, with its time.
+// Globs returns the patterns whose first scan has been committed, each with the
+// time since when it counts as followed.
 func (r *Reader) Globs(ctx context.Context) (map[string]time.Time, error) {
 	globs := make(map[string]time.Time)
 	_, err := query(ctx, r.db, "globs", func(rows *sql.Rows) (pattern string, err error) {
