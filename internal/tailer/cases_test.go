@@ -808,6 +808,35 @@ func TestNoPowerLoss(t *testing.T) {
 }
 
 // A finished file whose end was lost is still known.
+// A file that was closed to make room and is written anew has lost no power, as
+// nothing was started since: all of it is new.
+func TestNoPowerLossOfAFileThatWasClosed(t *testing.T) {
+	s := follow(t, "*.log")
+	s.cfg.MaxOpen = 4
+	var want []string
+	for i := range 12 {
+		s.append(fmt.Sprintf("app%d.log", i), fmt.Sprintf("begin %d\nmore %d\n", i, i))
+		want = append(want, fmt.Sprintf("begin %d", i), fmt.Sprintf("more %d", i))
+	}
+	s.expect(want...)
+	want = nil
+	for i := range 12 {
+		name := fmt.Sprintf("app%d.log", i)
+		if f := s.tailer.byPath[s.path(name)][0]; !f.isOpen() {
+			s.check(os.Truncate(s.path(name), 0))
+			s.append(name, fmt.Sprintf("begin %d\nother\n", i))
+			want = append(want, fmt.Sprintf("begin %d", i), "other")
+		}
+	}
+	if len(want) == 0 {
+		t.Fatal("all are open")
+	}
+	s.expect(want...)
+	s.pass(20 * time.Second)
+	s.expect()
+	s.wantAnomalies(nil)
+}
+
 func TestPowerLossOfAFinishedFile(t *testing.T) {
 	for _, n := range []int{8, 300, 20_000} {
 		for _, nuls := range []bool{false, true} {

@@ -18,8 +18,8 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		return
 	}
 	s.metAt = now
-	empty := s.finished() && s.Offset == 0 && e.size == 0 // as it was
-	if s.isOpen() || empty || s.seen == e.look {          // nothing was written since it was closed
+	stillEmpty := e.rotated() && e.size == 0 && s.finished() && s.Offset == 0
+	if s.isOpen() || stillEmpty || s.seen == e.look { // or nothing was written since it was closed
 		t.found(s, e)
 		return
 	}
