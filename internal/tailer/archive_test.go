@@ -281,35 +281,42 @@ func TestEmptyArchiveUnderAFollowedName(t *testing.T) {
 // Many are compressed at once when a machine was down for long; each takes
 // memory while it is read.
 func TestManyArchivesAreReadAFewAtATime(t *testing.T) {
-	s := follow(t, "app.log")
-	s.append("app.log", "one\n")
-	s.expect("one")
-	s.kill()
-	var want []string
-	for i := range 30 {
-		line := fmt.Sprintf("%d unread", i)
-		s.put(fmt.Sprintf("app.log.%d.zst", i+1), compressed(t, ".zst", line+"\n"), -time.Minute)
-		want = append(want, line)
-	}
-	s.pass(5 * time.Minute)
-	s.start()
-	for range 20 {
-		_, more := s.tailer.Next(s.now)
-		open := 0
-		for _, stream := range s.tailer.streams {
-			if stream.arch != nil {
-				open++
+	for ext, most := range map[string]int{".gz": 32, ".zst": 4} {
+		t.Run(ext, func(t *testing.T) {
+			s := follow(t, "app.log")
+			s.append("app.log", "one\n")
+			s.expect("one")
+			s.kill()
+			const files = 50
+			var want []string
+			for i := range files {
+				line := fmt.Sprintf("%d unread", i)
+				s.put(fmt.Sprintf("app.log.%d%s", i+1, ext), compressed(t, ext, line+"\n"), -time.Minute)
+				want = append(want, line)
 			}
-		}
-		if open > maxArchives {
-			t.Fatalf("%d archives are open", open)
-		}
-		if !more {
-			break
-		}
+			s.pass(5 * time.Minute)
+			s.start()
+			atOnce := 0
+			for range files {
+				_, more := s.tailer.Next(s.now)
+				open := 0
+				for _, stream := range s.tailer.streams {
+					if stream.arch != nil {
+						open++
+					}
+				}
+				atOnce = max(atOnce, open)
+				if !more {
+					break
+				}
+			}
+			if atOnce < most-1 || atOnce > most { // one may have been read to its end
+				t.Errorf("%d are open at once, want %d", atOnce, most)
+			}
+			s.kill()
+			s.expect(want...)
+		})
 	}
-	s.kill()
-	s.expect(want...)
 }
 
 func TestArchiveWithALargeDictionary(t *testing.T) {

@@ -155,7 +155,7 @@ func (t *Tailer) bind(s *stream, e entry, f file, arch *archive, now time.Time) 
 		return
 	}
 	s.length = s.arch.length()
-	if t.archives++; t.surveying {
+	if t.archives += weight(e.name); t.surveying {
 		t.reopen(s)
 	}
 }

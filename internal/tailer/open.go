@@ -52,7 +52,7 @@ func (t *Tailer) openEntry(e entry) (f file, arch *archive, err error) {
 		f, err = t.openFile(e)
 		return f, nil, err
 	}
-	if t.archives >= maxArchives && !t.surveying {
+	if t.archives > 0 && t.archives+weight(e.name) > min(maxWeight, t.cfg.MaxOpen/8) && !t.surveying {
 		t.crowded = true
 		return nil, nil, errCrowded
 	}
@@ -63,9 +63,21 @@ func (t *Tailer) openEntry(e entry) (f file, arch *archive, err error) {
 	return nil, arch, err
 }
 
-// maxArchives is how many compressed files are read at a time, since each takes
-// memory, up to twice maxWindow.
-const maxArchives = 4
+// maxWeight is what the compressed files that are read at a time weigh together:
+// four of the heaviest.
+const maxWeight = 32
+
+// weight is what a compressed file weighs by the memory that it takes: those of
+// gzip next to none, and what has a window up to twice maxWindow.
+func weight(name string) int {
+	switch compression(name) {
+	case ".gz":
+		return 1
+	case ".bz2":
+		return 4
+	}
+	return 8
+}
 
 // openFile opens the entry's plain file, which must still be the one that was seen.
 func (t *Tailer) openFile(e entry) (file, error) {

@@ -45,7 +45,7 @@ func (t *Tailer) scan(now time.Time) {
 			t.opened++
 		}
 		if s.arch != nil {
-			t.archives++
+			t.archives += weight(s.name)
 		}
 	}
 	entries, firsts := t.list(now)

@@ -73,7 +73,7 @@ type Tailer struct {
 	restless   map[string]int       // paths whose rotated forms are looked at in so many more scans
 	queue      []*stream            // those that may have something to read
 	opened     int                  // descriptors at the last count, and those opened since
-	archives   int                  // compressed files that were open at the last count, and those opened since
+	archives   int                  // what compressed files weigh that were open at the last count or opened since
 	surveying  bool                 // nothing is read on: what is open may be closed
 	crowded    bool                 // a file could not be opened for want of descriptors
 	undecided  bool                 // the scan could not tell what a file is
