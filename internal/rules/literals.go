@@ -136,6 +136,22 @@ func (d *deriver) reason(node ast.Node) string {
 			return d.reason(n.Left)
 		case "contains", "startsWith", "endsWith", "matches", "==", "in":
 			return "no text that a line must contain can be told from it"
+		case "!=":
+			return "a negation requires no text"
+		}
+	case *ast.CallNode:
+		if isCall(n, "__bool") || isCall(n, "__any") {
+			return d.reason(n.Arguments[0])
+		}
+	case *ast.ConditionalNode:
+		return "what stands behind `?` is not searched for; write it with `and` and `or`"
+	case *ast.VariableDeclaratorNode:
+		return "what stands behind `let` is not searched for"
+	case *ast.BuiltinNode:
+		if len(n.Arguments) == 2 {
+			if _, loop := n.Arguments[1].(*ast.PredicateNode); loop {
+				return "what stands in a loop is not searched for; write it with `or`, or `in`"
+			}
 		}
 	case *ast.BoolNode:
 		return "it is always true"
