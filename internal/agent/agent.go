@@ -91,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			log:      cfg.Log,
 			now:      time.Now,
 			batch:    ledger.Batch{Tally: new(meter.Tally)},
-			nextSeal: time.Unix(0, 0), // what an earlier run left open is looked at in the first step
+			nextSeal: unknownSeal, // what an earlier run left open is looked at in the first step
 		},
 		send: newSendLoop(cfg),
 	}, nil

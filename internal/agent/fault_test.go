@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/sandbox"
@@ -178,4 +180,30 @@ func TestOverTheNetwork(t *testing.T) {
 			s.wantBilled(sku, 3)
 		})
 	}
+}
+
+// The ledger takes the counts of a window that has passed, and fails before that
+// is sealed; nothing more is written to the log.
+func TestSealThatWasBrokenOffIsMadeUpFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatched(t, halfPast)
+		w.sent("a.log", 3)
+		l := w.agent.meter
+		block, ok := l.tailer.Next(halfPast.Add(2 * time.Second))
+		if !ok {
+			t.Fatal("the lines are not read")
+		}
+		l.matcher.Match(block, l.batch.Tally)
+		w.clock = halfPast.Add(2 * time.Minute)
+		w.alter("CREATE TRIGGER failing BEFORE UPDATE OF sealed_at ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := l.commit(ctx); err == nil {
+			t.Fatal("the seal did not fail")
+		}
+		w.want(meter.Open, 3)
+		w.alter("DROP TRIGGER failing")
+		w.at(w.clock.Add(time.Second))
+		w.want(meter.Sealed, 3)
+	})
 }

@@ -23,6 +23,9 @@ const (
 	meterBeat   = 2 * time.Minute // a step takes less, a sleep and a failing commit included
 )
 
+// unknownSeal is the next seal while only the ledger knows it: it is due.
+var unknownSeal = time.Unix(0, 0)
+
 // ledgerUnwritable is the code of the problem that the ledger takes no commits.
 const ledgerUnwritable = "ledger_unwritable"
 
@@ -154,6 +157,7 @@ func (l *meterLoop) write(ctx context.Context, now time.Time) error {
 	l.report(l.batch.Tally)
 	l.batch.Tally.Reset()
 	l.batch = ledger.Batch{Tally: l.batch.Tally}
+	l.nextSeal = unknownSeal
 	return nil
 }
 
