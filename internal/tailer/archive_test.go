@@ -111,6 +111,24 @@ func TestArchiveOfAFileThatNobodySaw(t *testing.T) {
 	s.wantAnomalies(nil)
 }
 
+// The file was seen while it was empty, and its archive when it was not whole.
+func TestArchiveOfAFileThatNobodyRead(t *testing.T) {
+	s := follow(t, "app-*.log")
+	s.expect()
+	s.append("app-20260101.log", "")
+	s.expect()
+	s.kill()
+	s.append("app-20260101.log", "one\n")
+	s.compress("app-20260101.log")
+	s.start()
+	s.tailer.Next(s.now)
+	s.commit()
+	s.kill()
+	s.pass(10 * time.Second)
+	s.expect("one")
+	s.wantAnomalies(nil)
+}
+
 func TestArchiveOfWhatWasRead(t *testing.T) {
 	eachCompression(t, func(t *testing.T, ext string) {
 		s := follow(t, "app.log*")

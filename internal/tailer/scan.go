@@ -196,8 +196,13 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 	}
 }
 
+// wasRead reports whether anything was read of a path.
+func (t *Tailer) wasRead(path string) bool {
+	return slices.ContainsFunc(t.byPath[path], func(s *stream) bool { return s.Offset > 0 })
+}
+
 // noteUnseen finds the compressed forms of names that are followed and were
-// compressed before anybody saw them, and has them looked at. Only what was
+// compressed before anybody read them, and has them looked at. Only what was
 // written since their pattern is followed counts.
 func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 	folders := make(map[string]bool)
@@ -224,14 +229,14 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 		for _, file := range listing {
 			name := filepath.Join(dir, file.Name())
 			path := Uncompressed(name)
-			if path == name || len(t.byPath[path]) > 0 || t.pathOf(path, nil) != path {
+			if path == name || t.wasRead(path) || t.pathOf(path, nil) != path {
 				continue
 			}
 			known, since := t.followedSince(path)
 			if !known || len(t.sourcesOf(path)) == 0 {
 				continue
 			}
-			if e, ok := t.entry(name); ok && !e.writtenAt().Before(since) {
+			if e, ok := t.entry(name); ok && t.byInode[e.inode] == nil && !e.writtenAt().Before(since) {
 				t.restless[path] = max(t.restless[path], 2)
 			}
 		}
