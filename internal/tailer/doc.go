@@ -25,7 +25,7 @@
 // file was truncated or is gone; a copy of it is looked for. done: read to its
 // end; it is remembered so that its content is known when it turns up under
 // another name. gap: it ended before it was read, which is counted. Both are
-// forgotten some hours after the last file with their content is gone.
+// forgotten a week after the last file with their content is gone.
 //
 // # Who may use it
 //

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	censusPause = time.Hour     // between looks at all rotated forms
-	absence     = 6 * time.Hour // after which a finished generation that no file holds is forgotten
+	censusPause = time.Hour          // between looks at all rotated forms
+	absence     = 7 * 24 * time.Hour // after which a finished generation that no file holds is forgotten: a file system may be away over a weekend
 )
 
 // A finished generation is known for as long as a file holds its content, so that

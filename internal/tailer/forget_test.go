@@ -24,10 +24,10 @@ func rotations(t *testing.T) *scene {
 	return s
 }
 
-// idle lets so many hours pass, in which nothing is written.
-func (s *scene) idle(hours int) {
+// idle lets so many days pass, in which nothing is written.
+func (s *scene) idle(days int) {
 	s.t.Helper()
-	for range hours {
+	for range 24 * days {
 		s.pass(time.Hour)
 		s.expect()
 	}
@@ -52,11 +52,11 @@ func TestForgotten(t *testing.T) {
 	s.wantForgotten(0) // both are there
 	text, err := os.ReadFile(s.path("app.log.2"))
 	s.check(err)
-	written := s.now.Add(-20 * time.Hour)
+	written := s.now.Add(-20 * 24 * time.Hour)
 	s.check(os.Remove(s.path("app.log.2")))
-	s.idle(5)
+	s.idle(6)
 	s.wantForgotten(0) // not so soon
-	s.idle(3)
+	s.idle(2)
 	s.wantForgotten(1)
 	if n := len(s.tailer.streams); n != 2 {
 		t.Errorf("%d generations are in memory, want 2", n)
@@ -107,7 +107,7 @@ func TestForgottenOnlyWhatWasLookedForAllTheTime(t *testing.T) {
 	s := rotations(t)
 	s.check(os.Remove(s.path("app.log.2")))
 	for range 5 {
-		s.idle(5)
+		s.idle(6)
 		s.kill()
 	}
 	s.wantForgotten(0)
