@@ -686,6 +686,33 @@ func TestPowerLossBeforeTheApplicationWritesOn(t *testing.T) {
 	}
 }
 
+// The application may write just so far that lines which end alike end where
+// those did that are lost: the mark stands, and their beginnings differ.
+func TestPowerLossWithTheSameMark(t *testing.T) {
+	for _, length := range []int{meter.MarkSize, 10_000} {
+		for _, wrote := range []int{5, 30} { // up to the position, and beyond
+			t.Run(fmt.Sprintf("length=%d wrote=%d", length, wrote), func(t *testing.T) {
+				s := follow(t, "app.log")
+				line := func(n int) string { return fmt.Sprintf("%04d", n) + strings.Repeat("x", length) }
+				for n := range 100 {
+					s.append("app.log", line(n)+"\n")
+				}
+				s.read()
+				s.commit()
+				s.kill()
+				s.check(os.Truncate(s.path("app.log"), 95*int64(length+5)))
+				var want []string
+				for n := range wrote {
+					want = append(want, line(1000+n))
+					s.append("app.log", line(1000+n)+"\n")
+				}
+				s.expect(want...)
+				s.wantAnomalies(nil)
+			})
+		}
+	}
+}
+
 // Where more is lost than can be found out, nothing is counted again, and the
 // rest is a gap.
 func TestPowerLossBeforeTheTrail(t *testing.T) {

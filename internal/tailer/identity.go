@@ -106,7 +106,20 @@ func compare(f io.ReaderAt, size int64, g *meter.Generation) (verdict, error) {
 	if len(mark) < len(g.Mark) { // it was cut off since, or the disk says so
 		return unread, io.ErrUnexpectedEOF
 	}
-	return compareMark(mark, g.Mark), nil
+	v := compareMark(mark, g.Mark)
+	if v != same {
+		return v, nil
+	}
+	// Lines that end alike leave the mark standing where others take their place,
+	// as after a power failure; their beginnings differ.
+	stands, err := lastLineStands(g.Trail, f, g.Offset)
+	switch {
+	case err != nil:
+		return unread, err
+	case !stands:
+		return other, nil
+	}
+	return same, nil
 }
 
 // beginsAlike reports whether one of the two begins with the other.

@@ -79,6 +79,28 @@ func followTrail(trail []byte, f io.ReaderAt, size int64) (start, end int64, err
 	return start, end, nil
 }
 
+// lastLineStands reports whether the last line of a trail stands in the file where
+// it did: the last that is whole before the offset.
+func lastLineStands(trail []byte, f io.ReaderAt, offset int64) (bool, error) {
+	if len(trail) < 12 {
+		return true, nil
+	}
+	start := int64(binary.LittleEndian.Uint64(trail))
+	want := binary.LittleEndian.Uint32(trail[len(trail)-4:])
+	for n := int64(4 << 10); ; n *= 2 { // most lines are short
+		from := max(start, offset-n)
+		buf, err := readAt(f, from, int(offset-from))
+		if err != nil {
+			return false, err
+		}
+		end := bytes.LastIndexByte(buf, '\n') + 1
+		begin := bytes.LastIndexByte(buf[:max(0, end-1)], '\n') + 1
+		if begin > 0 || from == start {
+			return trailHash(buf[begin:end]) == want, nil
+		}
+	}
+}
+
 // trailOf returns the stream's trail as it is to be committed: that of its open
 // file, or the one that it came with where nothing was read since. What is
 // finished, lost or compressed has none.
