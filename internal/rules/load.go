@@ -126,10 +126,16 @@ func (l *loader) id(o *object, key string) string {
 	case s == "":
 	case utf8.RuneCountInString(s) > maxID:
 		l.fail(node, "", "%q has %d characters, and the API takes at most %d", key, utf8.RuneCountInString(s), maxID)
-	case strings.TrimSpace(s) != s || strings.ContainsFunc(s, unicode.IsControl):
+	case !isOneLine(s):
 		l.fail(node, "", "%q must have no white space at its ends, and no control characters: %q", key, s)
 	}
 	return s
+}
+
+// isOneLine reports whether a name has no white space at its ends, and no control
+// characters.
+func isOneLine(s string) bool {
+	return strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func (l *loader) readDelivery(top *object) {

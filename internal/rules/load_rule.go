@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/expr-lang/expr/ast"
 	"gopkg.in/yaml.v3"
@@ -32,7 +31,7 @@ func (l *loader) readRule(o *object) *Rule {
 	if r.Name = o.text("name", ""); r.Name != "" {
 		node := o.at("name")
 		switch first := l.rules[r.Name]; {
-		case strings.ContainsFunc(r.Name, unicode.IsControl) || strings.TrimSpace(r.Name) != r.Name:
+		case !isOneLine(r.Name):
 			l.fail(node, "", "a rule cannot be named %q", r.Name)
 		case first != nil:
 			l.fail(node, fmt.Sprintf("it is that of line %d already", first.Line), "duplicate rule name %q", r.Name)

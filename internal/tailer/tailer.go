@@ -425,10 +425,10 @@ func (t *Tailer) Changed() bool {
 	return len(t.newGlobs) > 0 || len(t.forgotten) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
 }
 
-// Take returns the generations that changed, those that were forgotten included,
-// and the patterns whose first scan, or what counts as it, is of since the last call, and moves the anomalies since then
-// into tally. It is to be committed together with what the blocks since the
-// last call came to.
+// Take returns the generations that changed since the last call, those that were
+// forgotten included, and the patterns whose first scan, or what counts as it, is
+// another since then, and moves the anomalies since then into tally. It is to be
+// committed together with what the blocks since the last call came to.
 func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, globs map[string]time.Time) {
 	for _, s := range t.streams {
 		if s.changed {
