@@ -10,7 +10,7 @@ check: ## what CI checks
 	bash .ci/run
 
 bench: ## measure, and write docs/benchmarks.md
-	go run ./bench -write docs/benchmarks.md
+	go run ./test/bench -write docs/benchmarks.md
 
 HISTORIES ?= 20000
 FIRST ?= 1000
@@ -20,7 +20,7 @@ histories: ## random histories of a machine and of a log, from the seed FIRST on
 
 DURATION ?= 1m
 torture: ## kills, rotations and faults against the built binary
-	go run ./torture -duration $(DURATION)
+	go run ./test/torture -duration $(DURATION)
 
 FUZZTIME ?= 20000x
 fuzz: ## every fuzz target for FUZZTIME
@@ -33,7 +33,7 @@ packages-twice: ## the packages again, from another folder: the same bytes?
 	packaging/reproduce
 
 e2e: ## the .deb in a booted Debian: needs root, systemd-nspawn and debootstrap
-	go run ./e2e
+	go run ./test/e2e
 
 clean:
-	rm -rf meterlog dist bench/data
+	rm -rf meterlog dist test/bench/data

@@ -2,7 +2,7 @@
 // in one run, the whole job included: matching, ledger and delivery to the
 // embedded sandbox. Every run's counts are checked.
 //
-//	go run ./bench -write docs/benchmarks.md
+//	go run ./test/bench -write docs/benchmarks.md
 //
 // It compares CPU time (user and system, of the process), as medians of
 // several runs. Ratios travel between machines; absolute figures do not.
@@ -28,7 +28,7 @@ var (
 	runs     = flag.Int("runs", 5, "runs of each command")
 	idle     = flag.Duration("idle", 30*time.Second, "how long idle agents are watched")
 	live     = flag.Duration("live", 20*time.Second, "how long 50,000 lines a second are written")
-	data     = flag.String("data", "bench/data", "folder for logs")
+	data     = flag.String("data", "test/bench/data", "folder for logs")
 	output   = flag.String("write", "", "write the report to this file (default: standard output)")
 	only     = flag.String("only", "", "measure only: catchup, files, idle, live or latency")
 )

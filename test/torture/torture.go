@@ -8,7 +8,7 @@
 // rotations or after a power failure took the end of a log. At the end what the API accepted must equal what was
 // written, to the unit, and no uuid may have come with two contents.
 //
-//	go run ./torture -duration 1m
+//	go run ./test/torture -duration 1m
 package main
 
 import (

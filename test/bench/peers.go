@@ -112,7 +112,7 @@ func versions() string {
 		}
 		fmt.Fprintf(&b, "- %s: %s\n", tool.name, line)
 	}
-	b.WriteString("\n```sh\ngo run ./bench " + strings.Join(os.Args[1:], " ") + "\n```\n\nThe logs, rules and programs are those of bench/logs.go and bench/catchup.go:\n\n```sh\n")
+	b.WriteString("\n```sh\ngo run ./test/bench " + strings.Join(os.Args[1:], " ") + "\n```\n\nThe logs, rules and programs are those of test/bench/logs.go and test/bench/catchup.go:\n\n```sh\n")
 	for _, w := range workloads() {
 		more := ""
 		if len(w.rules) > 1 {

@@ -10,7 +10,7 @@
 // It needs root, systemd-nspawn and debootstrap. Where a machine cannot be run
 // it says why and exits with 77.
 //
-//	go run ./e2e
+//	go run ./test/e2e
 package main
 
 import (
@@ -123,7 +123,7 @@ func (s *story) build(ctx context.Context, work, root string) error {
 			return err
 		}
 	}
-	return run(ctx, []string{"CGO_ENABLED=0"}, "go", "build", "-o", filepath.Join(root, "usr/local/bin/e2e"), "./e2e")
+	return run(ctx, []string{"CGO_ENABLED=0"}, "go", "build", "-o", filepath.Join(root, "usr/local/bin/e2e"), "./test/e2e")
 }
 
 func debName(version string) string {
