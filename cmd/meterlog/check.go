@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
@@ -67,7 +68,7 @@ accepted, 2 when the configuration is wrong.`,
 }
 
 // describe says what is in a configuration.
-func describe(w io.Writer, config *rules.Config) {
+func describe(w io.Writer, config *config.Config) {
 	fmt.Fprintf(w, "%s: product %s, summed over %s, delivered to %s (%s)\n\n",
 		config.Path, config.ProductID, brief(config.Interval), config.Delivery.Endpoint, config.Delivery.Transport)
 	rows := [][]string{{"SOURCE", "FORMAT", "FILES NOW", "PATH"}}
@@ -88,7 +89,7 @@ func describe(w io.Writer, config *rules.Config) {
 }
 
 // describeSearch tells how the lines of each rule are found.
-func describeSearch(w io.Writer, config *rules.Config) {
+func describeSearch(w io.Writer, config *config.Config) {
 	fmt.Fprintln(w)
 	for _, r := range config.Rules {
 		for _, name := range r.Sources {
@@ -117,7 +118,7 @@ func searchText(literals []rules.Literal, why string) string {
 
 // reportTests runs the configuration's tests and reports whether all were
 // right.
-func reportTests(w io.Writer, config *rules.Config) bool {
+func reportTests(w io.Writer, config *config.Config) bool {
 	results := config.RunTests()
 	if len(results) > 0 {
 		fmt.Fprintln(w)
@@ -143,21 +144,9 @@ func reportTests(w io.Writer, config *rules.Config) bool {
 	case len(results) == 0:
 		fmt.Fprintln(w, "\nok, without tests: add lines that matter under tests:, and check will count them")
 	case failed > 0:
-		fmt.Fprintf(w, "%d of %s failed\n", failed, plural(int64(len(results)), "test"))
+		fmt.Fprintf(w, "%d of %s failed\n", failed, meter.Plural(int64(len(results)), "test"))
 	default:
-		fmt.Fprintf(w, "ok, %s passed\n", plural(int64(len(results)), "test"))
+		fmt.Fprintf(w, "ok, %s passed\n", meter.Plural(int64(len(results)), "test"))
 	}
 	return failed == 0
-}
-
-// brief is a duration without the parts that are zero.
-func brief(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }

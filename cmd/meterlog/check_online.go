@@ -13,15 +13,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
 // onlineCheck asks the API whether it would take what the rules bill. It never
 // sends a request without validate_only.
 type onlineCheck struct {
-	config *rules.Config
+	config *config.Config
 	out    io.Writer
 	tokens sender.TokenSource
 	sender *sender.Sender
@@ -31,7 +31,7 @@ type onlineCheck struct {
 // checkOnline prints one line for each thing that must be right, with what to
 // do where it is not, and reports whether all are. It takes no longer than one
 // delivery may. An error is one of the configuration.
-func checkOnline(ctx context.Context, out, errs io.Writer, config *rules.Config) (ok bool, err error) {
+func checkOnline(ctx context.Context, out, errs io.Writer, config *config.Config) (ok bool, err error) {
 	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o := &onlineCheck{config: config, out: out}
 	if o.tokens, err = tokens(config, log); err != nil {

@@ -6,9 +6,8 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/spf13/cobra"
-
-	"github.com/meterlog/meterlog/internal/rules"
 )
 
 const (
@@ -38,18 +37,18 @@ func stateFlags(c *cobra.Command) func(c *cobra.Command) (string, error) {
 }
 
 // loadConfig reads the configuration. Its errors exit with 2.
-func loadConfig(path string) (*rules.Config, error) {
-	config, err := rules.Load(path)
-	var problems rules.Problems
+func loadConfig(path string) (*config.Config, error) {
+	loaded, err := config.Load(path)
+	var problems config.Problems
 	if err != nil && !errors.As(err, &problems) {
 		return nil, fmt.Errorf("%w: %w", errConfig, err)
 	}
-	return config, err
+	return loaded, err
 }
 
 // stateDir is where the ledger lies: what the command line says, the
 // configuration, systemd's StateDirectory=, or the default.
-func stateDir(flag string, config *rules.Config) string {
+func stateDir(flag string, config *config.Config) string {
 	for _, dir := range []string{flag, configured(config), os.Getenv("STATE_DIRECTORY")} {
 		if dir != "" {
 			return dir
@@ -58,7 +57,7 @@ func stateDir(flag string, config *rules.Config) string {
 	return defaultState
 }
 
-func configured(config *rules.Config) string {
+func configured(config *config.Config) string {
 	if config == nil {
 		return ""
 	}

@@ -9,9 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/recount"
 )
 
 // explainOptions are the flags of `meterlog explain`.
@@ -84,7 +85,7 @@ func (o *explainOptions) run(c *cobra.Command, uuid string) error {
 	} else {
 		e.print(c.OutOrStdout())
 	}
-	if err == nil && e.verdict == different {
+	if err == nil && e.outcome == recount.Different {
 		err = errReported
 	}
 	return err
@@ -93,14 +94,14 @@ func (o *explainOptions) run(c *cobra.Command, uuid string) error {
 // explanation is an account with its recount.
 type explanation struct {
 	ledger.Account
-	findings []finding
-	verdict  verdict
+	findings []recount.Finding
+	outcome  recount.Outcome
 	asked    time.Time
 }
 
 // explain reads the account of a record and recounts it. Without a
 // configuration, for the reason that configErr gives, nothing is recounted.
-func explain(ctx context.Context, dir, uuid string, config *rules.Config, configErr error, show int) (*explanation, error) {
+func explain(ctx context.Context, dir, uuid string, config *config.Config, configErr error, show int) (*explanation, error) {
 	reader, err := ledger.OpenReader(dir)
 	if err != nil {
 		return nil, err
@@ -115,31 +116,16 @@ func explain(ctx context.Context, dir, uuid string, config *rules.Config, config
 		return nil, err
 	}
 	for _, c := range e.Contributions {
-		f := finding{Contribution: c, verdict: unknown}
+		f := recount.Finding{Contribution: c, Outcome: recount.Unknown}
 		if config == nil {
-			f.note = "without a configuration nothing is counted again: " + firstLine(configErr.Error())
+			f.Note = "without a configuration nothing is counted again: " + firstLine(configErr.Error())
 		} else {
-			f = newRecounter(config, show).recount(ctx, e.Account, c)
+			f = recount.New(config, show).Recount(ctx, e.Account, c)
 		}
 		e.findings = append(e.findings, f)
 	}
-	e.verdict = worst(e.findings)
+	e.outcome = recount.Worst(e.findings)
 	return e, ctx.Err()
-}
-
-// worst is the verdict on a record by those on its parts.
-func worst(findings []finding) verdict {
-	for _, v := range []verdict{different, unknown, gone} {
-		for _, f := range findings {
-			if f.verdict == v {
-				return v
-			}
-		}
-	}
-	if len(findings) == 0 {
-		return unknown
-	}
-	return equal
 }
 
 func (e *explanation) print(w io.Writer) {
@@ -164,17 +150,17 @@ func (e *explanation) print(w io.Writer) {
 	writeColumns(w, rows, 2)
 	e.printShares(w)
 	for _, f := range e.findings {
-		f.print(w, s)
+		printFinding(w, f, s)
 	}
 	fmt.Fprintln(w)
-	switch e.verdict {
-	case equal:
+	switch e.outcome {
+	case recount.Equal:
 		fmt.Fprintln(w, s.paint("32", "equal")+": counted again, its lines come to the same")
-	case different:
+	case recount.Different:
 		fmt.Fprintln(w, s.paint("31", "different")+": counted again, its lines do not come to the same")
-	case gone:
+	case recount.Gone:
 		fmt.Fprintln(w, "gone: not all of its lines exist any more; what there is comes to the same")
-	case unknown:
+	case recount.Unknown:
 		fmt.Fprintln(w, "unknown: it cannot be told whether its lines come to the same")
 	}
 }
@@ -196,26 +182,26 @@ func (e *explanation) printShares(w io.Writer) {
 	}
 }
 
-func (f finding) print(w io.Writer, s screen) {
-	fmt.Fprintf(w, "\n%s: %s that come to %d, in bytes %d to %d of %s\n", f.Rule, plural(f.Lines, "line"), f.Amount, f.Start, f.End, orDash(f.Generation.Path))
-	if f.file != "" && f.file != f.Generation.Path {
-		fmt.Fprintf(w, "  now in %s\n", f.file)
+func printFinding(w io.Writer, f recount.Finding, s screen) {
+	fmt.Fprintf(w, "\n%s: %s that come to %d, in bytes %d to %d of %s\n", f.Rule, meter.Plural(f.Lines, "line"), f.Amount, f.Start, f.End, orDash(f.Generation.Path))
+	if f.File != "" && f.File != f.Generation.Path {
+		fmt.Fprintf(w, "  now in %s\n", f.File)
 	}
-	switch f.verdict {
-	case equal:
+	switch f.Outcome {
+	case recount.Equal:
 		fmt.Fprint(w, "  equal")
-	case different:
-		fmt.Fprintf(w, "  different: counted again %s, that come to %d (%+d)", plural(f.found.lines, "line"), f.found.amount, f.found.amount-f.Amount)
+	case recount.Different:
+		fmt.Fprintf(w, "  different: counted again %s, that come to %d (%+d)", meter.Plural(f.Found.Lines, "line"), f.Found.Amount, f.Found.Amount-f.Amount)
 	default:
-		fmt.Fprintf(w, "  %s", f.verdict)
+		fmt.Fprintf(w, "  %s", f.Outcome)
 	}
-	fmt.Fprintln(w, joinReason(f.note))
-	for _, line := range f.lines {
-		prefix := fmt.Sprintf("  %d: %d: ", line.offset, line.quantity)
-		fmt.Fprintln(w, prefix+s.fit(line.text, len(prefix)))
+	fmt.Fprintln(w, joinReason(f.Note))
+	for _, line := range f.Recounted {
+		prefix := fmt.Sprintf("  %d: %d: ", line.Offset, line.Quantity)
+		fmt.Fprintln(w, prefix+s.fit(line.Text, len(prefix)))
 	}
-	if more := f.found.lines - int64(len(f.lines)); len(f.lines) > 0 && more > 0 {
-		fmt.Fprintf(w, "  and %s more\n", plural(more, "line"))
+	if more := f.Found.Lines - int64(len(f.Recounted)); len(f.Recounted) > 0 && more > 0 {
+		fmt.Fprintf(w, "  and %s more\n", meter.Plural(more, "line"))
 	}
 }
 
@@ -234,22 +220,6 @@ func (e *explanation) attempts() string {
 	return text
 }
 
-func joinReason(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
-}
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func instantText(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
-}
-
 // The published form of an explanation. The names are a contract.
 type (
 	publishedExplanation struct {
@@ -263,7 +233,7 @@ type (
 		Heirs         []publishedRecord       `json:"heirs"`
 		Shares        []publishedShare        `json:"shares"`
 		Contributions []publishedContribution `json:"contributions"`
-		Verdict       verdict                 `json:"verdict"`
+		Verdict       recount.Outcome         `json:"verdict"`
 	}
 	publishedShare struct {
 		Rule    string `json:"rule"`
@@ -280,7 +250,7 @@ type (
 		Lines           int64           `json:"lines"`
 		Amount          int64           `json:"amount"`
 		File            string          `json:"file"`
-		Verdict         verdict         `json:"verdict"`
+		Verdict         recount.Outcome `json:"verdict"`
 		Note            string          `json:"note"`
 		RecountedLines  int64           `json:"recounted_lines"`
 		RecountedAmount int64           `json:"recounted_amount"`
@@ -296,7 +266,7 @@ type (
 func (e *explanation) publish() publishedExplanation {
 	p := publishedExplanation{
 		publishedRecord: publish(e.Record), ProductID: e.ProductID, WindowEnd: stamp(e.Window.EndTime()), UnderWay: e.UnderWay,
-		Ancestors: []publishedRecord{}, Heirs: []publishedRecord{}, Shares: []publishedShare{}, Contributions: []publishedContribution{}, Verdict: e.verdict,
+		Ancestors: []publishedRecord{}, Heirs: []publishedRecord{}, Shares: []publishedShare{}, Contributions: []publishedContribution{}, Verdict: e.outcome,
 	}
 	if !e.SealedAt.IsZero() {
 		at := stamp(e.SealedAt)
@@ -318,10 +288,10 @@ func (e *explanation) publish() publishedExplanation {
 	for _, f := range e.findings {
 		c := publishedContribution{
 			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: f.Amount,
-			File: f.file, Verdict: f.verdict, Note: f.note, RecountedLines: f.found.lines, RecountedAmount: f.found.amount, Counted: []publishedLine{},
+			File: f.File, Verdict: f.Outcome, Note: f.Note, RecountedLines: f.Found.Lines, RecountedAmount: f.Found.Amount, Counted: []publishedLine{},
 		}
-		for _, line := range f.lines {
-			c.Counted = append(c.Counted, publishedLine{line.offset, line.quantity, line.text})
+		for _, line := range f.Recounted {
+			c.Counted = append(c.Counted, publishedLine{line.Offset, line.Quantity, line.Text})
 		}
 		p.Contributions = append(p.Contributions, c)
 	}

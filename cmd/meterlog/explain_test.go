@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/recount"
 	"github.com/meterlog/meterlog/internal/sandbox"
 )
 
@@ -84,7 +85,7 @@ func (e *explained) explain() (all []publishedExplanation) {
 		if err := json.Unmarshal([]byte(out), &x); err != nil {
 			e.t.Fatal(err)
 		}
-		if x.UUID != r.UUID || x.Quantity != r.Quantity || (code == exitFailed) != (x.Verdict == different) {
+		if x.UUID != r.UUID || x.Quantity != r.Quantity || (code == exitFailed) != (x.Verdict == recount.Different) {
 			e.t.Errorf("exit code %d: %s", code, out)
 		}
 		all = append(all, x)
@@ -131,7 +132,7 @@ func TestExplainRecounts(t *testing.T) {
 				e.append("app.log", text.String())
 				e.bill()
 			}
-			check := func(when string, want ...verdict) {
+			check := func(when string, want ...recount.Outcome) {
 				t.Helper()
 				found := 0
 				for _, x := range e.explain() {
@@ -146,9 +147,9 @@ func TestExplainRecounts(t *testing.T) {
 					t.Errorf("%s: nothing was counted", when)
 				}
 			}
-			tellable := []verdict{equal}
+			tellable := []recount.Outcome{recount.Equal}
 			if wild && timed {
-				tellable = append(tellable, unknown)
+				tellable = append(tellable, recount.Unknown)
 			}
 			check("in place", tellable...)
 			if err := os.Rename(e.path("app.log"), e.path("app.log.2")); err != nil {
@@ -168,7 +169,7 @@ func TestExplainRecounts(t *testing.T) {
 			e.write("app.log.3.gz", packed.String())
 			check("compressed", tellable...)
 			os.Remove(e.path("app.log.3.gz"))
-			check("removed", gone)
+			check("removed", recount.Gone)
 		})
 	}
 }
@@ -191,19 +192,19 @@ rules: [{name: mails, when: line contains "sent", sku_id: sku-mails}]
 		return all[0].Contributions[0]
 	}
 	c := contribution()
-	if c.Verdict != equal || c.Lines != 3 || c.RecountedLines != 3 || len(c.Counted) != 3 || c.Counted[1] != (publishedLine{c.Start + 12, 1, "mail 2 sent"}) {
+	if c.Verdict != recount.Equal || c.Lines != 3 || c.RecountedLines != 3 || len(c.Counted) != 3 || c.Counted[1] != (publishedLine{c.Start + 12, 1, "mail 2 sent"}) {
 		t.Errorf("%+v", c)
 	}
 	for _, change := range []struct {
 		name, from, to string
-		want           verdict
+		want           recount.Outcome
 		note           string
 		lines          int64
 	}{
-		{"the rule counts less", `contains "sent"`, `contains "2 sent"`, different, "the rule was changed", 1},
-		{"another SKU and more", `contains "sent", sku_id: sku-mails`, `contains "mail", sku_id: sku-other`, different, "for sku-other now", 4},
-		{"the rule is gone", "name: mails", "name: letters", unknown, "the rule is not in the configuration", 0},
-		{"the source is gone", "DIR/app.log", "DIR/other.log", unknown, "no source of the rule follows", 0},
+		{"the rule counts less", `contains "sent"`, `contains "2 sent"`, recount.Different, "the rule was changed", 1},
+		{"another SKU and more", `contains "sent", sku_id: sku-mails`, `contains "mail", sku_id: sku-other`, recount.Different, "for sku-other now", 4},
+		{"the rule is gone", "name: mails", "name: letters", recount.Unknown, "the rule is not in the configuration", 0},
+		{"the source is gone", "DIR/app.log", "DIR/other.log", recount.Unknown, "no source of the rule follows", 0},
 	} {
 		e.write("rules.yaml", "product_id: p\nstate: DIR/state\n"+strings.Replace(plainRules, change.from, change.to, 1))
 		if c := contribution(); c.Verdict != change.want || !strings.Contains(c.Note, change.note) || c.RecountedLines != change.lines {
@@ -216,7 +217,7 @@ rules: [{name: mails, when: line contains "sent", sku_id: sku-mails}]
 		t.Fatal(err)
 	}
 	e.write("app.log", strings.Replace(string(text), "mail 2 sent", "mail 2 lost", 1))
-	if c := contribution(); c.Verdict != different || c.RecountedLines != 2 {
+	if c := contribution(); c.Verdict != recount.Different || c.RecountedLines != 2 {
 		t.Errorf("a line was changed: %+v", c)
 	}
 }
@@ -250,10 +251,10 @@ delivery: {endpoint: '`+url+`'}
 	if len(all) != 2 || all[0].State != "refused" || all[1].State != "accepted" {
 		t.Fatalf("%+v", all)
 	}
-	if old := all[0]; len(old.Heirs) != 1 || old.Heirs[0].UUID != all[1].UUID || len(old.Ancestors) != 0 || old.Verdict != equal {
+	if old := all[0]; len(old.Heirs) != 1 || old.Heirs[0].UUID != all[1].UUID || len(old.Ancestors) != 0 || old.Verdict != recount.Equal {
 		t.Errorf("%+v", old)
 	}
-	if heir := all[1]; len(heir.Ancestors) != 1 || heir.Ancestors[0].UUID != all[0].UUID || len(heir.Contributions) != 1 || heir.Verdict != equal {
+	if heir := all[1]; len(heir.Ancestors) != 1 || heir.Ancestors[0].UUID != all[0].UUID || len(heir.Contributions) != 1 || heir.Verdict != recount.Equal {
 		t.Errorf("%+v", heir)
 	}
 	out, _ := e.meterlog("explain", all[1].UUID)

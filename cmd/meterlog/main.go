@@ -13,9 +13,8 @@ import (
 	"syscall"
 	_ "time/tzdata" // zones of timestamps, on systems that have none
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/spf13/cobra"
-
-	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // Exit codes.
@@ -56,7 +55,7 @@ var errReported = errors.New("")
 
 func exitCode(err error) int {
 	var usage usageError
-	var problems rules.Problems
+	var problems config.Problems
 	if errors.As(err, &usage) || errors.As(err, &problems) || errors.Is(err, errConfig) {
 		return exitUsage
 	}

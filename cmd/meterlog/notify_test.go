@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
-	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // The service manager is told when the agent is ready, and in the status line of
@@ -89,5 +89,5 @@ func managed(t *testing.T) (*net.UnixConn, *service) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { book.Close() })
-	return manager, &service{dir: dir, book: book, vitals: monitor.NewVitals(), config: &rules.Config{}}
+	return manager, &service{dir: dir, book: book, vitals: monitor.NewVitals(), config: &config.Config{}}
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/agent"
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sandbox"
 	"github.com/meterlog/meterlog/internal/sender"
 )
@@ -127,7 +127,7 @@ func (o *runOptions) unlessStopped(err error) error {
 }
 
 // agentConfig is what an agent of this configuration works with.
-func (o *runOptions) agentConfig(c *cobra.Command, config *rules.Config, deliver *sender.Sender, book *ledger.Ledger, log *slog.Logger) agent.Config {
+func (o *runOptions) agentConfig(c *cobra.Command, config *config.Config, deliver *sender.Sender, book *ledger.Ledger, log *slog.Logger) agent.Config {
 	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Log: log}
 	if o.dryRun {
 		cfg.Settled = printAnswer(c.OutOrStdout())
@@ -157,7 +157,7 @@ func (o *runOptions) throwAway() bool { return o.dryRun || o.sandbox && *o.state
 
 // ledgerDir returns the folder of the ledger, and what to do with it in the
 // end.
-func (o *runOptions) ledgerDir(config *rules.Config) (dir string, discard func(), err error) {
+func (o *runOptions) ledgerDir(config *config.Config) (dir string, discard func(), err error) {
 	if !o.throwAway() {
 		return stateDir(*o.state, config), func() {}, nil
 	}
@@ -170,7 +170,7 @@ func (o *runOptions) ledgerDir(config *rules.Config) (dir string, discard func()
 
 // startSandbox starts the model of the API, where one is asked for. It lives
 // until ctx ends.
-func (o *runOptions) startSandbox(ctx context.Context, config *rules.Config, log *slog.Logger) (err error) {
+func (o *runOptions) startSandbox(ctx context.Context, config *config.Config, log *slog.Logger) (err error) {
 	if !o.sandbox {
 		return nil
 	}
@@ -182,7 +182,7 @@ func (o *runOptions) startSandbox(ctx context.Context, config *rules.Config, log
 }
 
 // newSender connects to the API, or to the model of it where there is one.
-func (o *runOptions) newSender(config *rules.Config, log *slog.Logger) (*sender.Sender, error) {
+func (o *runOptions) newSender(config *config.Config, log *slog.Logger) (*sender.Sender, error) {
 	cfg := sender.Config{
 		Endpoint:     config.Delivery.Endpoint,
 		Transport:    config.Delivery.Transport,
@@ -208,7 +208,7 @@ func (o *runOptions) newSender(config *rules.Config, log *slog.Logger) (*sender.
 	return s, nil
 }
 
-func tokens(config *rules.Config, log *slog.Logger) (sender.TokenSource, error) {
+func tokens(config *config.Config, log *slog.Logger) (sender.TokenSource, error) {
 	switch auth := config.Auth; auth.Method {
 	case "key":
 		return sender.KeyTokens(sender.KeyConfig{File: auth.KeyFile, Endpoint: auth.IAMEndpoint, CAFile: config.Delivery.CAFile, Log: log})
@@ -219,7 +219,7 @@ func tokens(config *rules.Config, log *slog.Logger) (sender.TokenSource, error) 
 }
 
 // products are the product and SKUs that the rules bill.
-func products(config *rules.Config) map[string][]string {
+func products(config *config.Config) map[string][]string {
 	known := make(map[string][]string)
 	for _, r := range config.Rules {
 		known[r.ProductID] = append(known[r.ProductID], r.SKU)

@@ -3,9 +3,8 @@ package main
 import (
 	"fmt"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/spf13/cobra"
-
-	"github.com/meterlog/meterlog/internal/rules"
 )
 
 func newSchemaCommand() *cobra.Command {
@@ -20,7 +19,7 @@ configuration begins with the line
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if _, err := c.OutOrStdout().Write(rules.Schema()); err != nil {
+			if _, err := c.OutOrStdout().Write(config.Schema()); err != nil {
 				return fmt.Errorf("meterlog: %w", err)
 			}
 			return nil

@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/agent"
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -33,8 +33,8 @@ type service struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	config  *rules.Config // of the agent that runs
-	changed chan struct{} // closed when config is another
+	config  *config.Config // of the agent that runs
+	changed chan struct{}  // closed when config is another
 }
 
 // reloadRefused is the code of the problem that a new configuration is wrong.
@@ -42,7 +42,7 @@ const reloadRefused = "reload_refused"
 
 // run follows and delivers until ctx ends, with the configuration given until
 // SIGHUP brings another. It closes the sender.
-func (s *service) run(ctx context.Context, config *rules.Config, deliver *sender.Sender) error {
+func (s *service) run(ctx context.Context, config *config.Config, deliver *sender.Sender) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -79,7 +79,7 @@ func (s *service) run(ctx context.Context, config *rules.Config, deliver *sender
 
 // reloaded is what the next agent begins with.
 type reloaded struct {
-	config  *rules.Config
+	config  *config.Config
 	deliver *sender.Sender
 	open    map[int64]*os.File // files of the agent before it
 }
@@ -146,7 +146,7 @@ func (s *service) loadNext() (*reloaded, error) {
 	return &reloaded{config: config, deliver: deliver}, nil
 }
 
-func (s *service) setConfig(config *rules.Config) {
+func (s *service) setConfig(config *config.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.config = config

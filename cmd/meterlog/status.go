@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -67,13 +66,6 @@ func printStatus(w io.Writer, st monitor.Status) {
 	printProblems(w, st)
 }
 
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
-}
-
 func printSKUs(w io.Writer, st monitor.Status) {
 	rows := [][]string{{"SKU", "LAST HOUR", "TODAY (UTC)", "TOTAL"}}
 	for _, s := range st.SKUs {
@@ -119,11 +111,10 @@ func printWaiting(w io.Writer, st monitor.Status) {
 }
 
 // What is shown at most: files of a source, those that are furthest behind
-// first, problems of a code, and columns.
+// first, and problems of a code.
 const (
 	mostFiles    = 10
 	mostProblems = 5
-	pageWidth    = 100
 )
 
 func printSources(w io.Writer, st monitor.Status) {
@@ -133,7 +124,7 @@ func printSources(w io.Writer, st monitor.Status) {
 		slices.SortStableFunc(files, func(a, b monitor.FileStatus) int { return int(min(1, max(-1, b.Lag-a.Lag))) })
 		name := s.Name
 		for _, f := range files[:min(mostFiles, len(files))] {
-			rows = append(rows, []string{name, shortened(f.Path), f.State, bytesText(f.Offset), bytesText(f.Lag)})
+			rows = append(rows, []string{name, shortened(f.Path), f.State, sizeText(f.Offset), sizeText(f.Lag)})
 			name = ""
 		}
 		switch more := len(files) - mostFiles; {
@@ -147,19 +138,6 @@ func printSources(w io.Writer, st monitor.Status) {
 		writeColumns(w, rows, 3)
 		fmt.Fprintln(w)
 	}
-}
-
-// bytesText is a size for people.
-func bytesText(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	size, unit := float64(n), 0
-	for size >= 1024 && unit < len(units)-1 {
-		size, unit = size/1024, unit+1
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", size, units[unit])
 }
 
 func printProblems(w io.Writer, st monitor.Status) {
@@ -179,35 +157,5 @@ func printProblems(w io.Writer, st monitor.Status) {
 		if more := shown[code] - mostProblems; more > 0 {
 			fmt.Fprintf(w, "  %s: and %d more, see --format json\n", code, more)
 		}
-	}
-}
-
-// shortened is a path whose beginning is left out where it is too long to stand
-// beside the other columns.
-func shortened(path string) string {
-	const most = 50
-	if letters := []rune(path); len(letters) > most {
-		return "…" + string(letters[len(letters)-most+1:])
-	}
-	return path
-}
-
-// writeWrapped writes a text in lines of no more than the page's width, where
-// its words allow. Its own lines stay apart.
-func writeWrapped(w io.Writer, first, indent, text string) {
-	line, begun := first, false
-	for _, paragraph := range strings.Split(text, "\n") {
-		for _, word := range strings.Fields(paragraph) {
-			if begun && utf8.RuneCountInString(line+" "+word) > pageWidth {
-				fmt.Fprintln(w, line)
-				line, begun = indent, false
-			}
-			if begun {
-				line += " "
-			}
-			line, begun = line+word, true
-		}
-		fmt.Fprintln(w, line)
-		line, begun = indent, false
 	}
 }

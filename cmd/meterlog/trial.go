@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -84,7 +85,7 @@ A line then counts when its newline is written.`,
 
 // completeNames offers names that stand in the configuration, as far as it can
 // be read.
-func completeNames(config *string, names func(*rules.Config) []string) cobra.CompletionFunc {
+func completeNames(config *string, names func(*config.Config) []string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		c, err := loadConfig(*config)
 		if err != nil {
@@ -114,7 +115,7 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	t := &trial{
-		options: o, matcher: rules.NewMatcher(config), tally: newTrialTally(config),
+		options: o, matcher: rules.NewMatcher(&config.Set), tally: newTrialTally(config),
 		print: newMatchPrinter(c.OutOrStdout(), o), stdin: c.InOrStdin(), note: note,
 	}
 	if o.format == "text" && (o.time || t.print.screen.width > 0) {
@@ -246,7 +247,7 @@ func (t *trial) skip(in *input, size int64) {
 }
 
 // report prints what all came to.
-func (t *trial) report(config *rules.Config) error {
+func (t *trial) report(config *config.Config) error {
 	t.print.bar.finish()
 	if t.options.format == "json" {
 		return t.print.end(t.tally.json(config))
@@ -260,7 +261,7 @@ func (t *trial) report(config *rules.Config) error {
 
 // chosenRules is the configuration with these of its rules; with all where none
 // is named.
-func chosenRules(config *rules.Config, names []string) (*rules.Config, error) {
+func chosenRules(config *config.Config, names []string) (*config.Config, error) {
 	for _, name := range names {
 		if config.Rule(name) == nil {
 			return nil, usageError{fmt.Errorf("meterlog: --rule %q: there is no such rule in %s; use one of %s",
@@ -273,7 +274,7 @@ func chosenRules(config *rules.Config, names []string) (*rules.Config, error) {
 	return config.Only(names), nil
 }
 
-func ruleNames(config *rules.Config) []string {
+func ruleNames(config *config.Config) []string {
 	var names []string
 	for _, r := range config.Rules {
 		names = append(names, r.Name)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
@@ -52,7 +53,7 @@ func (in *input) block(data []byte, now time.Time) meter.Block {
 // findInputs turns arguments into inputs. Files that cannot be read are
 // reported, but those that may yet be written where they are to be followed;
 // missing says whether there were any.
-func findInputs(config *rules.Config, source string, args []string, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
+func findInputs(config *config.Config, source string, args []string, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	if len(args) == 0 {
 		inputs, err = matchedInputs(config, source)
 		return inputs, false, err
@@ -92,7 +93,7 @@ func findInputs(config *rules.Config, source string, args []string, follow bool,
 
 // sourcesOf names the sources of a path, or else of the file that a compressed
 // one was made of.
-func sourcesOf(config *rules.Config, path string) []string {
+func sourcesOf(config *config.Config, path string) []string {
 	names := config.SourcesOf(path)
 	if plain := tailer.Uncompressed(path); len(names) == 0 && plain != path {
 		names = config.SourcesOf(plain)
@@ -101,7 +102,7 @@ func sourcesOf(config *rules.Config, path string) []string {
 }
 
 // matchedInputs are the files that the sources match now, or one of them.
-func matchedInputs(config *rules.Config, source string) ([]*input, error) {
+func matchedInputs(config *config.Config, source string) ([]*input, error) {
 	var inputs []*input
 	var globs []string
 	for _, s := range config.Sources {
@@ -165,7 +166,7 @@ func pathless(err error) error {
 	return err
 }
 
-func sourceNames(config *rules.Config) []string {
+func sourceNames(config *config.Config) []string {
 	var names []string
 	for _, s := range config.Sources {
 		names = append(names, s.Name)
@@ -173,7 +174,7 @@ func sourceNames(config *rules.Config) []string {
 	return names
 }
 
-func unknownSource(config *rules.Config, name string) error {
+func unknownSource(config *config.Config, name string) error {
 	return usageError{fmt.Errorf("meterlog: --source %q: there is no such source in %s; use one of %s",
 		name, config.Path, strings.Join(sourceNames(config), ", "))}
 }

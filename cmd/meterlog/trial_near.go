@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -44,7 +45,7 @@ type nearText struct {
 	spellings map[string]int64 // as they occur
 }
 
-func newNearMisses(config *rules.Config, tally *trialTally) *nearMisses {
+func newNearMisses(config *config.Config, tally *trialTally) *nearMisses {
 	m := &nearMisses{tally: tally, budget: nearBudget}
 	for _, r := range config.Rules {
 		n := &nearRule{Rule: r, whole: true}

@@ -7,8 +7,9 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -54,7 +55,7 @@ func (t *troubles) note(h rules.Hit, err error, place func() string) {
 	})
 }
 
-func newTrialTally(config *rules.Config) *trialTally {
+func newTrialTally(config *config.Config) *trialTally {
 	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, timeless: map[string]*troubles{}}
 	for _, r := range config.Rules {
 		t.rules[r] = &ruleCount{}
@@ -119,7 +120,7 @@ type (
 )
 
 // json is the last line of --format json.
-func (t *trialTally) json(config *rules.Config) string {
+func (t *trialTally) json(config *config.Config) string {
 	s := publishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{}}
 	for _, r := range config.Rules {
 		count := t.rules[r]
@@ -137,7 +138,7 @@ func (t *trialTally) json(config *rules.Config) string {
 
 // troubles yields the errors of the rules in their order, and then, under "",
 // that of the lines too long.
-func (t *trialTally) troubles(config *rules.Config) func(func(string, *troubles) bool) {
+func (t *trialTally) troubles(config *config.Config) func(func(string, *troubles) bool) {
 	return func(yield func(string, *troubles) bool) {
 		for _, r := range config.Rules {
 			if e := &t.rules[r].errors; e.count > 0 && !yield(r.Name, e) {
@@ -151,10 +152,10 @@ func (t *trialTally) troubles(config *rules.Config) func(func(string, *troubles)
 }
 
 // text is the table for people, with what there is to say about it.
-func (t *trialTally) text(config *rules.Config, near *nearMisses, s screen) string {
+func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) string {
 	var b strings.Builder
 	t.table(&b, config)
-	fmt.Fprintf(&b, "\n%s, %s, %s\n", plural(t.lines, "line"), plural(t.files, "file"), byteText(t.bytes))
+	fmt.Fprintf(&b, "\n%s, %s, %s\n", meter.Plural(t.lines, "line"), meter.Plural(t.files, "file"), sizeText(t.bytes))
 	tell := func(e *troubles, what string) {
 		fmt.Fprintf(&b, "%s, such as\n", what)
 		for _, example := range e.examples {
@@ -163,14 +164,14 @@ func (t *trialTally) text(config *rules.Config, near *nearMisses, s screen) stri
 	}
 	for name, e := range t.troubles(config) {
 		if name == "" {
-			tell(e, plural(e.count, "line")+" too long, not counted")
+			tell(e, meter.Plural(e.count, "line")+" too long, not counted")
 			continue
 		}
-		tell(e, plural(e.count, "error")+" of "+name+", which count nothing")
+		tell(e, meter.Plural(e.count, "error")+" of "+name+", which count nothing")
 	}
 	for _, source := range config.Sources {
 		if e := t.timeless[source.Name]; e != nil {
-			tell(e, plural(e.count, "line")+" of "+source.Name+" counted at the time of reading, for want of an own time")
+			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" counted at the time of reading, for want of an own time")
 		}
 	}
 	for _, r := range config.Rules {
@@ -183,7 +184,7 @@ func (t *trialTally) text(config *rules.Config, near *nearMisses, s screen) stri
 
 // table has a row for each rule. What a line comes to and what is billed for it
 // differ only where a rule has per.
-func (t *trialTally) table(b *strings.Builder, config *rules.Config) {
+func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 	per := slices.ContainsFunc(config.Rules, func(r *rules.Rule) bool { return r.Per != 1 })
 	row := func(rule, sku, lines, amount, of, quantity string, effort ...string) []string {
 		cells := []string{rule, sku, lines}
@@ -208,19 +209,6 @@ func (t *trialTally) table(b *strings.Builder, config *rules.Config) {
 	writeColumns(b, rows, 2)
 }
 
-// timeText is a span for people.
-func timeText(d time.Duration) string {
-	switch {
-	case d == 0:
-		return "0"
-	case d < time.Millisecond:
-		return fmt.Sprintf("%.3g µs", float64(d)/float64(time.Microsecond))
-	case d < time.Second:
-		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
-	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
-}
-
 // hint says why a rule may have matched nothing; "" where it did match, or
 // nothing can be said.
 func (t *trialTally) hint(r *rules.Rule, near *nearMisses) string {
@@ -228,25 +216,4 @@ func (t *trialTally) hint(r *rules.Rule, near *nearMisses) string {
 		return ""
 	}
 	return near.hint(r)
-}
-
-func plural(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// byteText is a size for people.
-func byteText(n int64) string {
-	if n < 10_000 {
-		return plural(n, "byte")
-	}
-	size, unit := float64(n), ""
-	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
-		if size /= 1000; size < 999.5 {
-			break
-		}
-	}
-	return fmt.Sprintf("%.3g %s", size, unit)
 }

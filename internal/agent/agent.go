@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
@@ -30,7 +31,7 @@ import (
 // Config is what an agent works with. The agent closes none of it but the files
 // of Open.
 type Config struct {
-	Rules  *rules.Config
+	Rules  *config.Config
 	Ledger *ledger.Ledger
 	Sender *sender.Sender
 
@@ -84,7 +85,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	return &Agent{
 		meter: &meterLoop{
 			tailer:   tailer.New(follow),
-			matcher:  rules.NewMatcher(cfg.Rules),
+			matcher:  rules.NewMatcher(&cfg.Rules.Set),
 			ledger:   cfg.Ledger,
 			vitals:   cfg.Vitals,
 			pulse:    cfg.Vitals.Pulse("meter"),

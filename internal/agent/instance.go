@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -41,7 +41,7 @@ func bind(ctx context.Context, cfg Config) error {
 
 // completeUnits bills what `per` has made whole units of while it was not known
 // whose they are.
-func completeUnits(ctx context.Context, book *ledger.Ledger, config *rules.Config) error {
+func completeUnits(ctx context.Context, book *ledger.Ledger, config *config.Config) error {
 	all := make([]*meter.Rule, len(config.Rules))
 	for i, r := range config.Rules {
 		all[i] = &r.Rule

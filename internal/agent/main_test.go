@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sandbox"
 	"github.com/meterlog/meterlog/internal/sender"
 )
@@ -81,7 +81,7 @@ func must[T any](value T, err error) T {
 type site struct {
 	t      *testing.T
 	dir    string
-	config *rules.Config
+	config *config.Config
 
 	sequence int // of mails
 	box      *sandbox.Sandbox
@@ -123,7 +123,7 @@ func newSiteWith(t *testing.T, text string, api sandbox.Config) *site {
 func (s *site) configure(text string) {
 	s.t.Helper()
 	text = "product_id: " + product + "\ninterval: 1s\ndelivery: {timeout: 10m}\n" + strings.ReplaceAll(text, "DIR", s.dir)
-	config, err := rules.Parse("rules.yaml", []byte(text))
+	config, err := config.Parse("rules.yaml", []byte(text))
 	if err != nil {
 		s.t.Fatal(err)
 	}

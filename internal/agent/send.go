@@ -10,10 +10,10 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -35,7 +35,7 @@ const (
 type sendLoop struct {
 	ledger        *ledger.Ledger
 	sender        *sender.Sender
-	rules         *rules.Config
+	rules         *config.Config
 	instanceID    func(context.Context) (string, error) // nil once it is known
 	askedInstance time.Time                             // when that was asked last
 	retention     time.Duration

@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sandbox"
 	"github.com/meterlog/meterlog/internal/sender"
 )
@@ -75,7 +75,7 @@ func newSending(t *testing.T, transport string, api sandbox.Config) *sending {
 	deliver := must(sender.New(sender.Config{
 		Endpoint: "http://127.0.0.1", Transport: transport, Timeout: 30 * time.Second, Tokens: token("t1.test"), Dial: network.dial, Log: quiet,
 	}))
-	s.loop = newSendLoop(Config{Ledger: book, Sender: deliver, Rules: &rules.Config{Retention: 24 * time.Hour}, Vitals: monitor.NewVitals(), Log: slog.New(&s.logged)})
+	s.loop = newSendLoop(Config{Ledger: book, Sender: deliver, Rules: &config.Config{Retention: 24 * time.Hour}, Vitals: monitor.NewVitals(), Log: slog.New(&s.logged)})
 	parts.Go(func() { s.loop.run(ctx) })
 	s.end = func() {
 		stop()

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
@@ -23,8 +23,8 @@ const hour = time.Hour
 // Subject is the meterlog that is looked at.
 type Subject struct {
 	Version   string
-	Dir       string        // the state folder
-	Config    *rules.Config // nil where ConfigErr tells why there is none
+	Dir       string         // the state folder
+	Config    *config.Config // nil where ConfigErr tells why there is none
 	ConfigErr error
 	Vitals    *Vitals // of the agent in this process; nil where it is looked at from another
 }
@@ -277,7 +277,7 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 }
 
 // Sources are those of the configuration as the tailer takes them.
-func Sources(config *rules.Config) []tailer.Source {
+func Sources(config *config.Config) []tailer.Source {
 	var sources []tailer.Source
 	for _, s := range config.Sources {
 		sources = append(sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})

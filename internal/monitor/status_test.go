@@ -13,9 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/rules"
 )
 
 const sku = "dn272e8979uvek5cnuhk"
@@ -36,7 +36,7 @@ func newSite(t *testing.T) *site {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config, err := rules.Load(path)
+	config, err := config.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package rules
+package rules_test
 
 import (
 	"fmt"
@@ -6,16 +6,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // benchmarkMatch matches a log of 64 MiB in blocks as the tailer cuts them.
-func benchmarkMatch(b *testing.B, config string, log []byte, wantLines int64) {
-	c, err := Parse("rules.yaml", []byte(config))
+func benchmarkMatch(b *testing.B, text string, log []byte, wantLines int64) {
+	c, err := config.Parse("rules.yaml", []byte(text))
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := NewMatcher(c)
+	m := rules.NewMatcher(&c.Set)
 	var tally meter.Tally
 	b.SetBytes(int64(len(log)))
 	b.ReportAllocs()

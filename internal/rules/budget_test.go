@@ -138,7 +138,7 @@ func TestLongExpressions(t *testing.T) {
 		strings.Repeat("any([1],", maxExpression/8), "true" + strings.Repeat(" and true", 11_000), "line" + strings.Repeat(".a", 40_000),
 	} {
 		var slots slotTable
-		if _, problem := slots.compileWhen(text); problem == nil || problem.message == "" {
+		if _, problem := slots.compileWhen(text); problem == nil || problem.Message == "" {
 			t.Errorf("%.20s… of %d characters is taken", text, len(text))
 		}
 	}

@@ -11,7 +11,7 @@ type Effort struct {
 
 // Measure makes the matcher measure the effort of each rule from now on, which
 // itself takes some.
-func (m *Matcher) Measure() { m.efforts = make([]Effort, len(m.config.Rules)) }
+func (m *Matcher) Measure() { m.efforts = make([]Effort, len(m.set.Rules)) }
 
 // Effort is what a rule has cost since [Matcher.Measure].
 func (m *Matcher) Effort(r *Rule) Effort {

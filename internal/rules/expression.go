@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,10 +14,11 @@ import (
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
+	"github.com/meterlog/meterlog/internal/fields"
 )
 
-// expression is a compiled expression. It is immutable.
-type expression struct {
+// Expression is a compiled expression. It is immutable.
+type Expression struct {
 	text       string
 	program    *vm.Program
 	root       ast.Node // what the program was compiled from
@@ -32,24 +32,17 @@ type expression struct {
 	direct     int      // of a quantity that is a field: its slot; or -1
 }
 
-// expressionError is a mistake in an expression, at a character offset.
-type expressionError struct {
-	offset  int
-	message string
-	hint    string
-}
-
-// step is one part of a field's path: a key of a map, or, where key is "" and
-// index ≥ 0, an index of an array.
-type step struct {
-	key   string
-	index int // -1 with a key
+// Mistake is what is wrong with an expression, and where.
+type Mistake struct {
+	Offset  int    // in characters
+	Message string // one line
+	Hint    string // what to do about it; may be empty
 }
 
 // slotTable gives each field path that expressions name a variable of the
 // environment, so that a line's other fields need never be looked at.
 type slotTable struct {
-	paths [][]step
+	paths [][]fields.Step
 	index map[string]int // by variable
 }
 
@@ -58,7 +51,7 @@ type slotTable struct {
 func variable(slot int) string { return strconv.Itoa(slot) }
 
 // slot is the index of a path, which it enters where it is new.
-func (t *slotTable) slot(path []step) int {
+func (t *slotTable) slot(path []fields.Step) int {
 	for i, p := range t.paths {
 		if slices.Equal(p, path) {
 			return i
@@ -72,24 +65,6 @@ func (t *slotTable) slot(path []step) int {
 	t.paths = append(t.paths, slices.Clone(path))
 	return slot
 }
-
-// pathText is a path as an expression would write it.
-func pathText(path []step) string {
-	text := "fields"
-	for _, s := range path {
-		switch {
-		case s.index >= 0:
-			text += "[" + strconv.Itoa(s.index) + "]"
-		case identifier.MatchString(s.key):
-			text += "." + s.key
-		default:
-			text += "[" + strconv.Quote(s.key) + "]"
-		}
-	}
-	return text
-}
-
-var identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
 
 // unavailable are expr's functions whose result a replay could not repeat.
 var unavailable = map[string]string{
@@ -110,8 +85,14 @@ var unavailableHint = map[string]string{
 // names that an expression sees, beside expr's functions.
 var names = []string{"line", "fields", "file", "source", "extract"}
 
+// Condition compiles a condition for a rule of the set.
+func (s *Set) Condition(text string) (*Expression, *Mistake) { return s.slots.compileWhen(text) }
+
+// Quantity compiles a quantity for a rule of the set.
+func (s *Set) Quantity(text string) (*Expression, *Mistake) { return s.slots.compileQuantity(text) }
+
 // compileWhen compiles a condition.
-func (t *slotTable) compileWhen(text string) (*expression, *expressionError) {
+func (t *slotTable) compileWhen(text string) (*Expression, *Mistake) {
 	e, problem := t.compile(text, expr.AsBool(), false)
 	if problem == nil {
 		e.native = newNative(e.root, t)
@@ -120,19 +101,19 @@ func (t *slotTable) compileWhen(text string) (*expression, *expressionError) {
 }
 
 // compileQuantity compiles a quantity.
-func (t *slotTable) compileQuantity(text string) (*expression, *expressionError) {
+func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 	e, problem := t.compile(text, expr.AsAny(), true)
 	if problem != nil {
 		return nil, problem
 	}
 	e.direct = translator{t}.slot(e.root)
 	if isCall(e.root, "__add") { // of strings: numbers are added by another
-		return nil, &expressionError{e.root.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
+		return nil, &Mistake{e.root.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
 	}
 	switch typ := e.root.Type(); typ.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Float64, reflect.String, reflect.Interface:
 	default:
-		return nil, &expressionError{0, fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), ""}
+		return nil, &Mistake{0, fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), ""}
 	}
 	return e, nil
 }
@@ -151,12 +132,12 @@ func typeName(t reflect.Type) string {
 
 // compile checks an expression as it is written, so that messages speak of
 // what is written, and then compiles it with the patches that make it exact.
-func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*expression, *expressionError) {
+func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expression, *Mistake) {
 	if strings.TrimSpace(text) == "" {
-		return nil, &expressionError{0, "the expression is empty", ""}
+		return nil, &Mistake{0, "the expression is empty", ""}
 	}
 	if n := utf8.RuneCountInString(text); n > maxExpression {
-		return nil, &expressionError{0, fmt.Sprintf("the expression is too long: %d characters, and at most %d are read", n, maxExpression), ""}
+		return nil, &Mistake{0, fmt.Sprintf("the expression is too long: %d characters, and at most %d are read", n, maxExpression), ""}
 	}
 	look := &inspection{}
 	_, err := build(text, append(options(), as, expr.Patch(look)))
@@ -181,7 +162,7 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*expres
 	if err != nil {
 		return nil, explain(err)
 	}
-	e := &expression{text: text, program: program, root: program.Node(), direct: -1}
+	e := &Expression{text: text, program: program, root: program.Node(), direct: -1}
 	ast.Walk(&e.root, &usage{e, t})
 	return e, nil
 }
@@ -209,46 +190,46 @@ func options() []expr.Option {
 }
 
 // explain makes a problem of what expr says.
-func explain(err error) *expressionError {
+func explain(err error) *Mistake {
 	var at *file.Error
 	if !errors.As(err, &at) {
 		message, _, _ := strings.Cut(err.Error(), "\n")
-		p := &expressionError{message: message}
+		p := &Mistake{Message: message}
 		if strings.HasPrefix(message, "expected bool") {
-			p.message = strings.Replace(message, "expected bool, but got", "a condition must be true or false, and this is", 1)
-			p.hint = "compare it with something"
+			p.Message = strings.Replace(message, "expected bool, but got", "a condition must be true or false, and this is", 1)
+			p.Hint = "compare it with something"
 		}
 		return p
 	}
-	p := &expressionError{offset: at.From, message: strings.TrimSpace(strings.ReplaceAll(at.Message, "\n", " "))}
-	switch name, isName := strings.CutPrefix(p.message, "unknown name "); {
+	p := &Mistake{Offset: at.From, Message: strings.TrimSpace(strings.ReplaceAll(at.Message, "\n", " "))}
+	switch name, isName := strings.CutPrefix(p.Message, "unknown name "); {
 	case isName:
-		p.message = fmt.Sprintf("unknown name %q", name)
-		p.hint = didYouMean(name, append(slices.Clone(names), builtin.Names...))
-		if p.hint == "" {
-			p.hint = "a field is named fields." + name + ", a text is written in quotes"
+		p.Message = fmt.Sprintf("unknown name %q", name)
+		p.Hint = DidYouMean(name, append(slices.Clone(names), builtin.Names...))
+		if p.Hint == "" {
+			p.Hint = "a field is named fields." + name + ", a text is written in quotes"
 		}
-	case strings.Contains(p.message, "error parsing regexp"):
-	case strings.Contains(p.message, "invalid char escape"), strings.Contains(p.message, "unable to unescape"):
-		p.hint = "write a regular expression in backticks: they take backslashes as they are"
-	case strings.Contains(p.message, `Operator("=")`):
-		p.hint = "compare with =="
-	case strings.Contains(p.message, `Identifier("AND")`), strings.Contains(p.message, `Identifier("OR")`),
-		strings.Contains(p.message, `Identifier("NOT")`):
-		p.hint = "write and, or, not in small letters"
+	case strings.Contains(p.Message, "error parsing regexp"):
+	case strings.Contains(p.Message, "invalid char escape"), strings.Contains(p.Message, "unable to unescape"):
+		p.Hint = "write a regular expression in backticks: they take backslashes as they are"
+	case strings.Contains(p.Message, `Operator("=")`):
+		p.Hint = "compare with =="
+	case strings.Contains(p.Message, `Identifier("AND")`), strings.Contains(p.Message, `Identifier("OR")`),
+		strings.Contains(p.Message, `Identifier("NOT")`):
+		p.Hint = "write and, or, not in small letters"
 	}
 	return p
 }
 
 // inspection finds what is not available, in the tree as it was written.
-type inspection struct{ problem *expressionError }
+type inspection struct{ problem *Mistake }
 
 func (v *inspection) Visit(node *ast.Node) {
 	if v.problem != nil {
 		return
 	}
 	fail := func(message, hint string) {
-		v.problem = &expressionError{(*node).Location().From, message, hint}
+		v.problem = &Mistake{(*node).Location().From, message, hint}
 	}
 	switch n := (*node).(type) {
 	case *ast.BuiltinNode:
@@ -277,11 +258,54 @@ func (v *inspection) Visit(node *ast.Node) {
 	}
 }
 
+// CheckFields returns what is wrong with an expression that names fields which
+// no source of its rule has, or takes them for numbers where they can only be
+// strings. It returns nothing if one of the sources is JSON, which may have any
+// field. The rule's expression may be nil.
+func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
+	if e == nil || len(r.Sources) == 0 {
+		return nil
+	}
+	allText, anyLogfmt := true, false
+	var known []string
+	for _, name := range r.Sources {
+		source := s.Source(name)
+		switch {
+		case source.Format == "json" || source.Format == "regexp" && source.Pattern == nil:
+			return nil
+		case source.Format == "logfmt":
+			anyLogfmt = true
+		case source.Format == "regexp":
+			known = append(known, fields.Groups(source.Pattern)...)
+		}
+		allText = allText && source.Format == "text"
+	}
+	if allText && (e.wholeField || len(e.slots) > 0) {
+		offset := e.wholeAt
+		if len(e.slotAt) > 0 {
+			offset = e.slotAt[0]
+		}
+		return []Mistake{{offset, "format text has no fields", "use line and extract, or give the source a `format` that has fields"}}
+	}
+	for i, slot := range e.slots {
+		key := s.slots.paths[slot][0].Key
+		if !anyLogfmt && !slices.Contains(known, key) {
+			mistakes = append(mistakes, Mistake{e.slotAt[i], fmt.Sprintf("the source's pattern has no group %q", key), OneOf(key, known)})
+		}
+	}
+	number := numberMistake{slots: &s.slots}
+	ast.Walk(&e.root, &number)
+	if number.found != nil {
+		mistakes = append(mistakes, *number.found)
+	}
+	return mistakes
+}
+
 // numberMistake finds a field that is reckoned with, or compared with a number,
 // although it can only be a string.
 type numberMistake struct {
 	slots *slotTable
-	found *expressionError
+	found *Mistake
 }
 
 func (v *numberMistake) Visit(node *ast.Node) {
@@ -310,8 +334,8 @@ func (v *numberMistake) Visit(node *ast.Node) {
 		a, b = b, a
 	}
 	if slot := t.slot(a); slot >= 0 && isNumber(b) {
-		text := pathText(v.slots.paths[slot])
-		v.found = &expressionError{(*node).Location().From, text + " is a string in this format, and not a number", "write int(" + text + ")"}
+		text := fields.PathText(v.slots.paths[slot])
+		v.found = &Mistake{(*node).Location().From, text + " is a string in this format, and not a number", "write int(" + text + ")"}
 	}
 }
 
@@ -325,7 +349,7 @@ func isNumber(n ast.Node) bool {
 
 // usage notes which fields a compiled tree names.
 type usage struct {
-	e     *expression
+	e     *Expression
 	slots *slotTable
 }
 

@@ -4,22 +4,23 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/expr-lang/expr"
+	"github.com/meterlog/meterlog/internal/fields"
 )
 
 // evaluate is what an expression comes to on a line, as a quantity would be
 // evaluated, with the plain decoders.
 func evaluateOn(t *testing.T, format, text, line string) (any, error) {
 	t.Helper()
-	c := &Config{Interval: defaultInterval}
-	source := &Source{Name: "s", Format: format}
-	c.Sources = []*Source{source}
+	c := &Set{Interval: time.Minute}
+	c.AddSource(&Source{Name: "s", Reader: fields.Reader{Format: format}})
 	e, problem := c.slots.compile(text, expr.AsAny(), true)
 	if problem != nil {
-		t.Fatalf("%s: %s", text, problem.message)
+		t.Fatalf("%s: %s", text, problem.Message)
 	}
-	c.Rules = []*Rule{{Sources: []string{"s"}, when: e}}
+	c.AddRule(&Rule{Sources: []string{"s"}, When: e})
 	m := NewMatcher(c)
 	m.env["file"] = "/var/log/app.log"
 	m.begin(m.plans["s"], []byte(line))
@@ -217,8 +218,8 @@ func TestExpressionMistakes(t *testing.T) {
 			t.Errorf("%s: no problem found", tt.text)
 			continue
 		}
-		if p.offset != tt.offset || p.message != tt.message || tt.hint != "" && p.hint != tt.hint {
-			t.Errorf("%s:\n got %d %q %q\nwant %d %q %q", tt.text, p.offset, p.message, p.hint, tt.offset, tt.message, tt.hint)
+		if p.Offset != tt.offset || p.Message != tt.message || tt.hint != "" && p.Hint != tt.hint {
+			t.Errorf("%s:\n got %d %q %q\nwant %d %q %q", tt.text, p.Offset, p.Message, p.Hint, tt.offset, tt.message, tt.hint)
 		}
 	}
 }

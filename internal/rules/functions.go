@@ -13,6 +13,8 @@ import (
 
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/vm/runtime"
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // checked are the functions that the patcher puts in the place of expr's own.
@@ -73,7 +75,7 @@ func divide(args ...any) (any, error) {
 }
 
 func negate(args ...any) (any, error) {
-	if i, ok := integer(args[0]); ok {
+	if i, ok := fields.Integer(args[0]); ok {
 		if i == math.MinInt {
 			return nil, fmt.Errorf("integer overflow: -(%d)", i)
 		}
@@ -83,7 +85,7 @@ func negate(args ...any) (any, error) {
 }
 
 func abs(args ...any) (any, error) {
-	if i, ok := integer(args[0]); ok {
+	if i, ok := fields.Integer(args[0]); ok {
 		if i < 0 {
 			return negate(i)
 		}
@@ -123,7 +125,7 @@ func memberOf(args ...any) (any, error) {
 		key, _ := args[1].(string)
 		return base[key], nil
 	case []any:
-		i, ok := integer(args[1])
+		i, ok := fields.Integer(args[1])
 		if !ok {
 			return nil, nil
 		}
@@ -138,7 +140,7 @@ func memberOf(args ...any) (any, error) {
 	v := reflect.ValueOf(args[0])
 	switch v.Kind() {
 	case reflect.Slice, reflect.Array:
-		if i, ok := integer(args[1]); ok {
+		if i, ok := fields.Integer(args[1]); ok {
 			if i < 0 {
 				i += v.Len()
 			}
@@ -181,7 +183,7 @@ func toInt(args ...any) (any, error) {
 			return nil, fmt.Errorf("int(%v) does not fit 64 bits", v)
 		}
 	case uint64, uint:
-		if _, ok := integer(v); !ok {
+		if _, ok := fields.Integer(v); !ok {
 			return nil, fmt.Errorf("int(%v) does not fit 64 bits", v)
 		}
 	case nil:
@@ -231,7 +233,7 @@ func fromJSON(args ...any) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("fromJSON needs a string, not %s", kindOf(args[0]))
 	}
-	return decodeJSON([]byte(text))
+	return fields.DecodeJSON([]byte(text))
 }
 
 // extract is the first group of a compiled pattern in a text, "" where the
@@ -334,7 +336,7 @@ func checkPattern(pattern string) error {
 		return err
 	}
 	if len(program.Inst) > maxInstructions {
-		return fmt.Errorf("the pattern %q repeats too much", clip(pattern, 40))
+		return fmt.Errorf("the pattern %q repeats too much", meter.Clip(pattern, 40))
 	}
 	return nil
 }
@@ -355,7 +357,7 @@ func kindOf(v any) string {
 	case float64, float32:
 		return "a fractional number"
 	}
-	if _, ok := integer(v); ok {
+	if _, ok := fields.Integer(v); ok {
 		return "a number"
 	}
 	return fmt.Sprintf("a %T", v)

@@ -9,32 +9,21 @@ import (
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/search"
 )
-
-// clause says what a line must contain for a condition to be anything but
-// false: at least one of its literals. Where there are none the condition is
-// false on every line. A nil clause says nothing.
-//
-// It holds for errors, too: on a line without the literals the condition is
-// false, and does not fail.
-type clause struct {
-	literals []string
-	guards   []string // JSON names in their quotes: or a name of these with a value that is no string, on which the condition fails
-	escaped  bool     // a line that contains \u may hide the literals
-	weight   float64  // how seldom lines have them, in bits; the higher the better
-}
 
 // deriver finds clauses for one format.
 type deriver struct {
 	format  string
-	pattern *clause // of format regexp: what a line must contain to have fields
+	pattern *search.Clause // of format regexp: what a line must contain to have fields
 	slots   *slotTable
 }
 
 func newDeriver(s *Source, slots *slotTable) *deriver {
 	d := &deriver{format: s.Format, slots: slots}
-	if s.Format == "regexp" && s.pattern != nil {
-		d.pattern = patternClause(s.pattern.String(), nil)
+	if s.Format == "regexp" && s.Pattern != nil {
+		d.pattern = patternClause(s.Pattern.String(), nil)
 	}
 	return d
 }
@@ -43,13 +32,13 @@ func newDeriver(s *Source, slots *slotTable) *deriver {
 // evaluated, where source has them: those that contain at least one of
 // literals, or, where that is nil, every line, and why. A list that is empty
 // but not nil means that no line of the source can match.
-func (c *Config) Prefilter(r *Rule, source *Source) (literals []Literal, why string) {
+func (c *Set) Prefilter(r *Rule, source *Source) (literals []Literal, why string) {
 	d := newDeriver(source, &c.slots)
-	found := d.of(r.when.root)
+	found := d.of(r.When.root)
 	if found == nil {
-		return nil, d.reason(r.when.root)
+		return nil, d.reason(r.When.root)
 	}
-	return told(found.literals), ""
+	return told(found.Literals), ""
 }
 
 // Literal is a text that is searched for.
@@ -100,16 +89,16 @@ func letter(c byte) int {
 
 // FieldNames are the names of fields that the rule's condition asks for, as they
 // stand in the lines of source, where their format has names.
-func (c *Config) FieldNames(r *Rule, source *Source) []string {
+func (c *Set) FieldNames(r *Rule, source *Source) []string {
 	var names []string
-	for _, slot := range r.when.slots {
+	for _, slot := range r.When.slots {
 		for _, s := range c.slots.paths[slot] {
-			name := s.key
+			name := s.Key
 			if source.Format == "json" {
 				name = `"` + name + `"`
 			}
-			written := verbatim(s.key)
-			if s.index < 0 && len(written) == 1 && written[0] == s.key && !slices.Contains(names, name) && (source.Format == "json" || source.Format == "logfmt") {
+			written := verbatim(s.Key)
+			if s.Index < 0 && len(written) == 1 && written[0] == s.Key && !slices.Contains(names, name) && (source.Format == "json" || source.Format == "logfmt") {
 				names = append(names, name)
 			}
 		}
@@ -159,58 +148,12 @@ func (d *deriver) reason(node ast.Node) string {
 	return "it requires no text that could be searched for"
 }
 
-// require is a clause of one literal. Lines hold no newline.
-func require(literal string) *clause {
-	switch {
-	case literal == "":
-		return nil
-	case strings.Contains(literal, "\n"):
-		return &clause{weight: 1e9}
-	}
-	return &clause{literals: []string{literal}, weight: rarity(literal)}
-}
-
-// both is a clause for a condition that needs a and b: the better of them.
-func both(a, b *clause) *clause {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
-	case b.weight > a.weight:
-		return b
-	}
-	return a
-}
-
-// maxLiterals bounds the literals of one clause.
-const maxLiterals = 256
-
-// either is a clause for a condition that needs a or b.
-func either(a, b *clause) *clause {
-	if a == nil || b == nil || len(a.literals)+len(b.literals) > maxLiterals {
-		return nil
-	}
-	return &clause{
-		literals: merge(a.literals, b.literals),
-		guards:   merge(a.guards, b.guards),
-		escaped:  a.escaped || b.escaped,
-		weight:   min(a.weight, b.weight),
-	}
-}
-
-func merge(a, b []string) []string {
-	all := slices.Concat(a, b)
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 // of is what a line must contain for a condition to be true or to fail.
-func (d *deriver) of(node ast.Node) *clause {
+func (d *deriver) of(node ast.Node) *search.Clause {
 	switch n := node.(type) {
 	case *ast.BoolNode:
 		if !n.Value {
-			return &clause{weight: 1e9}
+			return &search.Clause{Weight: 1e9}
 		}
 	case *ast.IdentifierNode:
 		return d.present(n)
@@ -230,19 +173,19 @@ func (d *deriver) of(node ast.Node) *clause {
 		case "and", "&&":
 			left := d.of(n.Left)
 			if d.total(n.Left) {
-				return both(left, d.of(n.Right))
+				return search.Both(left, d.of(n.Right))
 			}
 			return left
 		case "or", "||":
-			return either(d.of(n.Left), d.of(n.Right))
+			return search.Either(d.of(n.Left), d.of(n.Right))
 		case "contains", "startsWith", "endsWith":
 			return d.within(n.Left, n.Right)
 		case "matches":
 			return d.matching(n.Left, n.Right)
 		case "==":
-			return both(d.equal(n.Left, n.Right), d.equal(n.Right, n.Left))
+			return search.Both(d.equal(n.Left, n.Right), d.equal(n.Right, n.Left))
 		case "!=":
-			return both(d.unequal(n.Left, n.Right), d.unequal(n.Right, n.Left))
+			return search.Both(d.unequal(n.Left, n.Right), d.unequal(n.Right, n.Left))
 		case "in":
 			return d.in(n.Left, n.Right)
 		}
@@ -250,7 +193,7 @@ func (d *deriver) of(node ast.Node) *clause {
 	return nil
 }
 
-func (d *deriver) call(n *ast.CallNode) *clause {
+func (d *deriver) call(n *ast.CallNode) *search.Clause {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
 		return nil
@@ -260,12 +203,12 @@ func (d *deriver) call(n *ast.CallNode) *clause {
 		return d.of(n.Arguments[0])
 	case "__less", "__lessOrEqual", "__more", "__moreOrEqual":
 		// Where a side is nil they are false; the other side must not fail.
-		var c *clause
+		var c *search.Clause
 		if d.total(n.Arguments[1]) {
 			c = d.present(n.Arguments[0])
 		}
 		if d.total(n.Arguments[0]) {
-			c = both(c, d.present(n.Arguments[1]))
+			c = search.Both(c, d.present(n.Arguments[1]))
 		}
 		return c
 	case "__in":
@@ -275,7 +218,7 @@ func (d *deriver) call(n *ast.CallNode) *clause {
 }
 
 // path is the field that a node names, or nil.
-func (d *deriver) path(n ast.Node) []step {
+func (d *deriver) path(n ast.Node) []fields.Step {
 	if id, ok := n.(*ast.IdentifierNode); ok {
 		if i, ok := d.slots.index[id.Value]; ok {
 			return d.slots.paths[i]
@@ -300,48 +243,48 @@ func converted(n ast.Node) ast.Node {
 
 // present is what a line must contain for a field not to be nil, or for what is
 // no number to be met where it is to be made one.
-func (d *deriver) present(n ast.Node) *clause {
+func (d *deriver) present(n ast.Node) *search.Clause {
 	path := d.path(converted(n))
 	if path == nil {
 		return nil
 	}
 	const common = 0.3 // names of fields stand in most lines
-	var c *clause
+	var c *search.Clause
 	switch d.format {
 	case "text":
-		return &clause{weight: 1e9}
+		return &search.Clause{Weight: 1e9}
 	case "regexp":
 		return d.pattern
 	case "json":
 		for _, s := range path {
-			if s.index < 0 {
-				c = both(c, jsonString(s.key))
+			if s.Index < 0 {
+				c = search.Both(c, jsonString(s.Key))
 			}
 		}
 	case "logfmt":
 		if len(path) > 1 {
-			return &clause{weight: 1e9}
+			return &search.Clause{Weight: 1e9}
 		}
-		c = require(path[0].key)
+		c = search.Require(path[0].Key)
 	}
 	if c == nil {
 		return nil
 	}
-	return &clause{literals: c.literals, escaped: c.escaped, weight: c.weight * common}
+	return &search.Clause{Literals: c.Literals, Escaped: c.Escaped, Weight: c.Weight * common}
 }
 
 // jsonString is what a JSON text must contain to hold a string: the string in
 // its quotes, or where it has characters that may be written otherwise, the
 // best part between them. Any other may still be written as \u and four digits.
-func jsonString(s string) *clause {
+func jsonString(s string) *search.Clause {
 	pieces := verbatim(s)
 	literal := bestPiece(pieces)
 	if len(pieces) == 1 && pieces[0] == s || s == "" {
 		literal = `"` + s + `"`
 	}
-	c := require(literal)
+	c := search.Require(literal)
 	if c != nil && s != "" {
-		c.escaped = true
+		c.Escaped = true
 	}
 	return c
 }
@@ -357,7 +300,7 @@ func verbatim(s string) []string {
 func bestPiece(pieces []string) string {
 	best := ""
 	for _, p := range pieces {
-		if best == "" || rarity(p) > rarity(best) {
+		if best == "" || search.Rarity(p) > search.Rarity(best) {
 			best = p
 		}
 	}
@@ -366,30 +309,30 @@ func bestPiece(pieces []string) string {
 
 // quotable is what a line must contain for a text to be part of a logfmt
 // value, which may be written with escapes.
-func quotable(s string) *clause {
-	c := require(bestPiece(verbatim(s)))
+func quotable(s string) *search.Clause {
+	c := search.Require(bestPiece(verbatim(s)))
 	if c != nil {
-		c.escaped = true
+		c.Escaped = true
 	}
 	return c
 }
 
 // part is what a line must contain for a field to contain a text, or for the
 // condition to fail because the field is no string, as it may be in JSON.
-func (d *deriver) part(path []step, text string) *clause {
+func (d *deriver) part(path []fields.Step, text string) *search.Clause {
 	switch d.format {
 	case "logfmt":
 		return quotable(text)
 	case "regexp":
-		return require(text)
+		return search.Require(text)
 	case "json":
-		name := path[len(path)-1].key
+		name := path[len(path)-1].Key
 		if pieces := verbatim(name); len(pieces) != 1 || pieces[0] != name {
 			return nil
 		}
 		c := quotable(text)
 		if c != nil {
-			c.guards = []string{`"` + name + `"`}
+			c.Guards = []string{`"` + name + `"`}
 		}
 		return c
 	}
@@ -397,20 +340,20 @@ func (d *deriver) part(path []step, text string) *clause {
 }
 
 // within is for `left contains right` and its kin.
-func (d *deriver) within(left, right ast.Node) *clause {
+func (d *deriver) within(left, right ast.Node) *search.Clause {
 	text, ok := right.(*ast.StringNode)
 	switch {
 	case !ok:
 		return nil
 	case isLine(left):
-		return require(text.Value)
+		return search.Require(text.Value)
 	case isCased(left):
-		return caseless(text.Value, thirdForms[left.(*ast.BuiltinNode).Name], require)
+		return caseless(text.Value, thirdForms[left.(*ast.BuiltinNode).Name], search.Require)
 	}
 	if left = beforeDefault(left, text.Value); d.path(left) == nil {
 		return nil
 	}
-	return both(d.present(left), d.part(d.path(left), text.Value))
+	return search.Both(d.present(left), d.part(d.path(left), text.Value))
 }
 
 // beforeDefault is a, where a node is `a ?? "constant"` and the constant does
@@ -440,7 +383,7 @@ const maxCased = 5
 
 // caseless is a clause for a text in any mixture of small and capital letters:
 // all spellings of its best part without letters that have a third form.
-func caseless(text, third string, part func(string) *clause) *clause {
+func caseless(text, third string, part func(string) *search.Clause) *search.Clause {
 	small := lower([]byte(text))
 	best, bestBits := "", 0.0
 	for from := range small {
@@ -449,7 +392,7 @@ func caseless(text, third string, part func(string) *clause) *clause {
 			if letters += letter(small[to]); letters > maxCased {
 				break
 			}
-			if bits := rarity(string(small[from:to+1])) - float64(letters); bits > bestBits {
+			if bits := search.Rarity(string(small[from:to+1])) - float64(letters); bits > bestBits {
 				best, bestBits = string(small[from:to+1]), bits
 			}
 		}
@@ -466,15 +409,15 @@ func caseless(text, third string, part func(string) *clause) *clause {
 			}
 		}
 	}
-	c := &clause{weight: 1e9}
+	c := &search.Clause{Weight: 1e9}
 	for _, s := range spellings {
-		c = either(c, part(s))
+		c = search.Either(c, part(s))
 	}
 	return c
 }
 
 // matching is for `left matches right`.
-func (d *deriver) matching(left, right ast.Node) *clause {
+func (d *deriver) matching(left, right ast.Node) *search.Clause {
 	pattern, ok := right.(*ast.StringNode)
 	switch {
 	case !ok:
@@ -484,27 +427,27 @@ func (d *deriver) matching(left, right ast.Node) *clause {
 	case d.path(left) == nil:
 		return nil
 	}
-	part := func(text string) *clause { return d.part(d.path(left), text) }
-	return both(d.present(left), patternClause(pattern.Value, part))
+	part := func(text string) *search.Clause { return d.part(d.path(left), text) }
+	return search.Both(d.present(left), patternClause(pattern.Value, part))
 }
 
 // equal is for `left == right` where right is a constant.
-func (d *deriver) equal(left, right ast.Node) *clause {
+func (d *deriver) equal(left, right ast.Node) *search.Clause {
 	if text, ok := right.(*ast.StringNode); ok {
 		if isLine(left) {
-			return require(text.Value)
+			return search.Require(text.Value)
 		}
 		if re := extraction(left); re != nil && isLine(left.(*ast.CallNode).Arguments[0]) && text.Value != "" {
-			return both(require(text.Value), patternClause(re.String(), nil))
+			return search.Both(search.Require(text.Value), patternClause(re.String(), nil))
 		}
 		if left = beforeDefault(left, text.Value); d.path(left) == nil {
 			return nil
 		}
 		c := d.present(left)
 		if d.format == "json" {
-			return both(c, jsonString(text.Value))
+			return search.Both(c, jsonString(text.Value))
 		}
-		return both(c, d.part(d.path(left), text.Value))
+		return search.Both(c, d.part(d.path(left), text.Value))
 	}
 	switch right.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
@@ -514,7 +457,7 @@ func (d *deriver) equal(left, right ast.Node) *clause {
 }
 
 // unequal is for `left != nil`, and for `extract(...) != ""`.
-func (d *deriver) unequal(left, right ast.Node) *clause {
+func (d *deriver) unequal(left, right ast.Node) *search.Clause {
 	if _, ok := right.(*ast.NilNode); ok {
 		return d.present(left)
 	}
@@ -545,7 +488,7 @@ func extraction(n ast.Node) *regexp.Regexp {
 }
 
 // in is for `left in [...]` with constants.
-func (d *deriver) in(left, right ast.Node) *clause {
+func (d *deriver) in(left, right ast.Node) *search.Clause {
 	constant, ok := right.(*ast.ConstantNode)
 	if !ok {
 		return nil
@@ -561,7 +504,7 @@ func (d *deriver) in(left, right ast.Node) *clause {
 	default:
 		return nil
 	}
-	all := &clause{weight: 1e9}
+	all := &search.Clause{Weight: 1e9}
 	for _, v := range values {
 		var node ast.Node
 		switch v := v.(type) {
@@ -576,7 +519,7 @@ func (d *deriver) in(left, right ast.Node) *clause {
 		default:
 			return nil
 		}
-		all = either(all, d.equal(left, node))
+		all = search.Either(all, d.equal(left, node))
 	}
 	return all
 }
@@ -632,18 +575,18 @@ func (d *deriver) text(n ast.Node) bool {
 
 // patternClause is what a text must contain for a regular expression to match
 // it. A literal is turned into a clause by part, or else stands for itself.
-func patternClause(pattern string, part func(string) *clause) *clause {
+func patternClause(pattern string, part func(string) *search.Clause) *search.Clause {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return nil
 	}
 	if part == nil {
-		part = require
+		part = search.Require
 	}
 	return syntaxClause(re.Simplify(), part)
 }
 
-func syntaxClause(re *syntax.Regexp, part func(string) *clause) *clause {
+func syntaxClause(re *syntax.Regexp, part func(string) *search.Clause) *search.Clause {
 	switch re.Op {
 	case syntax.OpLiteral:
 		if re.Flags&syntax.FoldCase != 0 {
@@ -658,49 +601,17 @@ func syntaxClause(re *syntax.Regexp, part func(string) *clause) *clause {
 			return syntaxClause(re.Sub[0], part)
 		}
 	case syntax.OpConcat:
-		var c *clause
+		var c *search.Clause
 		for _, sub := range re.Sub {
-			c = both(c, syntaxClause(sub, part))
+			c = search.Both(c, syntaxClause(sub, part))
 		}
 		return c
 	case syntax.OpAlternate:
 		c := syntaxClause(re.Sub[0], part)
 		for _, sub := range re.Sub[1:] {
-			c = either(c, syntaxClause(sub, part))
+			c = search.Either(c, syntaxClause(sub, part))
 		}
 		return c
 	}
 	return nil
-}
-
-// byteBits is how seldom each byte is in logs, in bits.
-var byteBits = func() (t [256]float64) {
-	for c := range t {
-		switch {
-		case c >= '0' && c <= '9':
-			t[c] = 4
-		case strings.IndexByte("etaoinsr", byte(c)) >= 0:
-			t[c] = 4.5
-		case c >= 'a' && c <= 'z':
-			t[c] = 5.5
-		case c == ' ':
-			t[c] = 3
-		case strings.IndexByte(`.-:/"=,_[]`, byte(c)) >= 0:
-			t[c] = 5
-		case c >= 'A' && c <= 'Z':
-			t[c] = 6.5
-		default:
-			t[c] = 8
-		}
-	}
-	return t
-}()
-
-// rarity is how seldom a literal is likely to be met, in bits.
-func rarity(literal string) float64 {
-	bits := 0.0
-	for i := range len(literal) {
-		bits += byteBits[literal[i]]
-	}
-	return min(bits, 60)
 }

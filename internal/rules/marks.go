@@ -15,9 +15,9 @@ import (
 // with the rule of the hit.
 func (m *Matcher) Marks(r *Rule) [][2]int {
 	f := finder{m: m}
-	f.in(r.when.root)
-	if r.quantity != nil {
-		f.in(r.quantity.root)
+	f.in(r.When.root)
+	if r.Quantity != nil {
+		f.in(r.Quantity.root)
 	}
 	slices.SortFunc(f.found, func(a, b [2]int) int { return cmp.Or(a[0]-b[0], a[1]-b[1]) })
 	var marks [][2]int
@@ -106,15 +106,15 @@ func (f *finder) text(node ast.Node) (from, to int, ok bool) {
 	if !ok {
 		return 0, 0, false
 	}
-	slot, ok := f.m.config.slots.index[id.Value]
+	slot, ok := f.m.set.slots.index[id.Value]
 	if !ok {
 		return 0, 0, false
 	}
 	s := f.m.span(slot)
-	if s.kind == '"' {
-		return s.from + 1, s.to - 1, true
+	if s.Kind == '"' {
+		return s.From + 1, s.To - 1, true
 	}
-	return s.from, s.to, !s.missing()
+	return s.From, s.To, !s.Missing()
 }
 
 // whole marks a field's value.

@@ -1,4 +1,4 @@
-package rules
+package rules_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // Marks shows which part of a line matched: here between « and ».
@@ -29,9 +30,9 @@ func TestMarks(t *testing.T) {
 	} {
 		when := strings.ReplaceAll(tt.when, "'", "''")
 		c := parse(t, fmt.Sprintf("product_id: p\nsources: [{name: s, path: /s, format: %s}]\nrules:\n  - {name: r, when: '%s', quantity: '%s', sku_id: s}\n", tt.format, when, tt.quantity))
-		m := NewMatcher(c)
+		m := rules.NewMatcher(&c.Set)
 		got := ""
-		m.Each(meter.Block{Sources: []string{"s"}, Data: []byte(tt.line + "\n"), ReadAt: readAt}, func(h Hit) {
+		m.Each(meter.Block{Sources: []string{"s"}, Data: []byte(tt.line + "\n"), ReadAt: readAt}, func(h rules.Hit) {
 			end := 0
 			for _, mark := range m.Marks(h.Rule) {
 				got += string(h.Line[end:mark[0]]) + "«" + string(h.Line[mark[0]:mark[1]]) + "»"

@@ -1,7 +1,8 @@
-package rules
+package rules_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,8 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 )
+
+var update = flag.Bool("update", false, "write the golden files")
 
 // readAt is when the logs of testdata/match are read.
 var readAt = time.Date(2026, 3, 1, 12, 0, 30, 0, time.UTC)
@@ -26,16 +31,16 @@ func TestMatch(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			text := sections(t, file)
-			config, err := Parse("rules.yaml", []byte(text["rules.yaml"]))
+			c, err := config.Parse("rules.yaml", []byte(text["rules.yaml"]))
 			if err != nil {
 				t.Fatal(err)
 			}
 			block := meter.Block{Generation: 1, Path: "/var/log/app.log", Start: 1000, Data: unframe([]byte(text["log"])), ReadAt: readAt}
-			for _, s := range config.Sources {
+			for _, s := range c.Sources {
 				block.Sources = append(block.Sources, s.Name)
 			}
 			var tally meter.Tally
-			NewMatcher(config).Match(block, &tally)
+			rules.NewMatcher(&c.Set).Match(block, &tally)
 			got := tallyText(&tally)
 			if *update {
 				head, _, _ := strings.Cut(text["all"], "-- tally --\n")
@@ -45,7 +50,7 @@ func TestMatch(t *testing.T) {
 			} else if want := text["tally"]; got != want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, want)
 			}
-			if hits := hitsTally(config, block); tallyText(hits) != got {
+			if hits := hitsTally(c, block); tallyText(hits) != got {
 				t.Errorf("Each comes to:\n%s\nand Match to:\n%s", tallyText(hits), got)
 			}
 		})
@@ -72,13 +77,13 @@ func sections(t *testing.T, file string) map[string]string {
 }
 
 // hitsTally is the tally that Each comes to.
-func hitsTally(c *Config, block meter.Block) *meter.Tally {
+func hitsTally(c *config.Config, block meter.Block) *meter.Tally {
 	var tally meter.Tally
-	NewMatcher(c).Each(block, func(h Hit) {
-		if !bytes.Equal(h.Line, trimLineEnd(block.Data[h.Start-block.Start:h.End-block.Start])) {
+	rules.NewMatcher(&c.Set).Each(block, func(h rules.Hit) {
+		if !bytes.Equal(h.Line, rules.TrimLineEnd(block.Data[h.Start-block.Start:h.End-block.Start])) {
 			panic(fmt.Sprintf("hit %+v is not its line", h))
 		}
-		count(&tally, block.Generation, h)
+		rules.Count(&tally, block.Generation, h)
 	})
 	return &tally
 }
@@ -122,4 +127,13 @@ func tallyText(t *meter.Tally) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "")
+}
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, err := config.Parse("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/search"
 )
 
 // Matcher applies the rules of a configuration to blocks. It belongs to one
@@ -21,18 +23,17 @@ import (
 // of its rules requires, or where a rule wants every line; it parses only the
 // fields that are named, and each once a line.
 type Matcher struct {
-	config *Config
-	plans  map[string]*plan // by source
-	names  []string         // of the slots' variables
+	set   *Set
+	plans map[string]*plan // by source
+	names []string         // of the slots' variables
 
 	machine vm.VM
 	env     map[string]any // what expressions see of the current line
 	budget  budget         // of the expression that is being evaluated
 	line    lineState
-	found   []span   // by slot: where the current line has it, once parsed
-	loaded  []uint64 // by slot: the line for which it stands in env
-	scanner jsonScanner
-	wanted  ruleSet
+	found   []fields.Span // by slot: where the current line has it, once parsed
+	loaded  []uint64      // by slot: the line for which it stands in env
+	wanted  search.Set
 	efforts []Effort // by rule; nil where they are not measured
 
 	// plain, where it is set, decodes a line's fields as a whole, and every
@@ -44,9 +45,9 @@ type Matcher struct {
 type plan struct {
 	source *Source
 	rules  []*Rule // in the order of the configuration
-	search *search
-	slots  []int     // the fields that its rules and its timestamp name
-	root   *pathNode // the same as paths
+	search *search.Search
+	slots  []int        // the fields that its rules and its timestamp name
+	root   *fields.Tree // the same as paths
 }
 
 // lineState is the line that is being evaluated.
@@ -62,51 +63,51 @@ type lineState struct {
 }
 
 // NewMatcher returns a matcher for the configuration's rules.
-func NewMatcher(c *Config) *Matcher {
+func NewMatcher(s *Set) *Matcher {
 	m := &Matcher{
-		config: c,
+		set:    s,
 		plans:  map[string]*plan{},
 		env:    map[string]any{},
-		found:  make([]span, len(c.slots.paths)),
-		loaded: make([]uint64, len(c.slots.paths)),
-		wanted: newRuleSet(len(c.Rules)),
+		found:  make([]fields.Span, len(s.slots.paths)),
+		loaded: make([]uint64, len(s.slots.paths)),
+		wanted: search.NewSet(len(s.Rules)),
 	}
 	m.env[budgetVariable] = &m.budget
-	for slot := range c.slots.paths {
+	for slot := range s.slots.paths {
 		m.names = append(m.names, variable(slot))
 	}
-	for _, s := range c.Sources {
-		m.plans[s.Name] = newPlan(c, s)
+	for _, source := range s.Sources {
+		m.plans[source.Name] = newPlan(s, source)
 	}
 	return m
 }
 
-func newPlan(c *Config, s *Source) *plan {
-	p := &plan{source: s, root: newPathNode()}
+func newPlan(s *Set, source *Source) *plan {
+	p := &plan{source: source, root: fields.NewTree()}
 	want := func(slots ...int) {
 		for _, slot := range slots {
 			if !slices.Contains(p.slots, slot) {
 				p.slots = append(p.slots, slot)
-				p.root.add(c.slots.paths[slot], slot)
+				p.root.Add(s.slots.paths[slot], slot)
 			}
 		}
 	}
-	var clauses []*clause
-	for _, r := range c.Rules {
-		if !slices.Contains(r.Sources, s.Name) {
+	var clauses []*search.Clause
+	for _, r := range s.Rules {
+		if !slices.Contains(r.Sources, source.Name) {
 			continue
 		}
 		p.rules = append(p.rules, r)
-		clauses = append(clauses, newDeriver(s, &c.slots).of(r.when.root))
-		want(r.when.slots...)
-		if r.quantity != nil {
-			want(r.quantity.slots...)
+		clauses = append(clauses, newDeriver(source, &s.slots).of(r.When.root))
+		want(r.When.slots...)
+		if r.Quantity != nil {
+			want(r.Quantity.slots...)
 		}
 	}
-	if s.timestamp != nil && s.timestamp.pattern == nil {
-		want(s.timestamp.slot)
+	if source.Timestamp != nil && source.Timestamp.Pattern == nil {
+		want(source.timeSlot)
 	}
-	p.search = newSearch(clauses)
+	p.search = search.New(clauses)
 	return p
 }
 
@@ -141,13 +142,13 @@ func count(tally *meter.Tally, generation int64, h Hit) {
 	tally.Add(meter.CountKey{Rule: &h.Rule.Rule, Window: h.Window, Generation: generation}, h.Quantity, h.Start, h.End)
 }
 
-// maxExample is the most bytes of a line that an anomaly's example holds.
-const maxExample = 200
+// MaxExample is the most bytes of a line that an anomaly's example holds.
+const MaxExample = 200
 
 func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, err error, line []byte) {
 	example := ""
 	if tally.Anomalies[key] == nil {
-		example = err.Error() + ": " + clip(string(line), maxExample)
+		example = err.Error() + ": " + meter.Clip(string(line), MaxExample)
 	}
 	tally.AddAnomaly(key, size, example)
 }
@@ -167,11 +168,11 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 		return
 	}
 	m.env["file"] = block.Path
-	read := &reading{block, meter.WindowAt(block.ReadAt, m.config.Interval), hit}
+	read := &reading{block, meter.WindowAt(block.ReadAt, m.set.Interval), hit}
 	switch {
 	case len(plans) > 1 || m.plain != nil:
 		m.everyRule(read, plans)
-	case plans[0].search.always.empty():
+	case plans[0].search.Always.Empty():
 		m.candidates(read, plans[0])
 	default:
 		m.everyLine(read, plans[0])
@@ -195,18 +196,18 @@ func lineEnd(data []byte, at int) int {
 
 // candidates evaluates the lines that the search finds.
 func (m *Matcher) candidates(b *reading, p *plan) {
-	p.search.begin(b.Data)
+	p.search.Begin(b.Data)
 	for start := 0; ; {
-		at := p.search.next(b.Data)
+		at := p.search.Next(b.Data)
 		if at == len(b.Data) {
 			return
 		}
 		start += bytes.LastIndexByte(b.Data[start:at], '\n') + 1
 		end := lineEnd(b.Data, at)
 		clear(m.wanted)
-		p.search.take(b.Data, end, m.wanted)
+		p.search.Take(b.Data, end, m.wanted)
 		m.begin(p, b.Data[start:end])
-		for i := m.wanted.next(0); i >= 0; i = m.wanted.next(i + 1) {
+		for i := m.wanted.Next(0); i >= 0; i = m.wanted.Next(i + 1) {
 			m.apply(b, p.rules[i], start, end)
 		}
 		start = end
@@ -216,14 +217,14 @@ func (m *Matcher) candidates(b *reading, p *plan) {
 // everyLine evaluates on every line the rules that want them all, and others
 // on the lines that the search finds.
 func (m *Matcher) everyLine(b *reading, p *plan) {
-	p.search.begin(b.Data)
+	p.search.Begin(b.Data)
 	for start := 0; start < len(b.Data); {
 		end := lineEnd(b.Data, start)
 		clear(m.wanted)
-		copy(m.wanted, p.search.always)
-		p.search.take(b.Data, end, m.wanted)
+		copy(m.wanted, p.search.Always)
+		p.search.Take(b.Data, end, m.wanted)
 		m.begin(p, b.Data[start:end])
-		for i := m.wanted.next(0); i >= 0; i = m.wanted.next(i + 1) {
+		for i := m.wanted.Next(0); i >= 0; i = m.wanted.Next(i + 1) {
 			m.apply(b, p.rules[i], start, end)
 		}
 		start = end
@@ -232,7 +233,7 @@ func (m *Matcher) everyLine(b *reading, p *plan) {
 
 // everyRule evaluates every rule on every line, as each of the sources has it.
 func (m *Matcher) everyRule(b *reading, plans []*plan) {
-	counted := make([]bool, len(m.config.Rules))
+	counted := make([]bool, len(m.set.Rules))
 	for start := 0; start < len(b.Data); {
 		end := lineEnd(b.Data, start)
 		clear(counted)
@@ -276,7 +277,7 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 		Rule: r, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
 		Start: b.Start + int64(start), End: b.Start + int64(end), Window: b.window,
 	}
-	if err == nil && m.line.plan.source.timestamp != nil {
+	if err == nil && m.line.plan.source.Timestamp != nil {
 		h.Window, h.TimeErr = m.window(b.ReadAt, b.window)
 	}
 	b.hit(h)
@@ -286,11 +287,11 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 // evaluate is what a rule counts on the current line: 0 where nothing.
 func (m *Matcher) evaluate(r *Rule) (int64, error) {
 	v := unsure
-	if r.when.native != nil && m.plain == nil {
-		v = r.when.native(m)
+	if r.When.native != nil && m.plain == nil {
+		v = r.When.native(m)
 	}
 	if v == unsure {
-		matched, err := m.run(r.when)
+		matched, err := m.run(r.When)
 		if err != nil {
 			return 0, fmt.Errorf("when: %w", err)
 		}
@@ -299,33 +300,33 @@ func (m *Matcher) evaluate(r *Rule) (int64, error) {
 	switch {
 	case v == no:
 		return 0, nil
-	case r.quantity == nil:
-		return r.constant, nil
+	case r.Quantity == nil:
+		return r.Constant, nil
 	}
 	return m.quantity(r)
 }
 
 func (m *Matcher) quantity(r *Rule) (int64, error) {
-	if slot := r.quantity.direct; slot >= 0 && m.plain == nil {
-		if f := m.span(slot); f.kind == '0' {
-			if n, ok := f.number(m.line.text); ok && n >= 0 {
+	if slot := r.Quantity.direct; slot >= 0 && m.plain == nil {
+		if f := m.span(slot); f.Kind == '0' {
+			if n, ok := f.Number(m.line.text); ok && n >= 0 {
 				return int64(n), nil
 			}
 		}
 	}
-	v, err := m.run(r.quantity)
+	v, err := m.run(r.Quantity)
 	if err != nil {
 		return 0, fmt.Errorf("quantity: %w", err)
 	}
 	n, err := toQuantity(v)
-	if err != nil && v == nil && len(r.quantity.slots) == 1 {
-		err = fmt.Errorf("%w: %s is missing", err, pathText(m.config.slots.paths[r.quantity.slots[0]]))
+	if err != nil && v == nil && len(r.Quantity.slots) == 1 {
+		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.paths[r.Quantity.slots[0]]))
 	}
 	return n, err
 }
 
 // run evaluates an expression on the current line.
-func (m *Matcher) run(e *expression) (any, error) {
+func (m *Matcher) run(e *Expression) (any, error) {
 	for _, slot := range e.slots {
 		if m.loaded[slot] != m.line.number {
 			m.loaded[slot] = m.line.number
@@ -334,7 +335,7 @@ func (m *Matcher) run(e *expression) (any, error) {
 	}
 	if e.line && !m.line.named {
 		m.line.named = true
-		m.env["line"] = view(m.line.text)
+		m.env["line"] = fields.View(m.line.text)
 	}
 	if e.source {
 		m.env["source"] = m.line.plan.source.Name
@@ -353,7 +354,7 @@ func (m *Matcher) run(e *expression) (any, error) {
 // fields are the current line's as a whole.
 func (m *Matcher) fields() map[string]any {
 	if m.line.fields == nil {
-		decode := (*Source).fieldsOf
+		decode := func(s *Source, line []byte) map[string]any { return s.Map(line) }
 		if m.plain != nil {
 			decode = m.plain
 		}
@@ -365,17 +366,17 @@ func (m *Matcher) fields() map[string]any {
 // field is one of the current line's. A string may share the line's memory.
 func (m *Matcher) field(slot int) any {
 	if m.plain != nil {
-		return lookup(m.fields(), m.config.slots.paths[slot])
+		return fields.Lookup(m.fields(), m.set.slots.paths[slot])
 	}
 	f := m.span(slot)
-	if f.kind == 0 {
+	if f.Kind == 0 {
 		return nil
 	}
-	return decodeSpan(m.line.text, f)
+	return f.Value(m.line.text)
 }
 
 // span is where the current line has a field.
-func (m *Matcher) span(slot int) span {
+func (m *Matcher) span(slot int) fields.Span {
 	if !m.line.parsed {
 		m.line.parsed = true
 		m.line.plan.find(m)
@@ -385,32 +386,10 @@ func (m *Matcher) span(slot int) span {
 
 // find notes where the current line has the fields that are asked for.
 func (p *plan) find(m *Matcher) {
-	text := m.line.text
 	for _, slot := range p.slots {
-		m.found[slot] = span{}
+		m.found[slot] = fields.Span{}
 	}
-	switch p.source.Format {
-	case "json":
-		if !m.scanner.fields(text, p.root, m.found) {
-			p.root.forget(m.found)
-		}
-	case "logfmt":
-		scanLogfmt(text, func(key []byte, from, to int, escaped bool) {
-			if n := p.root.child(key); n != nil && n.slot >= 0 {
-				m.found[n.slot] = span{from, to, 'v', !escaped}
-			}
-		})
-	case "regexp":
-		match := p.source.pattern.FindSubmatchIndex(text)
-		if match == nil {
-			return
-		}
-		for i, name := range p.source.pattern.SubexpNames() {
-			if n := p.root.child([]byte(name)); name != "" && n != nil && n.slot >= 0 && match[2*i] >= 0 {
-				m.found[n.slot] = span{match[2*i], match[2*i+1], 'v', true}
-			}
-		}
-	}
+	p.source.Find(m.line.text, p.root, m.found)
 }
 
 // window is the one that the current line's own time falls into, or else the
@@ -420,18 +399,18 @@ func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, err
 		return m.line.window, nil
 	}
 	m.line.timed, m.line.window = true, read
-	t := m.line.plan.source.timestamp
+	t := m.line.plan.source.Timestamp
 	var v any
-	if t.pattern == nil {
-		v = m.field(t.slot)
-	} else if g := t.pattern.FindSubmatchIndex(m.line.text); g != nil && g[2] >= 0 {
-		v = view(m.line.text[g[2]:g[3]])
+	if t.Pattern == nil {
+		v = m.field(m.line.plan.source.timeSlot)
+	} else if g := t.Pattern.FindSubmatchIndex(m.line.text); g != nil && g[2] >= 0 {
+		v = fields.View(m.line.text[g[2]:g[3]])
 	}
-	at, err := t.read(v, readAt)
+	at, err := t.Read(v, readAt)
 	if err != nil {
 		return read, err
 	}
-	m.line.window = meter.WindowAt(at, m.config.Interval)
+	m.line.window = meter.WindowAt(at, m.set.Interval)
 	return m.line.window, nil
 }
 
@@ -454,7 +433,7 @@ func evaluationError(err error) error {
 		message = fmt.Sprintf("a %s where a %s is needed", typeWord(c[1]), typeWord(c[2]))
 	}
 	message, _, _ = strings.Cut(strings.TrimPrefix(message, "runtime error: "), "\n")
-	return fmt.Errorf("%s", clip(message, maxExample))
+	return fmt.Errorf("%s", meter.Clip(message, MaxExample))
 }
 
 var mixed = regexp.MustCompile(`^invalid operation: (string|int|float64) [-+*/%<>=]+ (string|int|float64)$`)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/meterlog/meterlog/internal/fields"
 )
 
 // verdict is what a native condition comes to.
@@ -155,48 +156,13 @@ func (t translator) text(node ast.Node, is func([]byte) bool) native {
 	}
 	return func(m *Matcher) verdict {
 		switch f := m.span(slot); {
-		case f.missing():
+		case f.Missing():
 			return no
-		case f.plain:
-			return verdictOf(is(f.text(m.line.text)))
+		case f.Plain:
+			return verdictOf(is(f.Text(m.line.text)))
 		}
 		return unsure
 	}
-}
-
-// missing reports whether a field is nil.
-func (f span) missing() bool { return f.kind == 0 || f.kind == 'n' }
-
-// text is the string that a plain span stands for.
-func (f span) text(line []byte) []byte {
-	if f.kind == '"' {
-		return line[f.from+1 : f.to-1]
-	}
-	return line[f.from:f.to]
-}
-
-// number is the whole number that a span holds, where it is written as one and
-// fits.
-func (f span) number(line []byte) (int, bool) {
-	digits := line[f.from:f.to]
-	negative := digits[0] == '-'
-	if negative {
-		digits = digits[1:]
-	}
-	if len(digits) == 0 || len(digits) > 18 {
-		return 0, false
-	}
-	n := 0
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	if negative {
-		n = -n
-	}
-	return n, true
 }
 
 // asNumber is the field of which a node makes a whole number, or -1.
@@ -212,14 +178,14 @@ func (t translator) asNumber(node ast.Node) int {
 func (t translator) compareText(slot int, is func(int) bool) native {
 	return func(m *Matcher) verdict {
 		f := m.span(slot)
-		if f.missing() {
+		if f.Missing() {
 			return no
 		}
-		if f.kind == '"' && f.plain {
-			f.from, f.to = f.from+1, f.to-1
+		if f.Kind == '"' && f.Plain {
+			f.From, f.To = f.From+1, f.To-1
 		}
-		if f.kind == '0' || f.plain && f.from < f.to {
-			if n, ok := f.number(m.line.text); ok {
+		if f.Kind == '0' || f.Plain && f.From < f.To {
+			if n, ok := f.Number(m.line.text); ok {
 				return verdictOf(is(n))
 			}
 		}
@@ -247,16 +213,16 @@ func (t translator) equal(n *ast.BinaryNode) native {
 		}
 		return func(m *Matcher) verdict {
 			switch f := m.span(slot); {
-			case f.plain:
-				return verdictOf(bytes.Equal(f.text(m.line.text), want))
-			case f.kind == '"' || f.kind == 'v':
+			case f.Plain:
+				return verdictOf(bytes.Equal(f.Text(m.line.text), want))
+			case f.Kind == '"' || f.Kind == 'v':
 				return unsure
 			}
 			return no
 		}
 	case *ast.NilNode:
 		if slot >= 0 {
-			return func(m *Matcher) verdict { return verdictOf(m.span(slot).missing()) }
+			return func(m *Matcher) verdict { return verdictOf(m.span(slot).Missing()) }
 		}
 	case *ast.BoolNode:
 		want := byte('f')
@@ -264,7 +230,7 @@ func (t translator) equal(n *ast.BinaryNode) native {
 			want = 't'
 		}
 		if slot >= 0 {
-			return func(m *Matcher) verdict { return verdictOf(m.span(slot).kind == want) }
+			return func(m *Matcher) verdict { return verdictOf(m.span(slot).Kind == want) }
 		}
 	case *ast.IntegerNode:
 		if slot >= 0 {
@@ -279,10 +245,10 @@ func (t translator) equal(n *ast.BinaryNode) native {
 func (t translator) compare(slot int, is func(int) bool, other verdict) native {
 	return func(m *Matcher) verdict {
 		switch f := m.span(slot); {
-		case f.missing():
+		case f.Missing():
 			return no
-		case f.kind == '0':
-			if n, ok := f.number(m.line.text); ok {
+		case f.Kind == '0':
+			if n, ok := f.Number(m.line.text); ok {
 				return verdictOf(is(n))
 			}
 			return unsure
@@ -342,13 +308,13 @@ func (t translator) in(left, right ast.Node) native {
 		return nil
 	}
 	if slot < 0 {
-		return func(m *Matcher) verdict { return verdictOf(slices.Contains(list, view(m.line.text))) }
+		return func(m *Matcher) verdict { return verdictOf(slices.Contains(list, fields.View(m.line.text))) }
 	}
 	return func(m *Matcher) verdict {
 		switch f := m.span(slot); {
-		case f.plain:
-			return verdictOf(slices.Contains(list, view(f.text(m.line.text))))
-		case f.kind == '"' || f.kind == 'v':
+		case f.Plain:
+			return verdictOf(slices.Contains(list, fields.View(f.Text(m.line.text))))
+		case f.Kind == '"' || f.Kind == 'v':
 			return unsure
 		}
 		return no
@@ -363,9 +329,9 @@ func (t translator) truth(node ast.Node) native {
 	}
 	return func(m *Matcher) verdict {
 		switch f := m.span(slot); {
-		case f.missing() || f.kind == 'f':
+		case f.Missing() || f.Kind == 'f':
 			return no
-		case f.kind == 't':
+		case f.Kind == 't':
 			return yes
 		}
 		return unsure

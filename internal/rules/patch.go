@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/meterlog/meterlog/internal/fields"
 )
 
 // patcher rewrites a checked tree so that its program
@@ -25,7 +26,7 @@ import (
 type patcher struct {
 	slots    *slotTable
 	quantity bool // + adds numbers only: two strings that look like numbers must not be joined to one
-	problem  *expressionError
+	problem  *Mistake
 }
 
 var boolType = reflect.TypeFor[bool]()
@@ -125,12 +126,12 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 }
 
 // path is the field that a chain of constant names and indexes leads to, or nil.
-func (p *patcher) path(n *ast.MemberNode) []step {
+func (p *patcher) path(n *ast.MemberNode) []fields.Step {
 	base, ok := n.Node.(*ast.IdentifierNode)
 	if !ok {
 		return nil
 	}
-	var path []step
+	var path []fields.Step
 	if i, ok := p.slots.index[base.Value]; ok {
 		path = p.slots.paths[i]
 	} else if base.Value != "fields" {
@@ -139,10 +140,10 @@ func (p *patcher) path(n *ast.MemberNode) []step {
 	path = path[:len(path):len(path)]
 	switch property := n.Property.(type) {
 	case *ast.StringNode:
-		return append(path, step{property.Value, -1})
+		return append(path, fields.Step{Key: property.Value, Index: -1})
 	case *ast.IntegerNode:
 		if property.Value >= 0 && len(path) > 0 {
-			return append(path, step{"", property.Value})
+			return append(path, fields.Step{Index: property.Value})
 		}
 	}
 	return nil
@@ -264,29 +265,8 @@ func (p *patcher) extract(node *ast.Node, n *ast.CallNode) {
 
 func (p *patcher) fail(n ast.Node, message, hint string) {
 	if p.problem == nil {
-		p.problem = &expressionError{n.Location().From, message, hint}
+		p.problem = &Mistake{n.Location().From, message, hint}
 	}
-}
-
-// maxExact bounds the integers that a float64 tells apart from their
-// neighbours: any whole number below it stands for itself only.
-const maxExact = 1 << 53
-
-// integer is v as an int, where it is of an integer type and fits.
-func integer(v any) (int, bool) {
-	switch v := v.(type) {
-	case int:
-		return v, true
-	case int64:
-		return int(v), true
-	case int8, int16, int32:
-		return int(reflect.ValueOf(v).Int()), true
-	case uint, uint8, uint16, uint32, uint64:
-		if u := reflect.ValueOf(v).Uint(); u <= math.MaxInt64 {
-			return int(u), true
-		}
-	}
-	return 0, false
 }
 
 func addExact(a, b int) (int, bool) {
@@ -309,7 +289,7 @@ func mulExact(a, b int) (int, bool) {
 
 // exactFloat fails for an integer that a float64 would round.
 func exactFloat(v any) error {
-	if i, ok := integer(v); ok && (i > maxExact || i < -maxExact) {
+	if i, ok := fields.Integer(v); ok && (i > fields.MaxExact || i < -fields.MaxExact) {
 		return fmt.Errorf("%d is too large to be reckoned with as a fraction: it would be rounded", i)
 	}
 	return nil
@@ -319,8 +299,8 @@ func exactFloat(v any) error {
 func binaryInt(sign string, exact func(a, b int) (int, bool), other func(a, b any) any) func(...any) (any, error) {
 	return func(args ...any) (any, error) {
 		a, b := args[0], args[1]
-		i, ok1 := integer(a)
-		j, ok2 := integer(b)
+		i, ok1 := fields.Integer(a)
+		j, ok2 := fields.Integer(b)
 		if ok1 && ok2 {
 			if sum, ok := exact(i, j); ok {
 				return sum, nil

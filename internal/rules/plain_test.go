@@ -1,4 +1,4 @@
-package rules
+package rules_test
 
 import (
 	"bytes"
@@ -6,17 +6,20 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // plainFields decodes a line's fields as a whole; JSON with encoding/json.
-func plainFields(s *Source, line []byte) map[string]any {
+func plainFields(s *rules.Source, line []byte) map[string]any {
 	if s.Format != "json" {
-		return s.fieldsOf(line)
+		return s.Map(line)
 	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
@@ -33,7 +36,11 @@ func plainFields(s *Source, line []byte) map[string]any {
 func exactNumbers(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		return jsonNumber(string(v))
+		if i, err := strconv.Atoi(string(v)); err == nil && !strings.ContainsAny(string(v), ".eE") {
+			return i
+		}
+		f, _ := strconv.ParseFloat(string(v), 64) // infinite if it is beyond all
+		return f
 	case map[string]any:
 		for key, value := range v {
 			v[key] = exactNumbers(value)
@@ -233,19 +240,19 @@ func checkPlain(t *testing.T, seed uint64) (lines, anomalies int) {
 	t.Helper()
 	c := chance{rand.New(rand.NewPCG(seed, 1))}
 	text := c.config()
-	config, err := Parse("rules.yaml", []byte(text))
+	parsed, err := config.Parse("rules.yaml", []byte(text))
 	if err != nil {
 		return 0, 0 // such as a comparison of a string with a number
 	}
-	fast, plain := NewMatcher(config), NewMatcher(config)
-	plain.plain = plainFields
+	fast, plain := rules.NewMatcher(&parsed.Set), rules.NewMatcher(&parsed.Set)
+	plain.SetPlain(plainFields)
 	sources := []string{"s"}
-	if config.Sources[1].Name == "t" {
+	if parsed.Sources[1].Name == "t" {
 		sources = []string{"s", "t"}
 	}
 	var got, want meter.Tally
 	for range 3 { // blocks
-		log := c.log(config.Sources[0].Format)
+		log := c.log(parsed.Sources[0].Format)
 		block := meter.Block{Generation: 1, Path: "/s", Sources: sources, Data: log, ReadAt: readAt}
 		fast.Match(block, &got)
 		plain.Match(block, &want)
@@ -291,12 +298,12 @@ rules:
 		block.Data = fmt.Appendf(block.Data, `{"event":"sent","n":%d,"pattern":"%d+"}`+"\n", i, i%300)
 	}
 	var want meter.Tally
-	NewMatcher(c).Match(block, &want)
+	rules.NewMatcher(&c.Set).Match(block, &want)
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
 			var got meter.Tally
-			NewMatcher(c).Match(block, &got)
+			rules.NewMatcher(&c.Set).Match(block, &got)
 			if tallyText(&got) != tallyText(&want) || len(got.Counts) != 1 {
 				t.Errorf("got %s, want %s", tallyText(&got), tallyText(&want))
 			}

@@ -7,6 +7,9 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // toQuantity is the whole number ≥ 0 that a value stands for, exactly, or why
@@ -23,14 +26,14 @@ func toQuantity(v any) (int64, error) {
 			return 0, fmt.Errorf("the quantity is negative: %v", v)
 		case v != math.Trunc(v):
 			return 0, fmt.Errorf("the quantity is not a whole number: %v", v)
-		case v >= maxExact:
+		case v >= fields.MaxExact:
 			return 0, fmt.Errorf("the quantity may have been rounded: %.0f as a fractional number", v)
 		}
 		return int64(v), nil
 	case string:
 		return stringQuantity(v)
 	}
-	i, ok := integer(v)
+	i, ok := fields.Integer(v)
 	switch {
 	case !ok && reflect.ValueOf(v).CanUint():
 		return 0, fmt.Errorf("the quantity does not fit 63 bits: %d", v)
@@ -46,26 +49,17 @@ func stringQuantity(s string) (int64, error) {
 	whole, fraction, point := strings.Cut(s, ".")
 	digits := strings.TrimPrefix(whole, "-")
 	if digits == "" || strings.Trim(digits, "0123456789") != "" || strings.Trim(fraction, "0123456789") != "" || point && fraction == "" {
-		return 0, fmt.Errorf("the quantity is no number: %q", clip(s, 40))
+		return 0, fmt.Errorf("the quantity is no number: %q", meter.Clip(s, 40))
 	}
 	if strings.Trim(fraction, "0") != "" {
-		return 0, fmt.Errorf("the quantity is not a whole number: %q", clip(s, 40))
+		return 0, fmt.Errorf("the quantity is not a whole number: %q", meter.Clip(s, 40))
 	}
 	n, err := strconv.ParseInt(whole, 10, 64)
 	switch {
 	case len(digits) < len(whole) && (err != nil || n < 0):
-		return 0, fmt.Errorf("the quantity is negative: %q", clip(s, 40))
+		return 0, fmt.Errorf("the quantity is negative: %q", meter.Clip(s, 40))
 	case err != nil:
-		return 0, fmt.Errorf("the quantity does not fit 63 bits: %q", clip(s, 40))
+		return 0, fmt.Errorf("the quantity does not fit 63 bits: %q", meter.Clip(s, 40))
 	}
 	return n, nil
-}
-
-// clip is at most n bytes of s, for messages: valid UTF-8, marked where cut,
-// and not bound to the memory of s.
-func clip(s string, n int) string {
-	if len(s) > n {
-		return strings.ToValidUTF8(s[:n], "") + "…"
-	}
-	return strings.Clone(strings.ToValidUTF8(s, "�"))
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/glob"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -188,7 +189,7 @@ func (t *Tailer) followedSince(path string) (known bool, since time.Time) {
 	for _, source := range t.cfg.Sources {
 		for _, pattern := range source.Paths {
 			first, scanned := t.globs[pattern]
-			if scanned && match(pattern, path) && (!known || first.Before(since)) {
+			if scanned && glob.Match(pattern, path) && (!known || first.Before(since)) {
 				known, since = true, first
 			}
 		}

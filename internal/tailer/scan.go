@@ -9,6 +9,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/meterlog/meterlog/internal/glob"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -110,13 +111,13 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 	seen := make(map[string]bool)
 	for _, source := range t.cfg.Sources {
 		for _, pattern := range source.Paths {
-			names, err := expand(pattern)
+			names, err := glob.Expand(pattern)
 			t.failToLook(pattern, err)
 			if _, ok := t.globs[pattern]; !ok && !errors.Is(err, doublestar.ErrBadPattern) {
 				firsts[pattern] = asFilesAreDated(now)
 			}
 			for _, name := range names {
-				if seen[name] || source.excludes(name) {
+				if seen[name] || source.files().Excludes(name) {
 					continue
 				}
 				seen[name] = true
@@ -211,7 +212,7 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 	}
 	for _, source := range t.cfg.Sources {
 		for _, pattern := range source.Paths {
-			folders[root(pattern)] = true
+			folders[glob.Root(pattern)] = true
 		}
 	}
 	for dir := range folders {
@@ -259,7 +260,7 @@ func (t *Tailer) noteTruncations(now time.Time) {
 // there and could not be looked at in this scan.
 func (t *Tailer) isHidden(path string) bool {
 	for name := range t.blind {
-		if t.pathOf(name, nil) == path || hasMeta(name) && match(name, path) {
+		if t.pathOf(name, nil) == path || glob.HasMeta(name) && glob.Match(name, path) {
 			return true
 		}
 	}

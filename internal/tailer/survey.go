@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/glob"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -88,7 +89,7 @@ func (t *Tailer) troubled(name, problem string) File {
 	}
 	f.Sources = t.sourcesOf(f.Path)
 	for _, s := range t.cfg.Sources {
-		concerned := slices.ContainsFunc(s.Paths, func(p string) bool { return p == name || root(p) == name })
+		concerned := slices.ContainsFunc(s.Paths, func(p string) bool { return p == name || glob.Root(p) == name })
 		if concerned && !slices.Contains(f.Sources, s.Name) {
 			f.Sources = append(f.Sources, s.Name)
 		}

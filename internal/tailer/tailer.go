@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/glob"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -532,7 +533,7 @@ func (t *Tailer) failToLook(name string, err error) {
 // forgetFailures drops what is known of names that are gone.
 func (t *Tailer) forgetFailures() {
 	for name := range t.failures {
-		if _, err := os.Lstat(name); isMissing(err) && !hasMeta(name) {
+		if _, err := os.Lstat(name); isMissing(err) && !glob.HasMeta(name) {
 			delete(t.failures, name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/meterlog/meterlog/internal/glob"
 )
 
 // watcher brings notifications of changes in the folders of followed files.
@@ -46,7 +47,7 @@ func (w *watcher) follow(sources []Source, entries []entry) bool {
 	wanted := make(map[string]bool)
 	for _, s := range sources {
 		for _, pattern := range s.Paths {
-			wanted[root(pattern)] = true
+			wanted[glob.Root(pattern)] = true
 		}
 	}
 	for _, e := range entries {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
@@ -30,7 +31,7 @@ func latency(r *report) error {
 		return err
 	}
 	defer log.Close()
-	config, err := rules.Parse("rules.yaml", []byte(configuration(path, "format: text", []rule{{when: `line contains "email sent"`, sku: "sku-mail"}})))
+	config, err := config.Parse("rules.yaml", []byte(configuration(path, "format: text", []rule{{when: `line contains "email sent"`, sku: "sku-mail"}})))
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func latency(r *report) error {
 	defer cancel()
 	counted := make(chan time.Time)
 	go func() {
-		matcher := rules.NewMatcher(config)
+		matcher := rules.NewMatcher(&config.Set)
 		var tally meter.Tally
 		for ctx.Err() == nil {
 			for block, ok := t.Next(time.Now()); ok; block, ok = t.Next(time.Now()) {

@@ -1,4 +1,4 @@
-package rules
+package config
 
 import (
 	"fmt"
@@ -10,11 +10,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/rules"
 	"gopkg.in/yaml.v3"
 )
 
 func (l *loader) readSources(top *object) {
-	var unnamed []*Source
+	var unnamed []*rules.Source
 	used := map[string]*yaml.Node{}
 	for _, item := range top.list("sources") {
 		o := l.object(item, "a source", sourceKeys)
@@ -22,7 +24,7 @@ func (l *loader) readSources(top *object) {
 			continue
 		}
 		s := l.readSource(o)
-		l.config.Sources = append(l.config.Sources, s)
+		l.config.AddSource(s)
 		node := o.at("name")
 		switch first := used[s.Name]; {
 		case o.values["name"] == nil:
@@ -73,8 +75,8 @@ func derivedName(paths []string) string {
 
 var notName = regexp.MustCompile(`[^a-z0-9_-]+`)
 
-func (l *loader) readSource(o *object) *Source {
-	s := &Source{Name: o.text("name", ""), Pos: Pos{o.node.Line, o.node.Column}}
+func (l *loader) readSource(o *object) *rules.Source {
+	s := &rules.Source{Name: o.text("name", ""), Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}}
 	o.require("path")
 	s.Paths = l.globs(o, "path", false)
 	s.Exclude = l.globs(o, "exclude", true)
@@ -82,7 +84,7 @@ func (l *loader) readSource(o *object) *Source {
 	s.Format = o.choice("format", "text", "json", "logfmt", "regexp")
 	l.readPattern(o, s)
 	if node := o.values["timestamp"]; node != nil {
-		s.timestamp = l.readTimestamp(node, s)
+		s.Timestamp = l.readTimestamp(node, s)
 	}
 	return s
 }
@@ -110,7 +112,7 @@ func (l *loader) globs(o *object, key string, bare bool) []string {
 	return list
 }
 
-func (l *loader) readPattern(o *object, s *Source) {
+func (l *loader) readPattern(o *object, s *rules.Source) {
 	node := o.values["pattern"]
 	switch {
 	case s.Format != "regexp" && node != nil:
@@ -118,7 +120,7 @@ func (l *loader) readPattern(o *object, s *Source) {
 	case s.Format == "regexp" && node == nil:
 		l.fail(o.at("format"), "give one with named groups: '^(?P<ts>\\S+) (?P<msg>.*)'", "format regexp needs a \"pattern\"")
 	case node != nil:
-		if s.pattern = l.pattern(o, "pattern"); s.pattern != nil && len(groups(s.pattern)) == 0 {
+		if s.Pattern = l.pattern(o, "pattern"); s.Pattern != nil && len(fields.Groups(s.Pattern)) == 0 {
 			l.fail(node, "write (?P<name>...)", "\"pattern\" has no named groups, so there would be no fields")
 		}
 	}
@@ -149,23 +151,12 @@ func (l *loader) pattern(o *object, key string) *regexp.Regexp {
 // quotedPart is the part of a regular expression that regexp complains of.
 var quotedPart = regexp.MustCompile("`(.*)`$")
 
-// groups are the names of a pattern's named groups.
-func groups(re *regexp.Regexp) []string {
-	var names []string
-	for _, name := range re.SubexpNames() {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func (l *loader) readTimestamp(node *yaml.Node, s *Source) *timestamp {
+func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timestamp {
 	o := l.object(node, "timestamp", timestampKeys)
 	if o == nil {
 		return nil
 	}
-	t := &timestamp{location: time.UTC}
+	t := &fields.Timestamp{Location: time.UTC}
 	field, pattern := o.values["field"], o.values["pattern"]
 	switch {
 	case field == nil && pattern == nil:
@@ -175,13 +166,13 @@ func (l *loader) readTimestamp(node *yaml.Node, s *Source) *timestamp {
 	case field != nil:
 		l.timestampField(o, s, t)
 	default:
-		if t.pattern = l.pattern(o, "pattern"); t.pattern != nil && t.pattern.NumSubexp() != 1 {
+		if t.Pattern = l.pattern(o, "pattern"); t.Pattern != nil && t.Pattern.NumSubexp() != 1 {
 			l.fail(pattern, "put ( ) around the time, and (?: ) around other groups",
-				"the timestamp's \"pattern\" must have one group, and it has %d", t.pattern.NumSubexp())
+				"the timestamp's \"pattern\" must have one group, and it has %d", t.Pattern.NumSubexp())
 		}
 	}
 	o.require("layout")
-	if t.layout = o.text("layout", ""); t.layout != "" {
+	if t.Layout = o.text("layout", ""); t.Layout != "" {
 		l.checkTimestampLayout(o.at("layout"), t)
 	}
 	if name := o.text("location", "UTC"); name != "UTC" {
@@ -192,13 +183,13 @@ func (l *loader) readTimestamp(node *yaml.Node, s *Source) *timestamp {
 		case err != nil:
 			l.fail(o.at("location"), "use a name such as Europe/Berlin", "unknown location %q", name)
 		default:
-			t.location = location
+			t.Location = location
 		}
 	}
 	return t
 }
 
-func (l *loader) timestampField(o *object, s *Source, t *timestamp) {
+func (l *loader) timestampField(o *object, s *rules.Source, t *fields.Timestamp) {
 	name := o.text("field", "")
 	if name == "" {
 		return
@@ -207,34 +198,31 @@ func (l *loader) timestampField(o *object, s *Source, t *timestamp) {
 	case "text":
 		l.fail(o.at("field"), "use \"pattern\", or another format", "format text has no fields")
 	case "regexp":
-		if s.pattern != nil && !slices.Contains(groups(s.pattern), name) {
-			l.fail(o.at("field"), oneOf(name, groups(s.pattern)), "the pattern has no group %q", name)
+		if s.Pattern != nil && !slices.Contains(fields.Groups(s.Pattern), name) {
+			l.fail(o.at("field"), rules.OneOf(name, fields.Groups(s.Pattern)), "the pattern has no group %q", name)
 		}
-		t.path = []step{{name, -1}}
+		t.Path = []fields.Step{{Key: name, Index: -1}}
 	case "json":
 		for _, key := range strings.Split(name, ".") {
-			t.path = append(t.path, step{key, -1})
+			t.Path = append(t.Path, fields.Step{Key: key, Index: -1})
 		}
 	default:
-		t.path = []step{{name, -1}}
-	}
-	if t.path != nil {
-		t.slot = l.config.slots.slot(t.path)
+		t.Path = []fields.Step{{Key: name, Index: -1}}
 	}
 }
 
-func (l *loader) checkTimestampLayout(node *yaml.Node, t *timestamp) {
-	switch t.layout {
+func (l *loader) checkTimestampLayout(node *yaml.Node, t *fields.Timestamp) {
+	switch t.Layout {
 	case "rfc3339", "unix", "unix_ms":
 		return
 	}
 	var missing string
-	if t.hasYear, missing = checkLayout(t.layout); missing == "" {
+	if t.HasYear, missing = fields.CheckLayout(t.Layout); missing == "" {
 		return
 	}
-	hint := didYouMean(t.layout, []string{"rfc3339", "unix", "unix_ms"})
+	hint := rules.DidYouMean(t.Layout, []string{"rfc3339", "unix", "unix_ms"})
 	if hint == "" {
 		hint = "write the time 2006-01-02 15:04:05 the way the log would, or use rfc3339, unix or unix_ms"
 	}
-	l.fail(node, hint, "the layout %q does not tell %s", t.layout, missing)
+	l.fail(node, hint, "the layout %q does not tell %s", t.Layout, missing)
 }

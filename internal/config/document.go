@@ -1,4 +1,4 @@
-package rules
+package config
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/meterlog/meterlog/internal/rules"
 	"gopkg.in/yaml.v3"
 )
 
@@ -201,7 +202,7 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 			o.doc.fail(key, fmt.Sprintf("it stands already in line %d", first.Line), "duplicate key %q", name)
 			continue
 		case known != nil && !slices.Contains(known, name):
-			hint := oneOf(name, known)
+			hint := rules.OneOf(name, known)
 			o.doc.fail(key, hint, "unknown key %q", name)
 			o.meant = append(o.meant, hint)
 			own[name] = key
@@ -342,7 +343,7 @@ func (o *object) texts(name string) (list []string, nodes []*yaml.Node) {
 func (o *object) choice(name string, choices ...string) string {
 	s := o.text(name, choices[0])
 	if !slices.Contains(choices, s) {
-		o.doc.fail(o.at(name), oneOf(s, choices), "unknown %s %q", name, s)
+		o.doc.fail(o.at(name), rules.OneOf(s, choices), "unknown %s %q", name, s)
 		return choices[0]
 	}
 	return s

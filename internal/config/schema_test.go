@@ -1,4 +1,4 @@
-package rules
+package config
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
@@ -177,12 +179,16 @@ func TestSchemaTakesWhatParseTakes(t *testing.T) {
 		}
 		texts[file] = string(text)
 	}
-	matches, err := filepath.Glob("testdata/match/*.txtar")
+	matches, err := filepath.Glob("../rules/testdata/match/*.txtar")
 	if err != nil || len(matches) == 0 {
 		t.Fatalf("%d files, %v", len(matches), err)
 	}
 	for _, file := range matches {
-		texts[file] = sections(t, file)["rules.yaml"]
+		archive, err := txtar.ParseFile(file)
+		if err != nil || archive.Files[0].Name != "rules.yaml" {
+			t.Fatalf("%s: %v", file, err)
+		}
+		texts[file] = string(archive.Files[0].Data)
 	}
 	const least = "product_id: p\nsources: [{path: a.log}]\nrules: [{name: r, when: 'true', sku_id: s}]\n"
 	for _, more := range []string{
@@ -278,7 +284,7 @@ func TestSchemaDefaults(t *testing.T) {
 		{at("properties", "auth", "properties", "iam_endpoint"), c.Auth.IAMEndpoint},
 		{at("definitions", "source", "properties", "format"), c.Sources[0].Format},
 		{at("definitions", "source", "properties", "start_at"), c.Sources[0].StartAt},
-		{at("definitions", "rule", "properties", "quantity"), float64(c.Rules[0].constant)},
+		{at("definitions", "rule", "properties", "quantity"), float64(c.Rules[0].Constant)},
 		{at("definitions", "rule", "properties", "per"), float64(c.Rules[0].Per)},
 	} {
 		if tt.got != tt.want {

@@ -1,106 +1,33 @@
-package rules
+package fields
 
 import (
 	"errors"
-	"math"
-	"strconv"
-	"strings"
 	"unicode/utf8"
-	"unsafe"
 )
 
 // jsonScanner reads one JSON text strictly, as encoding/json would: what that
 // refuses, this refuses. While it checks the text it notes where the values
-// lie that a pathNode asks for.
+// lie that a Tree asks for.
 type jsonScanner struct {
 	text  []byte
 	at    int
 	depth int
-	found []span // by slot
-}
-
-// span is a raw value's place in a line; kind 0 where there is none.
-type span struct {
-	from, to int
-	kind     byte // first byte of a JSON value, '0' of any number; 'v' for a value that is no JSON
-	plain    bool // a string that stands for itself
-}
-
-// pathNode is a point on the way to fields that are asked for.
-type pathNode struct {
-	slot     int // of the value at this point, or -1
-	keys     []string
-	children []*pathNode // by keys
-	indexes  []int
-	elements []*pathNode // by indexes
-}
-
-func newPathNode() *pathNode { return &pathNode{slot: -1} }
-
-// add asks for the value at a path.
-func (n *pathNode) add(path []step, slot int) {
-	if len(path) == 0 {
-		n.slot = slot
-		return
-	}
-	var next *pathNode
-	if s := path[0]; s.index >= 0 {
-		if next = n.element(s.index); next == nil {
-			next = newPathNode()
-			n.indexes, n.elements = append(n.indexes, s.index), append(n.elements, next)
-		}
-	} else if next = n.child([]byte(s.key)); next == nil {
-		next = newPathNode()
-		n.keys, n.children = append(n.keys, s.key), append(n.children, next)
-	}
-	next.add(path[1:], slot)
-}
-
-func (n *pathNode) child(key []byte) *pathNode {
-	for i, k := range n.keys {
-		if k == string(key) {
-			return n.children[i]
-		}
-	}
-	return nil
-}
-
-func (n *pathNode) element(index int) *pathNode {
-	for i, x := range n.indexes {
-		if x == index {
-			return n.elements[i]
-		}
-	}
-	return nil
-}
-
-// forget drops what was found below n: its key came again.
-func (n *pathNode) forget(found []span) {
-	if n.slot >= 0 {
-		found[n.slot] = span{}
-	}
-	for _, c := range n.children {
-		c.forget(found)
-	}
-	for _, c := range n.elements {
-		c.forget(found)
-	}
+	found []Span // by slot
 }
 
 // maxDepth is how deep encoding/json lets values nest.
 const maxDepth = 10000
 
-// fields notes in found where the values lie that root asks for. It reports
+// fields notes where the values are that root asks for. It reports
 // whether the text is a JSON object and nothing else; where not, nothing that
 // it noted counts.
-func (s *jsonScanner) fields(text []byte, root *pathNode, found []span) bool {
-	s.text, s.at, s.depth, s.found = text, 0, 0, found
+func (s *jsonScanner) fields(root *Tree) bool {
 	s.space()
-	if s.at == len(text) || text[s.at] != '{' || !s.object(root) {
+	if s.at == len(s.text) || s.text[s.at] != '{' || !s.object(root) {
 		return false
 	}
 	s.space()
-	return s.at == len(text)
+	return s.at == len(s.text)
 }
 
 func (s *jsonScanner) space() {
@@ -115,7 +42,7 @@ func (s *jsonScanner) space() {
 }
 
 // value reads the value that begins here. It reports whether it is one.
-func (s *jsonScanner) value(n *pathNode) bool {
+func (s *jsonScanner) value(n *Tree) bool {
 	if s.at == len(s.text) {
 		return false
 	}
@@ -139,7 +66,7 @@ func (s *jsonScanner) value(n *pathNode) bool {
 		kind, ok = '0', s.number()
 	}
 	if ok && n != nil && n.slot >= 0 {
-		s.found[n.slot] = span{from, s.at, kind, plain}
+		s.found[n.slot] = Span{from, s.at, kind, plain}
 	}
 	return ok
 }
@@ -152,7 +79,7 @@ func (s *jsonScanner) word(w string) bool {
 	return true
 }
 
-func (s *jsonScanner) object(n *pathNode) bool {
+func (s *jsonScanner) object(n *Tree) bool {
 	if s.depth++; s.depth > maxDepth {
 		return false
 	}
@@ -169,7 +96,7 @@ func (s *jsonScanner) object(n *pathNode) bool {
 		if !ok {
 			return false
 		}
-		var child *pathNode
+		var child *Tree
 		if n != nil && len(n.keys) > 0 {
 			key := s.text[from+1 : s.at-1]
 			if !plain {
@@ -207,7 +134,7 @@ func (s *jsonScanner) object(n *pathNode) bool {
 	return false
 }
 
-func (s *jsonScanner) array(n *pathNode) bool {
+func (s *jsonScanner) array(n *Tree) bool {
 	if s.depth++; s.depth > maxDepth {
 		return false
 	}
@@ -219,7 +146,7 @@ func (s *jsonScanner) array(n *pathNode) bool {
 		return true
 	}
 	for i := 0; ; i++ {
-		var element *pathNode
+		var element *Tree
 		if n != nil {
 			element = n.element(i)
 		}
@@ -345,56 +272,9 @@ func unquote(raw []byte) []byte {
 	return valid
 }
 
-// view is a string that shares the memory of b: it is valid as long as b's
-// bytes stay as they are.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// decodeSpan is the value at a span of a line. A string may share the line's
-// memory, which is used again with the next block.
-func decodeSpan(line []byte, v span) any {
-	raw := line[v.from:v.to]
-	switch v.kind {
-	case 'v':
-		if v.plain {
-			return view(raw)
-		}
-		return string(unescape(nil, raw))
-	case '"':
-		if v.plain {
-			return view(raw[1 : len(raw)-1])
-		}
-		return string(unquote(raw[1 : len(raw)-1]))
-	case 't':
-		return true
-	case 'f':
-		return false
-	case 'n':
-		return nil
-	case '0':
-		return jsonNumber(view(raw))
-	}
-	d := jsonDecoder{text: raw}
-	return d.value()
-}
-
-// jsonNumber is an int where the number is written as one and fits, else a
-// float64, infinite where it is beyond all.
-func jsonNumber(text string) any {
-	if !strings.ContainsAny(text, ".eE") {
-		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return int(i)
-		}
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil && !math.IsInf(f, 0) {
-		return math.NaN()
-	}
-	return f
-}
-
-// decodeJSON reads a JSON text as expressions see it: whole numbers that fit
+// DecodeJSON reads a JSON text as expressions see it: whole numbers that fit
 // are int, others float64; of keys that come twice the last stays.
-func decodeJSON(text []byte) (any, error) {
+func DecodeJSON(text []byte) (any, error) {
 	s := jsonScanner{text: text}
 	s.space()
 	from := s.at

@@ -1,64 +1,9 @@
-package rules
+package fields
 
 import (
 	"unicode/utf16"
 	"unicode/utf8"
 )
-
-// fieldsOf is the whole map of a line's fields: empty where the line is not of
-// the source's format.
-func (s *Source) fieldsOf(line []byte) map[string]any {
-	switch s.Format {
-	case "json":
-		if v, err := decodeJSON(line); err == nil {
-			if object, ok := v.(map[string]any); ok {
-				return object
-			}
-		}
-	case "logfmt":
-		fields := map[string]any{}
-		scanLogfmt(line, func(key []byte, from, to int, escaped bool) {
-			value := line[from:to]
-			if escaped {
-				value = unescape(nil, value)
-			}
-			fields[string(key)] = string(value)
-		})
-		return fields
-	case "regexp":
-		fields := map[string]any{}
-		if m := s.pattern.FindSubmatchIndex(line); m != nil {
-			for i, name := range s.pattern.SubexpNames() {
-				if name != "" && m[2*i] >= 0 {
-					fields[name] = string(line[m[2*i]:m[2*i+1]])
-				}
-			}
-		}
-		return fields
-	}
-	return map[string]any{}
-}
-
-// lookup is the value at a path, nil where there is none.
-func lookup(v any, path []step) any {
-	for _, s := range path {
-		switch base := v.(type) {
-		case map[string]any:
-			if s.index >= 0 {
-				return nil
-			}
-			v = base[s.key]
-		case []any:
-			if s.index < 0 || s.index >= len(base) {
-				return nil
-			}
-			v = base[s.index]
-		default:
-			return nil
-		}
-	}
-	return v
-}
 
 // scanLogfmt calls pair for every key of a logfmt line in order, with the
 // place of its value. Pairs are parted by white space; a value may stand in

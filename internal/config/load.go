@@ -1,4 +1,4 @@
-package rules
+package config
 
 import (
 	"errors"
@@ -65,7 +65,7 @@ func Parse(name string, text []byte) (*Config, error) {
 	l := &loader{
 		document: document{name: name},
 		config:   &Config{Path: name},
-		rules:    map[string]*yaml.Node{},
+		names:    map[string]*yaml.Node{},
 	}
 	if root := l.parse(text); root != nil {
 		l.read(root)
@@ -84,7 +84,7 @@ func Parse(name string, text []byte) (*Config, error) {
 type loader struct {
 	document
 	config *Config
-	rules  map[string]*yaml.Node // rules by name, with their names' places
+	names  map[string]*yaml.Node // of rules, with their places
 }
 
 func (l *loader) read(root *yaml.Node) {

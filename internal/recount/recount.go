@@ -1,4 +1,8 @@
-package main
+// Package recount counts a record from its lines again.
+//
+// A [Recounter] belongs to one goroutine. It reads log files and changes
+// nothing.
+package recount
 
 import (
 	"context"
@@ -8,95 +12,96 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
-// verdict is what a recount came to. The names are published.
-type verdict string
+// Outcome is what a recount came to. The names are published.
+type Outcome string
 
 const (
-	equal     verdict = "equal"
-	different verdict = "different"
-	unknown   verdict = "unknown" // it cannot be told
-	gone      verdict = "gone"    // no file holds the lines any more
+	Equal     Outcome = "equal"
+	Different Outcome = "different"
+	Unknown   Outcome = "unknown" // it cannot be told
+	Gone      Outcome = "gone"    // no file holds the lines any more
 )
 
-// finding is a contribution, recounted.
-type finding struct {
+// Finding is a contribution, recounted.
+type Finding struct {
 	ledger.Contribution
-	verdict verdict
-	note    string // why, for people; "" where there is nothing to add
-	file    string // where the lines are now; "" where they are not
-	found   sum    // what was recounted: of the record alone, or of all that overlap
-	lines   []countedLine
+	Outcome   Outcome
+	Note      string // why, for people; "" where there is nothing to add
+	File      string // where the lines are now; "" where they are not
+	Found     Sum    // what was recounted: of the record alone, or of all that overlap
+	Recounted []Line
 }
 
 // sum is a number of lines with their amounts.
-type sum struct{ lines, amount int64 }
+type Sum struct{ Lines, Amount int64 }
 
-func (s *sum) add(amount int64) {
-	s.lines++
-	s.amount = min(s.amount, math.MaxInt64-amount) + amount // far off is far off
+func (s *Sum) add(amount int64) {
+	s.Lines++
+	s.Amount = min(s.Amount, math.MaxInt64-amount) + amount // far off is far off
 }
 
-// countedLine is a line that counts, for people to see.
-type countedLine struct {
-	offset   int64
-	quantity int64
-	text     string
+// Line is a line that counts, for people to see.
+type Line struct {
+	Offset   int64
+	Quantity int64
+	Text     string
 }
 
-// recounter applies the rules of a configuration to what was counted.
-type recounter struct {
-	config  *rules.Config
+// Recounter applies the rules of a configuration to what was counted.
+type Recounter struct {
+	config  *config.Config
 	matcher *rules.Matcher
 	show    int // lines to keep of each contribution
 }
 
-func newRecounter(config *rules.Config, show int) *recounter {
-	return &recounter{config, rules.NewMatcher(config), show}
+func New(config *config.Config, show int) *Recounter {
+	return &Recounter{config, rules.NewMatcher(&config.Set), show}
 }
 
-// recount looks for the lines of one contribution to the account's record, and
+// Recount looks for the lines of one contribution to the account's record, and
 // counts them as the rules have it now.
-func (r *recounter) recount(ctx context.Context, a ledger.Account, c ledger.Contribution) finding {
-	f := finding{Contribution: c, verdict: unknown}
+func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Contribution) Finding {
+	f := Finding{Contribution: c, Outcome: Unknown}
 	i := slices.IndexFunc(r.config.Rules, func(rule *rules.Rule) bool { return rule.Name == c.Rule })
 	if i < 0 {
-		f.note = "the rule is not in the configuration any more"
+		f.Note = "the rule is not in the configuration any more"
 		return f
 	}
 	rule := r.config.Rules[i]
 	sources := slices.DeleteFunc(r.config.SourcesOf(c.Generation.Path), func(name string) bool { return !slices.Contains(rule.Sources, name) })
 	if len(sources) == 0 {
-		f.note = "no source of the rule follows the file any more"
+		f.Note = "no source of the rule follows the file any more"
 		return f
 	}
 	content, err := tailer.Find(c.Generation)
 	if errors.Is(err, tailer.ErrGone) || c.Generation.Path == "" {
-		f.verdict, f.note = gone, "no file holds these lines any more"
+		f.Outcome, f.Note = Gone, "no file holds these lines any more"
 		return f
 	} else if err != nil {
-		f.note = err.Error()
+		f.Note = err.Error()
 		return f
 	}
 	defer content.Close()
-	f.file = content.Name
+	f.File = content.Name
 	p := newPass(r, a, c, rule)
 	if err := p.read(ctx, content); err != nil {
-		f.note = err.Error()
+		f.Note = err.Error()
 		return f
 	}
 	p.judge(&f)
 	switch share := shareOf(a, c.Rule); {
-	case f.verdict == equal:
+	case f.Outcome == Equal:
 	case rule.SKU != a.SKU:
-		f.note += "; the rule counts for " + rule.SKU + " now"
+		f.Note += "; the rule counts for " + rule.SKU + " now"
 	case share.Per != rule.Per:
-		f.note += fmt.Sprintf("; the rule's per was %d and is %d now", share.Per, rule.Per)
+		f.Note += fmt.Sprintf("; the rule's per was %d and is %d now", share.Per, rule.Per)
 	}
 	return f
 }
@@ -119,7 +124,7 @@ func shareOf(a ledger.Account, rule string) ledger.Share {
 // remainder that is carried from window to window breaks that rule, too: then
 // all that overlap are counted together.
 type pass struct {
-	*recounter
+	*Recounter
 	account ledger.Account
 	ledger.Contribution
 	rule       *rules.Rule
@@ -128,19 +133,19 @@ type pass struct {
 	early      time.Time
 	late       time.Time // no line of the record was read after it
 
-	all    sum   // what counts in the range that is read
-	own    sum   // what is the record's, as far as can be told
-	likely sum   // the part of own whose time may not have been believed when it was counted
-	unsure sum   // what is no part of own, but is the record's if its time was not believed
+	all    Sum   // what counts in the range that is read
+	own    Sum   // what is the record's, as far as can be told
+	likely Sum   // the part of own whose time may not have been believed when it was counted
+	unsure Sum   // what is no part of own, but is the record's if its time was not believed
 	failed int64 // lines
-	lines  []countedLine
+	lines  []Line
 
 	buffer []byte
 	at     int64 // offset of buffer[0]
 }
 
-func newPass(r *recounter, a ledger.Account, c ledger.Contribution, rule *rules.Rule) *pass {
-	p := &pass{recounter: r, account: a, Contribution: c, rule: rule, start: c.Start, end: c.End, early: c.Window.StartTime(), late: a.SealedAt}
+func newPass(r *Recounter, a ledger.Account, c ledger.Contribution, rule *rules.Rule) *pass {
+	p := &pass{Recounter: r, account: a, Contribution: c, rule: rule, start: c.Start, end: c.End, early: c.Window.StartTime(), late: a.SealedAt}
 	if p.late.IsZero() {
 		p.late = time.Now()
 	}
@@ -158,7 +163,7 @@ func newPass(r *recounter, a ledger.Account, c ledger.Contribution, rule *rules.
 
 // timed reports whether all of the rule's sources of a file give events a time
 // of their own.
-func (r *recounter) timed(path string, rule *rules.Rule) bool {
+func (r *Recounter) timed(path string, rule *rules.Rule) bool {
 	return !slices.ContainsFunc(r.config.SourcesOf(path), func(name string) bool {
 		return slices.Contains(rule.Sources, name) && !r.config.Source(name).Timed()
 	})
@@ -215,7 +220,7 @@ func (p *pass) flush() {
 		}
 		p.own.add(h.Quantity)
 		if len(p.lines) < p.show {
-			p.lines = append(p.lines, countedLine{h.Start, h.Quantity, string(h.Line)})
+			p.lines = append(p.lines, Line{h.Start, h.Quantity, string(h.Line)})
 		}
 	})
 	p.buffer = p.buffer[:0]
@@ -240,36 +245,36 @@ func (p *pass) each(readAt time.Time, hit func(rules.Hit, reading)) {
 }
 
 // judge compares what was read with what was counted.
-func (p *pass) judge(f *finding) {
-	f.found, f.lines = p.own, p.lines
-	recorded := sum{p.Lines, p.Amount}
+func (p *pass) judge(f *Finding) {
+	f.Found, f.Recounted = p.own, p.lines
+	recorded := Sum{p.Lines, p.Amount}
 	if len(p.Beside) > 0 && !p.byTime {
 		for _, other := range p.Beside {
-			recorded.lines += other.Lines
-			recorded.amount += other.Amount
+			recorded.Lines += other.Lines
+			recorded.Amount += other.Amount
 		}
-		f.found, f.lines = p.all, nil
-		f.note = fmt.Sprintf("counted together with what overlaps it: %s of %d in the ledger", plural(recorded.lines, "line"), recorded.amount)
+		f.Found, f.Recounted = p.all, nil
+		f.Note = fmt.Sprintf("counted together with what overlaps it: %s of %d in the ledger", meter.Plural(recorded.Lines, "line"), recorded.Amount)
 	}
-	least := sum{p.own.lines - p.likely.lines, p.own.amount - p.likely.amount}
+	least := Sum{p.own.Lines - p.likely.Lines, p.own.Amount - p.likely.Amount}
 	most := p.own
-	most.lines += p.unsure.lines
-	most.amount = min(most.amount, math.MaxInt64-p.unsure.amount) + p.unsure.amount
+	most.Lines += p.unsure.Lines
+	most.Amount = min(most.Amount, math.MaxInt64-p.unsure.Amount) + p.unsure.Amount
 	switch {
-	case f.found == recorded:
-		f.verdict = equal
+	case f.Found == recorded:
+		f.Outcome = Equal
 	case p.byTime && p.account.Window.End-p.account.Window.Start != int64(p.config.Interval/time.Second):
-		f.note = "the interval was changed since, and other windows overlap it"
-	case p.byTime && p.likely.lines+p.unsure.lines > 0 && least.within(recorded) && recorded.within(most):
-		f.note = fmt.Sprintf("%s without a time to believe may have been counted here or in another window", plural(p.likely.lines+p.unsure.lines, "line"))
-	case p.account.Pruned && recorded.within(f.found):
-		f.note = "records that overlapped it may have left the ledger when their retention time was over"
+		f.Note = "the interval was changed since, and other windows overlap it"
+	case p.byTime && p.likely.Lines+p.unsure.Lines > 0 && least.within(recorded) && recorded.within(most):
+		f.Note = fmt.Sprintf("%s without a time to believe may have been counted here or in another window", meter.Plural(p.likely.Lines+p.unsure.Lines, "line"))
+	case p.account.Pruned && recorded.within(f.Found):
+		f.Note = "records that overlapped it may have left the ledger when their retention time was over"
 	default:
-		f.verdict = different
-		f.note = "the rule was changed since, or the file" + joinNote(f.note)
+		f.Outcome = Different
+		f.Note = "the rule was changed since, or the file" + joinNote(f.Note)
 	}
 	if p.failed > 0 {
-		f.note += fmt.Sprintf("; the rule fails on %s", plural(p.failed, "line"))
+		f.Note += fmt.Sprintf("; the rule fails on %s", meter.Plural(p.failed, "line"))
 	}
 }
 
@@ -281,4 +286,17 @@ func joinNote(note string) string {
 }
 
 // within reports whether s is at most as much as other, in both.
-func (s sum) within(other sum) bool { return s.lines <= other.lines && s.amount <= other.amount }
+func (s Sum) within(other Sum) bool { return s.Lines <= other.Lines && s.Amount <= other.Amount }
+
+// Worst returns the outcome of a record by those of its parts.
+func Worst(findings []Finding) Outcome {
+	for _, o := range []Outcome{Different, Unknown, Gone} {
+		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Outcome == o }) {
+			return o
+		}
+	}
+	if len(findings) == 0 {
+		return Unknown
+	}
+	return Equal
+}

@@ -1,4 +1,4 @@
-package rules
+package fields
 
 import (
 	"fmt"
@@ -7,36 +7,37 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// timestamp says where an event's own time stands and how to read it.
-type timestamp struct {
-	path     []step         // of the field, or nil
-	slot     int            // of path
-	pattern  *regexp.Regexp // whose first group it is, or nil
-	layout   string         // rfc3339, unix, unix_ms or a Go layout
-	location *time.Location // of times that bear no zone
-	hasYear  bool           // with a Go layout
+// Timestamp says where an event's own time is and how to read it.
+type Timestamp struct {
+	Path     []Step         // of the field, or nil
+	Pattern  *regexp.Regexp // its first group is the time, or nil
+	Layout   string         // rfc3339, unix, unix_ms or a Go layout
+	Location *time.Location // of times without a zone
+	HasYear  bool           // with a Go layout
 }
 
-// maxAhead is how far an event may be ahead of its reading before its time is
+// MaxAhead is how far an event may be ahead of its reading before its time is
 // not believed.
-const maxAhead = 5 * time.Minute
+const MaxAhead = 5 * time.Minute
 
 // badTime is why an event's own time cannot be taken.
 type badTime string
 
 func (e badTime) Error() string { return string(e) }
 
-// read is the time that v, a field or a group, stands for.
-func (t *timestamp) read(v any, readAt time.Time) (time.Time, error) {
+// Read is the time that v, a field or a group, stands for.
+func (t *Timestamp) Read(v any, readAt time.Time) (time.Time, error) {
 	at, ok := t.parse(v, readAt)
 	switch {
 	case v == nil:
 		return at, badTime("the timestamp is missing")
 	case !ok:
-		return at, badTime(fmt.Sprintf("the timestamp cannot be read as %s: %s", t.layout, clip(fmt.Sprint(v), 60)))
-	case at.Sub(readAt) > maxAhead:
+		return at, badTime(fmt.Sprintf("the timestamp cannot be read as %s: %s", t.Layout, meter.Clip(fmt.Sprint(v), 60)))
+	case at.Sub(readAt) > MaxAhead:
 		return at, badTime("the timestamp is in the future: " + at.UTC().Format(time.RFC3339))
 	case at.Unix() < 0:
 		return at, badTime("the timestamp is before 1970: " + at.UTC().Format(time.RFC3339))
@@ -44,8 +45,8 @@ func (t *timestamp) read(v any, readAt time.Time) (time.Time, error) {
 	return at, nil
 }
 
-func (t *timestamp) parse(v any, readAt time.Time) (time.Time, bool) {
-	switch t.layout {
+func (t *Timestamp) parse(v any, readAt time.Time) (time.Time, bool) {
+	switch t.Layout {
 	case "unix":
 		return unixTime(v, 1)
 	case "unix_ms":
@@ -55,15 +56,15 @@ func (t *timestamp) parse(v any, readAt time.Time) (time.Time, bool) {
 	if !ok {
 		return time.Time{}, false
 	}
-	if t.layout == "rfc3339" {
+	if t.Layout == "rfc3339" {
 		at, err := time.Parse(time.RFC3339, s)
 		return at, err == nil
 	}
-	at, err := time.ParseInLocation(t.layout, s, t.location)
-	if err != nil || inventedZone(at, t.location) {
+	at, err := time.ParseInLocation(t.Layout, s, t.Location)
+	if err != nil || inventedZone(at, t.Location) {
 		return time.Time{}, false
 	}
-	if !t.hasYear {
+	if !t.HasYear {
 		return withYear(at, readAt), true
 	}
 	return at, true
@@ -79,7 +80,7 @@ func inventedZone(at time.Time, location *time.Location) bool {
 // withYear gives a time that was written without a year the latest one in
 // which it is not in the future.
 func withYear(at, readAt time.Time) time.Time {
-	latest := readAt.Add(maxAhead)
+	latest := readAt.Add(MaxAhead)
 	for year := latest.In(at.Location()).Year(); ; year-- {
 		t := time.Date(year, at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), at.Location())
 		if !t.After(latest) && t.Day() == at.Day() { // else it is a 29th of February elsewhere
@@ -98,7 +99,7 @@ func unixTime(v any, perSecond int64) (time.Time, bool) {
 			v = f
 		}
 	}
-	if i, ok := integer(v); ok {
+	if i, ok := Integer(v); ok {
 		if int64(i) < 0 || int64(i)/perSecond >= latest {
 			return time.Time{}, false
 		}
@@ -112,8 +113,8 @@ func unixTime(v any, perSecond int64) (time.Time, bool) {
 	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
-// checkLayout reports whether a Go layout tells the year, and what it lacks.
-func checkLayout(layout string) (hasYear bool, missing string) {
+// CheckLayout reports whether a Go layout tells the year, and what it lacks.
+func CheckLayout(layout string) (hasYear bool, missing string) {
 	// Two Mondays that differ in nothing but what is asked for.
 	base := time.Date(2001, 2, 5, 3, 4, 5, 0, time.UTC)
 	differs := func(other time.Time) bool { return base.Format(layout) != other.Format(layout) }

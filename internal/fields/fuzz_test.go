@@ -1,53 +1,20 @@
-package rules
+package fields
 
 import (
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
-
-// Whatever a configuration holds, reading it ends in a Config that can be used
-// or in problems with a place and a message.
-func FuzzParse(f *testing.F) {
-	files, _ := filepath.Glob("testdata/invalid/*.yaml")
-	for _, file := range files {
-		if text, err := os.ReadFile(file); err == nil {
-			f.Add(string(text))
-		}
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		config, err := Parse("rules.yaml", []byte(text))
-		if err == nil {
-			config.RunTests()
-			return
-		}
-		var problems Problems
-		if !errors.As(err, &problems) || len(problems) == 0 {
-			t.Fatalf("%v are no problems", err)
-		}
-		for i, p := range problems {
-			if i == maxProblems { // how many more there are
-				break
-			}
-			if p.Line < 1 || p.Column < 1 || p.Message == "" || !utf8.ValidString(p.String()) {
-				t.Fatalf("bad problem %+v", p)
-			}
-		}
-	})
-}
 
 func FuzzLogfmt(f *testing.F) {
 	for _, line := range []string{`a=1 b="x y" c`, `a="\u0041\ud83d\ude00\n`, `=`, `a==b`, `"`, "\x00=\xff"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		fields := (&Source{Format: "logfmt"}).fieldsOf([]byte(line))
-		for key := range fields {
+		found := (Reader{Format: "logfmt"}).Map([]byte(line))
+		for key := range found {
 			if key == "" {
 				t.Fatalf("an empty key in %q", line)
 			}
@@ -55,13 +22,13 @@ func FuzzLogfmt(f *testing.F) {
 	})
 }
 
-// decodeJSON agrees with encoding/json but for whole numbers, which it keeps.
+// DecodeJSON agrees with encoding/json but for whole numbers, which it keeps.
 func FuzzJSON(f *testing.F) {
 	for _, text := range jsonSeeds {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := decodeJSON([]byte(text))
+		got, err := DecodeJSON([]byte(text))
 		var want any
 		wantErr := json.Unmarshal([]byte(text), &want)
 		var tooLarge *json.UnmarshalTypeError // 1e999, which is infinite here
@@ -101,18 +68,21 @@ func floats(v any) any {
 	return v
 }
 
+// readAt is when the lines are read.
+var readAt = time.Date(2026, 3, 1, 12, 0, 30, 0, time.UTC)
+
 func FuzzTimestamp(f *testing.F) {
 	f.Add("2026-03-01T12:00:00Z", "Mar  1 15:00:00")
 	f.Add("1772366400", "Feb 29 00:00:00")
 	f.Add("1772366400.999999", "Dec 31 23:59:59")
 	f.Add("99999999999999999999", "")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		stamps := []*timestamp{{layout: "rfc3339"}, {layout: "unix"}, {layout: "unix_ms"}, {layout: "Jan _2 15:04:05", location: time.UTC}}
+		stamps := []*Timestamp{{Layout: "rfc3339"}, {Layout: "unix"}, {Layout: "unix_ms"}, {Layout: "Jan _2 15:04:05", Location: time.UTC}}
 		for _, stamp := range stamps {
 			for _, text := range []string{a, b} {
-				at, err := stamp.read(text, readAt)
-				if err == nil && (at.Unix() < 0 || at.Sub(readAt) > maxAhead) {
-					t.Fatalf("%s %q: %v", stamp.layout, text, at)
+				at, err := stamp.Read(text, readAt)
+				if err == nil && (at.Unix() < 0 || at.Sub(readAt) > MaxAhead) {
+					t.Fatalf("%s %q: %v", stamp.Layout, text, at)
 				}
 			}
 		}

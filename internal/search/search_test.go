@@ -1,4 +1,4 @@
-package rules
+package search
 
 import (
 	"bytes"
@@ -23,36 +23,39 @@ func TestSearch(t *testing.T) {
 			return b
 		}
 		data := random(r.IntN(300))
-		clauses := make([]*clause, 1+r.IntN(20))
+		clauses := make([]*Clause, 1+r.IntN(20))
 		longest := 1 + r.IntN(14)
 		for i := range clauses {
-			clauses[i] = &clause{}
+			clauses[i] = &Clause{}
 			for range r.IntN(4) {
 				literal := bytes.ReplaceAll(random(1+r.IntN(longest)), []byte("\n"), []byte("z"))
 				if at := r.IntN(len(data) + 1); r.IntN(2) == 0 {
 					literal, _, _ = bytes.Cut(data[at:min(len(data), at+1+r.IntN(longest))], []byte("\n"))
 				}
 				if len(literal) > 0 {
-					clauses[i].literals = append(clauses[i].literals, string(literal))
+					clauses[i].Literals = append(clauses[i].Literals, string(literal))
 				}
 			}
 		}
-		s := newSearch(clauses)
-		s.begin(data)
+		s := New(clauses)
+		s.Begin(data)
 		for start := 0; start < len(data); {
-			end := lineEnd(data, start)
+			end := len(data)
+			if i := bytes.IndexByte(data[start:], '\n'); i >= 0 {
+				end = start + i + 1
+			}
 			line := data[start:end]
-			got, want := newRuleSet(len(clauses)), newRuleSet(len(clauses))
+			got, want := NewSet(len(clauses)), NewSet(len(clauses))
 			for i, c := range clauses {
-				if slices.ContainsFunc(c.literals, func(l string) bool { return bytes.Contains(line, []byte(l)) }) {
-					want.add(i)
+				if slices.ContainsFunc(c.Literals, func(l string) bool { return bytes.Contains(line, []byte(l)) }) {
+					want.Add(i)
 					found++
 				}
 			}
-			if at := s.next(data); (at < end) == want.empty() {
+			if at := s.Next(data); (at < end) == want.Empty() {
 				t.Fatalf("seed %d: the next literal is said to be at %d of %q", seed, at, data)
 			}
-			s.take(data, end, got)
+			s.Take(data, end, got)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Fatalf("seed %d: %q has %x, want %x of %v", seed, line, got, want, clauses)
 			}

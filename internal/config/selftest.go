@@ -1,4 +1,4 @@
-package rules
+package config
 
 import (
 	"fmt"
@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // TestResult is what one of the configuration's tests came to.
 type TestResult struct {
 	Name   string
-	Pos    Pos
+	Pos    rules.Pos
 	OK     bool        // every rule counted what was expected
 	Counts []TestCount // in the order of the rules: those that were expected or counted
 	Errors []string    // expressions that failed, in the order of lines
@@ -30,14 +31,14 @@ var testTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 // RunTests runs the configuration's tests.
 func (c *Config) RunTests() []TestResult {
 	results := make([]TestResult, len(c.Tests))
-	m := NewMatcher(c)
+	m := rules.NewMatcher(&c.Set)
 	for i, t := range c.Tests {
 		results[i] = t.run(c, m)
 	}
 	return results
 }
 
-func (t Test) run(c *Config, m *Matcher) TestResult {
+func (t Test) run(c *Config, m *rules.Matcher) TestResult {
 	result := TestResult{Name: t.Name, Pos: t.Pos, OK: true}
 	amounts := map[string]int64{}
 	path := "test"
@@ -45,9 +46,9 @@ func (t Test) run(c *Config, m *Matcher) TestResult {
 		path = s.Paths[0]
 	}
 	block := meter.Block{Path: path, Sources: []string{t.Source}, Data: t.Lines, ReadAt: testTime}
-	m.Each(block, func(h Hit) {
+	m.Each(block, func(h rules.Hit) {
 		if h.Err != nil {
-			result.Errors = append(result.Errors, fmt.Sprintf("rule %q: %v: %s", h.Rule.Name, h.Err, clip(string(h.Line), maxExample)))
+			result.Errors = append(result.Errors, fmt.Sprintf("rule %q: %v: %s", h.Rule.Name, h.Err, meter.Clip(string(h.Line), rules.MaxExample)))
 			return
 		}
 		amounts[h.Rule.Name] += min(h.Quantity, math.MaxInt64-amounts[h.Rule.Name])

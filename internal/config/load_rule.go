@@ -1,4 +1,4 @@
-package rules
+package config
 
 import (
 	"fmt"
@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/expr-lang/expr/ast"
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 	"gopkg.in/yaml.v3"
 )
 
@@ -17,38 +18,36 @@ func (l *loader) readRules(top *object) {
 		if o == nil {
 			continue
 		}
-		r := l.readRule(o)
-		r.index = len(l.config.Rules)
-		l.config.Rules = append(l.config.Rules, r)
+		l.config.AddRule(l.readRule(o))
 	}
 }
 
-func (l *loader) readRule(o *object) *Rule {
+func (l *loader) readRule(o *object) *rules.Rule {
 	o.require("name", "when", "sku_id")
-	r := &Rule{Pos: Pos{o.node.Line, o.node.Column}, constant: 1, QuantityText: "1"}
+	r := &rules.Rule{Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}, Constant: 1, QuantityText: "1"}
 	r.ProductID = l.config.ProductID
 	r.SKU = l.id(o, "sku_id")
 	if r.Name = o.text("name", ""); r.Name != "" {
 		node := o.at("name")
-		switch first := l.rules[r.Name]; {
+		switch first := l.names[r.Name]; {
 		case !isOneLine(r.Name):
 			l.fail(node, "", "a rule cannot be named %q", r.Name)
 		case first != nil:
 			l.fail(node, fmt.Sprintf("it is that of line %d already", first.Line), "duplicate rule name %q", r.Name)
 		default:
-			l.rules[r.Name] = node
+			l.names[r.Name] = node
 		}
 	}
 	l.readRuleSources(o, r)
 	if node := o.values["when"]; node != nil {
 		r.WhenText = node.Value
-		r.when = l.expression(node, "when", l.config.slots.compileWhen)
-		l.checkFields(node, r, r.when)
+		r.When = l.expression(node, "when", l.config.Condition)
+		l.checkFields(node, r, r.When)
 	}
 	if node := o.values["quantity"]; node != nil {
 		r.QuantityText = node.Value
 		l.readQuantity(node, r)
-		l.checkFields(node, r, r.quantity)
+		l.checkFields(node, r, r.Quantity)
 	}
 	r.Per = 1
 	if node := o.values["per"]; node != nil {
@@ -90,12 +89,12 @@ func (l *loader) wholeNumber(node *yaml.Node) (int64, bool) {
 // valueOf shows a node's value, for messages.
 func valueOf(node *yaml.Node) string {
 	if node.Kind == yaml.ScalarNode && node.Value != "" {
-		return strconv.Quote(clip(node.Value, 40))
+		return strconv.Quote(meter.Clip(node.Value, 40))
 	}
 	return describe(node)
 }
 
-func (l *loader) readRuleSources(o *object, r *Rule) {
+func (l *loader) readRuleSources(o *object, r *rules.Rule) {
 	names, nodes := o.texts("source")
 	var known []string
 	for _, s := range l.config.Sources {
@@ -110,7 +109,7 @@ func (l *loader) readRuleSources(o *object, r *Rule) {
 	for i, name := range names {
 		switch {
 		case !slices.Contains(known, name):
-			l.fail(nodes[i], oneOf(name, known), "unknown source %q", name)
+			l.fail(nodes[i], rules.OneOf(name, known), "unknown source %q", name)
 		case slices.Contains(r.Sources, name):
 			l.fail(nodes[i], "", "source %q stands twice", name)
 		default:
@@ -119,7 +118,7 @@ func (l *loader) readRuleSources(o *object, r *Rule) {
 	}
 }
 
-func (l *loader) readQuantity(node *yaml.Node, r *Rule) {
+func (l *loader) readQuantity(node *yaml.Node, r *rules.Rule) {
 	if node.Kind == yaml.ScalarNode {
 		switch node.ShortTag() {
 		case "!!int":
@@ -130,19 +129,19 @@ func (l *loader) readQuantity(node *yaml.Node, r *Rule) {
 			case n < 0:
 				l.fail(node, "", "\"quantity\" must not be negative: %s", node.Value)
 			}
-			r.constant = n
+			r.Constant = n
 			return
 		case "!!float":
 			l.fail(node, "with `per`, several make one unit", "\"quantity\" must be a whole number: %s", node.Value)
 			return
 		}
 	}
-	r.quantity = l.expression(node, "quantity", l.config.slots.compileQuantity)
+	r.Quantity = l.expression(node, "quantity", l.config.Quantity)
 }
 
 // expression compiles a scalar. A boolean or number that stands there as such
 // is an expression, too.
-func (l *loader) expression(node *yaml.Node, key string, compile func(string) (*expression, *expressionError)) *expression {
+func (l *loader) expression(node *yaml.Node, key string, compile func(string) (*rules.Expression, *rules.Mistake)) *rules.Expression {
 	switch {
 	case node.Kind != yaml.ScalarNode:
 		l.fail(node, "put an expression that begins with [ or { in quotes", "%q must be an expression, not %s", key, describe(node))
@@ -153,56 +152,19 @@ func (l *loader) expression(node *yaml.Node, key string, compile func(string) (*
 	}
 	e, problem := compile(node.Value)
 	if problem != nil {
-		line, column := l.position(node, problem.offset)
-		l.failAt(line, column, problem.hint, "%s: %s", key, problem.message)
+		line, column := l.position(node, problem.Offset)
+		l.failAt(line, column, problem.Hint, "%s: %s", key, problem.Message)
 		return nil
 	}
 	return e
 }
 
-// checkFields refuses an expression that names fields which no source of its
-// rule has, or takes them for numbers where they can only be strings. It says
-// nothing where one of the sources is JSON, in which any may be.
-func (l *loader) checkFields(node *yaml.Node, r *Rule, e *expression) {
-	if e == nil || len(r.Sources) == 0 {
-		return
-	}
-	fail := func(p expressionError) {
-		line, column := l.position(node, p.offset)
-		l.failAt(line, column, p.hint, "%s", p.message)
-	}
-	allText, anyLogfmt := true, false
-	var known []string
-	for _, name := range r.Sources {
-		s := l.config.Source(name)
-		switch {
-		case s.Format == "json" || s.Format == "regexp" && s.pattern == nil:
-			return
-		case s.Format == "logfmt":
-			anyLogfmt = true
-		case s.Format == "regexp":
-			known = append(known, groups(s.pattern)...)
-		}
-		allText = allText && s.Format == "text"
-	}
-	if allText && (e.wholeField || len(e.slots) > 0) {
-		offset := e.wholeAt
-		if len(e.slotAt) > 0 {
-			offset = e.slotAt[0]
-		}
-		fail(expressionError{offset, "format text has no fields", "use line and extract, or give the source a `format` that has fields"})
-		return
-	}
-	for i, slot := range e.slots {
-		key := l.config.slots.paths[slot][0].key
-		if !anyLogfmt && !slices.Contains(known, key) {
-			fail(expressionError{e.slotAt[i], fmt.Sprintf("the source's pattern has no group %q", key), oneOf(key, known)})
-		}
-	}
-	mistake := numberMistake{slots: &l.config.slots}
-	ast.Walk(&e.root, &mistake)
-	if mistake.found != nil {
-		fail(*mistake.found)
+// checkFields refuses an expression that cannot work with any of its rule's
+// sources.
+func (l *loader) checkFields(node *yaml.Node, r *rules.Rule, e *rules.Expression) {
+	for _, mistake := range l.config.CheckFields(r, e) {
+		line, column := l.position(node, mistake.Offset)
+		l.failAt(line, column, mistake.Hint, "%s", mistake.Message)
 	}
 }
 
@@ -213,7 +175,7 @@ func (l *loader) readTests(top *object) {
 			continue
 		}
 		o.require("lines", "expect")
-		t := Test{Name: o.text("name", ""), Pos: Pos{o.node.Line, o.node.Column}, Expect: map[string]int64{}}
+		t := Test{Name: o.text("name", ""), Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}, Expect: map[string]int64{}}
 		if o.values["name"] == nil {
 			t.Name = fmt.Sprintf("test in line %d", o.node.Line)
 		}
@@ -232,7 +194,7 @@ func (l *loader) testSource(o *object) string {
 	switch name := o.text("source", ""); {
 	case name != "":
 		if !slices.Contains(known, name) {
-			l.fail(o.at("source"), oneOf(name, known), "unknown source %q", name)
+			l.fail(o.at("source"), rules.OneOf(name, known), "unknown source %q", name)
 		}
 		return name
 	case o.values["source"] == nil && len(known) == 1:
@@ -261,7 +223,7 @@ func (l *loader) readExpect(o *object, expect map[string]int64) {
 		n, ok := l.wholeNumber(value)
 		switch {
 		case !slices.Contains(known, name):
-			l.fail(pairs.keys[name], oneOf(name, known), "unknown rule %q", name)
+			l.fail(pairs.keys[name], rules.OneOf(name, known), "unknown rule %q", name)
 		case !ok || n < 0:
 			l.fail(value, "", "rule %q: a quantity must be a whole number ≥ 0, not %s", name, valueOf(value))
 		}

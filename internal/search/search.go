@@ -1,4 +1,4 @@
-package rules
+package search
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// search finds in a block the lines that contain any of a set of literals,
+// Search finds in a block the lines that contain any of a set of literals,
 // and which rules want them.
 //
 // Literals are found by sampling: of every literal as many grams, of four bytes,
@@ -14,26 +14,26 @@ import (
 // that wherever a literal stands one of its grams is looked at; where one is
 // met the literal is compared. Where there are but a few short literals each is
 // looked for by its rarest byte, which is faster than short steps.
-type search struct {
-	always  ruleSet // rules that want every line
+type Search struct {
+	Always  Set // rules that want every line
 	samples []*sampler
 	bytes   []*byteSearch
 }
 
-// ruleSet is a set of rules by their index in the source's list.
-type ruleSet []uint64
+// Set is a set of rules by their index in the source's list.
+type Set []uint64
 
-func newRuleSet(rules int) ruleSet { return make(ruleSet, (rules+63)/64) }
+func NewSet(rules int) Set { return make(Set, (rules+63)/64) }
 
-func (s ruleSet) add(i int) { s[i/64] |= 1 << (i % 64) }
+func (s Set) Add(i int) { s[i/64] |= 1 << (i % 64) }
 
-func (s ruleSet) union(t ruleSet) {
+func (s Set) Union(t Set) {
 	for i, w := range t {
 		s[i] |= w
 	}
 }
 
-func (s ruleSet) empty() bool {
+func (s Set) Empty() bool {
 	for _, w := range s {
 		if w != 0 {
 			return false
@@ -42,8 +42,8 @@ func (s ruleSet) empty() bool {
 	return true
 }
 
-// next is the first member that is at least i, or -1.
-func (s ruleSet) next(i int) int {
+// Next is the first member that is at least i, or -1.
+func (s Set) Next(i int) int {
 	for w := i / 64; w < len(s); w++ {
 		word := s[w]
 		if w == i/64 {
@@ -60,7 +60,7 @@ func (s ruleSet) next(i int) int {
 type wanted struct {
 	literal []byte
 	guard   bool // a name in JSON: only where a value follows that is no string
-	rules   ruleSet
+	rules   Set
 }
 
 // at reports whether the literal stands at an offset.
@@ -86,33 +86,33 @@ const (
 	fewShort  = 3  // up to so many short ones are looked for by byte
 )
 
-// newSearch makes a search of clauses, one for each of the source's rules.
-func newSearch(clauses []*clause) *search {
-	s := &search{always: newRuleSet(len(clauses))}
+// New makes a search of clauses, one for each of the source's rules.
+func New(clauses []*Clause) *Search {
+	s := &Search{Always: NewSet(len(clauses))}
 	type text struct {
 		literal string
 		guard   bool
 	}
-	byText, escaped := map[text]ruleSet{}, newRuleSet(len(clauses))
+	byText, escaped := map[text]Set{}, NewSet(len(clauses))
 	for i, c := range clauses {
 		if c == nil {
-			s.always.add(i)
+			s.Always.Add(i)
 			continue
 		}
 		want := func(t text) {
 			if byText[t] == nil {
-				byText[t] = newRuleSet(len(clauses))
+				byText[t] = NewSet(len(clauses))
 			}
-			byText[t].add(i)
+			byText[t].Add(i)
 		}
-		for _, l := range c.literals {
+		for _, l := range c.Literals {
 			want(text{l, false})
 		}
-		for _, l := range c.guards {
+		for _, l := range c.Guards {
 			want(text{l, true})
 		}
-		if c.escaped {
-			escaped.add(i)
+		if c.Escaped {
+			escaped.Add(i)
 		}
 	}
 	var long, short, tiny, single []wanted
@@ -129,7 +129,7 @@ func newSearch(clauses []*clause) *search {
 			single = append(single, w)
 		}
 	}
-	if !escaped.empty() {
+	if !escaped.Empty() {
 		single = append(single, wanted{literal: []byte(`\u`), rules: escaped})
 	}
 	if len(short) <= fewShort {
@@ -149,8 +149,8 @@ func newSearch(clauses []*clause) *search {
 	return s
 }
 
-// begin turns to a block.
-func (s *search) begin(data []byte) {
+// Begin turns to a block.
+func (s *Search) Begin(data []byte) {
 	for _, g := range s.samples {
 		g.begin()
 		g.advance(data)
@@ -160,9 +160,9 @@ func (s *search) begin(data []byte) {
 	}
 }
 
-// next is where the first literal not yet passed lies: in the line that the
+// Next is where the first literal not yet passed lies: in the line that the
 // search has come to. It is len(data) where there are no more.
-func (s *search) next(data []byte) int {
+func (s *Search) Next(data []byte) int {
 	at := len(data)
 	for _, g := range s.samples {
 		at = min(at, g.at)
@@ -173,19 +173,19 @@ func (s *search) next(data []byte) int {
 	return at
 }
 
-// take adds to rules those that want the line that ends at end, and passes it.
-func (s *search) take(data []byte, end int, rules ruleSet) {
+// Take adds to rules those that want the line that ends at end, and passes it.
+func (s *Search) Take(data []byte, end int, rules Set) {
 	for _, g := range s.samples {
 		for g.at < end {
 			for _, e := range g.found {
-				rules.union(g.literals[e].rules)
+				rules.Union(g.literals[e].rules)
 			}
 			g.advance(data)
 		}
 	}
 	for _, b := range s.bytes {
 		if b.at < end {
-			rules.union(b.rules)
+			rules.Union(b.rules)
 			b.advance(data, end)
 		}
 	}

@@ -1,0 +1,63 @@
+// Package config reads the configuration, one YAML file, into a [Config]: its
+// expressions, patterns and layouts are compiled, and a Config that exists is
+// valid. All mistakes are found at once, each with its place.
+//
+//   - document.go, position.go and problem.go read YAML so that every mistake
+//     has its place; load*.go make a Config of it.
+//   - selftest.go runs the configuration's own tests.
+//   - schema.json is for editors.
+//
+// A Config is immutable and may be shared.
+package config
+
+import (
+	"time"
+
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+// Config is a configuration file, checked and with its defaults filled in.
+type Config struct {
+	rules.Set
+	Path      string // the file it was read from, as named by the caller
+	ProductID string
+	Delivery  Delivery
+	Auth      Auth
+	State     string // folder; "" where unset
+	Listen    string // host:port; "" where nothing is to be served
+	Retention time.Duration
+	Tests     []Test
+}
+
+// Delivery says where usage records go.
+type Delivery struct {
+	Endpoint  string // scheme://host[:port], without a slash at the end
+	Transport string // rest or grpc
+	Timeout   time.Duration
+	CAFile    string // PEM certificates trusted beside those of the system, by the API and by IAM; "": none
+}
+
+// Auth says how tokens are come by.
+type Auth struct {
+	Method      string // metadata, key or token
+	KeyFile     string // with key
+	TokenFile   string // with token; "" where the token stands in the variable METERLOG_IAM_TOKEN
+	IAMEndpoint string // scheme://host[:port], without a slash at the end
+}
+
+// Test is an entry of `tests:`: lines, and what the rules must count on them.
+type Test struct {
+	Name   string
+	Source string
+	Lines  []byte
+	Expect map[string]int64 // units by rule
+	Pos    rules.Pos
+}
+
+// Only returns the configuration with these of its rules alone, in its order. It
+// is for trying rules: its tests may speak of others.
+func (c *Config) Only(names []string) *Config {
+	few := *c
+	few.Set = c.Set.Only(names)
+	return &few
+}

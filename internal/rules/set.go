@@ -1,0 +1,112 @@
+package rules
+
+import (
+	"slices"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/glob"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Set is the sources and rules of a configuration. It is immutable once it is
+// built, and may be shared.
+type Set struct {
+	Sources  []*Source
+	Rules    []*Rule
+	Interval time.Duration // length of a window, whole seconds
+
+	slots slotTable
+}
+
+// Source is a set of files and how their lines are read.
+type Source struct {
+	Name string
+	glob.Set
+	StartAt string // beginning or end: where a file found at the first start begins
+	fields.Reader
+	Timestamp *fields.Timestamp // nil where events have the time of their reading
+	Pos       Pos
+
+	timeSlot int // of the timestamp's field
+}
+
+// Timed reports whether events of the source have a time of their own.
+func (s *Source) Timed() bool { return s.Timestamp != nil }
+
+// Rule is a rule with its expressions compiled.
+type Rule struct {
+	meter.Rule
+	Sources      []string // names of the sources that it applies to, in their order; never empty
+	WhenText     string   // the condition as written
+	QuantityText string   // the quantity as written
+	Pos          Pos
+	When         *Expression
+	Quantity     *Expression // nil where it is constant
+	Constant     int64       // the quantity where it is constant
+
+	index int // among the set's rules
+}
+
+// Pos is a place in the configuration file, line and column from 1.
+type Pos struct {
+	Line, Column int
+}
+
+// AddSource adds a source, the fields of which are known.
+func (s *Set) AddSource(source *Source) {
+	if t := source.Timestamp; t != nil && t.Path != nil {
+		source.timeSlot = s.slots.slot(t.Path)
+	}
+	s.Sources = append(s.Sources, source)
+}
+
+// AddRule adds a rule, whose expressions the set has compiled.
+func (s *Set) AddRule(r *Rule) {
+	r.index = len(s.Rules)
+	s.Rules = append(s.Rules, r)
+}
+
+// Source returns the source of that name, or nil.
+func (s *Set) Source(name string) *Source {
+	for _, source := range s.Sources {
+		if source.Name == name {
+			return source
+		}
+	}
+	return nil
+}
+
+// SourcesOf names the sources that follow a file of this absolute path.
+func (s *Set) SourcesOf(path string) []string {
+	var names []string
+	for _, source := range s.Sources {
+		if source.Covers(path) {
+			names = append(names, source.Name)
+		}
+	}
+	return names
+}
+
+// Rule returns the rule of that name, or nil.
+func (s *Set) Rule(name string) *Rule {
+	for _, r := range s.Rules {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// Only returns the set with these of its rules alone, in its order.
+func (s *Set) Only(names []string) Set {
+	few := *s
+	few.Rules = nil
+	for _, r := range s.Rules {
+		if slices.Contains(names, r.Name) {
+			one := *r
+			few.AddRule(&one)
+		}
+	}
+	return few
+}

@@ -1,0 +1,97 @@
+package search
+
+import (
+	"slices"
+	"strings"
+)
+
+// Clause says what a line must contain for a condition to be anything but
+// false: at least one of its literals. Where there are none the condition is
+// false on every line. A nil clause says nothing.
+//
+// It holds for errors, too: on a line without the literals the condition is
+// false, and does not fail.
+type Clause struct {
+	Literals []string
+	Guards   []string // JSON names in their quotes: or a name of these with a value that is no string, on which the condition fails
+	Escaped  bool     // a line that contains \u may hide the literals
+	Weight   float64  // how seldom lines have them, in bits; the higher the better
+}
+
+// Require returns a clause of one literal. Lines hold no newline.
+func Require(literal string) *Clause {
+	switch {
+	case literal == "":
+		return nil
+	case strings.Contains(literal, "\n"):
+		return &Clause{Weight: 1e9}
+	}
+	return &Clause{Literals: []string{literal}, Weight: Rarity(literal)}
+}
+
+// Both returns a clause for a condition that needs a and b: the better of them.
+func Both(a, b *Clause) *Clause {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	case b.Weight > a.Weight:
+		return b
+	}
+	return a
+}
+
+// maxLiterals bounds the literals of one clause.
+const maxLiterals = 256
+
+// Either returns a clause for a condition that needs a or b.
+func Either(a, b *Clause) *Clause {
+	if a == nil || b == nil || len(a.Literals)+len(b.Literals) > maxLiterals {
+		return nil
+	}
+	return &Clause{
+		Literals: merge(a.Literals, b.Literals),
+		Guards:   merge(a.Guards, b.Guards),
+		Escaped:  a.Escaped || b.Escaped,
+		Weight:   min(a.Weight, b.Weight),
+	}
+}
+
+func merge(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// byteBits is how seldom each byte is in logs, in bits.
+var byteBits = func() (t [256]float64) {
+	for c := range t {
+		switch {
+		case c >= '0' && c <= '9':
+			t[c] = 4
+		case strings.IndexByte("etaoinsr", byte(c)) >= 0:
+			t[c] = 4.5
+		case c >= 'a' && c <= 'z':
+			t[c] = 5.5
+		case c == ' ':
+			t[c] = 3
+		case strings.IndexByte(`.-:/"=,_[]`, byte(c)) >= 0:
+			t[c] = 5
+		case c >= 'A' && c <= 'Z':
+			t[c] = 6.5
+		default:
+			t[c] = 8
+		}
+	}
+	return t
+}()
+
+// Rarity is how seldom a literal is likely to be met, in bits.
+func Rarity(literal string) float64 {
+	bits := 0.0
+	for i := range len(literal) {
+		bits += byteBits[literal[i]]
+	}
+	return min(bits, 60)
+}
