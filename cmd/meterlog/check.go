@@ -73,7 +73,8 @@ func describe(w io.Writer, config *config.Config) {
 		config.Path, config.ProductID, brief(config.Interval), config.Delivery.Endpoint, config.Delivery.Transport)
 	rows := [][]string{{"SOURCE", "FORMAT", "FILES NOW", "PATH"}}
 	for _, s := range config.Sources {
-		rows = append(rows, []string{s.Name, s.Format, fmt.Sprint(len(matchingFiles(s))), strings.Join(s.Paths, ", ")})
+		files, _ := s.Files()
+		rows = append(rows, []string{s.Name, s.Format, fmt.Sprint(len(files)), strings.Join(s.Paths, ", ")})
 	}
 	writeColumns(w, rows, len(rows[0]))
 	fmt.Fprintln(w)

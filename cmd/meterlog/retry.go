@@ -220,9 +220,6 @@ func findRecord(ctx context.Context, reader *ledger.Reader, uuid string) (meter.
 	return found[0], nil
 }
 
-// usableFor is how old usage may be for the API to take it.
-const usableFor = time.Hour
-
 // reportRetries says what became of each record, and returns how many were
 // queued.
 func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (queued int) {
@@ -233,7 +230,7 @@ func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (que
 		case r.Queued:
 			queued++
 			note := r.Heir
-			if time.Since(r.Window.StartTime()) > usableFor {
+			if time.Since(r.Window.StartTime()) > meter.UsableFor {
 				old++
 				note += " (over an hour old)"
 			}

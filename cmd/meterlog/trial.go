@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -242,7 +243,7 @@ func (t *trial) skip(in *input, size int64) {
 	t.tally.lines++
 	t.tally.bytes += size
 	t.tally.tooLong.add("too long", func() string {
-		return fmt.Sprintf("%s: a line of %d bytes; the longest that is read has %d", in.place(in.lines), size, maxLine)
+		return fmt.Sprintf("%s: a line of %d bytes; the longest that is read has %d", in.place(in.lines), size, meter.MaxLine)
 	})
 }
 

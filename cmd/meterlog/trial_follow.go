@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/nxadm/tail"
 	"github.com/nxadm/tail/util"
 )
@@ -66,7 +67,7 @@ func (t *trial) tailed(line tailedLine) {
 		in.lines = 0 // it was rotated or truncated
 	}
 	in.tailed = true
-	if len(line.text) >= maxLine {
+	if len(line.text) >= meter.MaxLine {
 		t.skip(in, int64(len(line.text))+1)
 		return
 	}

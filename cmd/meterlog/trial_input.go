@@ -13,18 +13,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bmatcuk/doublestar/v4"
-
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
-const (
-	readSize = 256 << 10 // of blocks
-	maxLine  = 1 << 20   // longer lines are skipped, as `meterlog run` does
-)
+const readSize = 256 << 10 // of blocks
 
 // input is a file, or standard input, with the sources that it belongs to.
 type input struct {
@@ -110,7 +104,8 @@ func matchedInputs(config *config.Config, source string) ([]*input, error) {
 			continue
 		}
 		globs = append(globs, s.Paths...)
-		for _, path := range matchingFiles(s) {
+		paths, _ := s.Files() // folders that cannot be read have nothing
+		for _, path := range paths {
 			if slices.ContainsFunc(inputs, func(in *input) bool { return in.path == path }) {
 				continue
 			}
@@ -125,21 +120,6 @@ func matchedInputs(config *config.Config, source string) ([]*input, error) {
 		return nil, fmt.Errorf("meterlog: no file matches %s: name files to test, or - for standard input", strings.Join(globs, ", "))
 	}
 	return inputs, nil
-}
-
-// matchingFiles are the files that a source follows now, sorted.
-func matchingFiles(s *rules.Source) []string {
-	var paths []string
-	for _, glob := range s.Paths {
-		found, _ := doublestar.FilepathGlob(glob) // folders that cannot be read have nothing
-		for _, path := range found {
-			if _, err := regularSize(path); err == nil && s.Covers(path) {
-				paths = append(paths, path)
-			}
-		}
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths)
 }
 
 // regularSize is the size of a file, or -1 for pipes and devices. A folder is
@@ -220,7 +200,7 @@ type lineReader struct {
 }
 
 // next returns whole lines, valid until the next call, or the size of a line
-// that was skipped because it is longer than maxLine. It returns io.EOF at the
+// that was skipped because it is longer than meter.MaxLine. It returns io.EOF at the
 // end. The last line may lack its newline.
 func (r *lineReader) next() (data []byte, skipped int64, err error) {
 	for {
@@ -241,10 +221,10 @@ func (r *lineReader) next() (data []byte, skipped int64, err error) {
 		switch {
 		case len(r.buffer) == 0:
 			r.buffer = make([]byte, readSize)
-		case r.end == maxLine:
+		case r.end == meter.MaxLine:
 			return r.skip()
 		case r.end == len(r.buffer):
-			r.buffer = append(r.buffer, make([]byte, maxLine-r.end)...)
+			r.buffer = append(r.buffer, make([]byte, meter.MaxLine-r.end)...)
 		}
 		r.read()
 	}

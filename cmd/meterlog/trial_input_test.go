@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // TestLineReader cuts streams of lines around the sizes that matter, read in
 // pieces of any size, and compares them with what was put in.
 func TestLineReader(t *testing.T) {
-	sizes := []int{0, 1, 80, readSize - 1, readSize, readSize + 1, maxLine - 2, maxLine - 1, maxLine, maxLine + readSize, 3 * maxLine}
+	sizes := []int{0, 1, 80, readSize - 1, readSize, readSize + 1, meter.MaxLine - 2, meter.MaxLine - 1, meter.MaxLine, meter.MaxLine + readSize, 3 * meter.MaxLine}
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var text, want bytes.Buffer
@@ -22,7 +24,7 @@ func TestLineReader(t *testing.T) {
 		for range 1 + random.IntN(6) {
 			line := strings.Repeat(string(rune('a'+random.IntN(26))), sizes[random.IntN(len(sizes))]) + "\n"
 			text.WriteString(line)
-			if len(line) > maxLine {
+			if len(line) > meter.MaxLine {
 				skipped += len(line)
 			} else {
 				want.WriteString(line)

@@ -11,10 +11,6 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// usable is how long the API takes a record for (its reason EXPIRED: "older
-// than one hour"). Records within it are delivered before those past it.
-const usable = time.Hour
-
 // longestDelay bounds how far ahead a record may have been put off. One that
 // seems to wait longer was put off before the clock was set back.
 const longestDelay = 10 * time.Minute
@@ -107,7 +103,7 @@ func parseWindow(start, end string) (meter.Window, error) {
 // its hour only when there are no others. apiNow is the API's clock as far as
 // it is known: what lies in its future waits.
 func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
-	horizon := apiNow.Add(-usable).UTC().Format(windowLayout)
+	horizon := apiNow.Add(-meter.UsableFor).UTC().Format(windowLayout)
 	for _, side := range []string{">=", "<"} {
 		records, err := query(ctx, l.db, "pending", scanRecord, `SELECT `+recordColumns+` FROM records
 			WHERE state = 'sealed' AND (not_before <= ? OR not_before > ?) AND window_start <= ? AND window_start `+side+` ?

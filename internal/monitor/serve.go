@@ -65,7 +65,7 @@ func (s Subject) unhealthy(r *http.Request) (reasons []string) {
 		return append(reasons, "ledger_unreadable: "+err.Error())
 	}
 	for _, p := range st.Problems {
-		if slices.Contains(healthCodes, p.Code) || p.Code == string(meter.BytesMissed) && now.Sub(p.latest) < hour {
+		if slices.Contains(healthCodes, p.Code) || p.Code == string(meter.BytesMissed) && now.Sub(p.latest) < meter.UsableFor {
 			reasons = append(reasons, p.Code+": "+p.Message)
 		}
 	}

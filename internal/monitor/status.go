@@ -16,10 +16,6 @@ import (
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
-// hour is how long the API takes usage for (its reason EXPIRED: "older than
-// one hour").
-const hour = time.Hour
-
 // Subject is the meterlog that is looked at.
 type Subject struct {
 	Version   string
@@ -84,7 +80,7 @@ type ProblemStatus struct {
 // Status reads the status. It fails only where the ledger cannot be read.
 func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	st := Status{
-		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(hour / time.Second),
+		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(meter.UsableFor / time.Second),
 		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{},
 		Records: make(map[meter.State]int), LastMinutes: make([]int64, 60),
 	}
@@ -177,7 +173,7 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 		}
 	}
 	midnight := st.At.UTC().Truncate(24 * time.Hour)
-	hourAgo := st.At.Add(-hour)
+	hourAgo := st.At.Add(-time.Hour)
 	since := midnight
 	if hourAgo.Before(since) {
 		since = hourAgo
@@ -221,12 +217,12 @@ func (s Subject) unsettled(ctx context.Context, st *Status, r *ledger.Reader) er
 		return err
 	}
 	age := max(0, st.At.Sub(oldest))
-	st.OldestUnsettled, st.TimeLeft = int64(age/time.Second), max(0, int64((hour-age)/time.Second))
+	st.OldestUnsettled, st.TimeLeft = int64(age/time.Second), max(0, int64((meter.UsableFor-age)/time.Second))
 	if age < runningOut {
 		return nil
 	}
-	message := fmt.Sprintf("the oldest usage that is not delivered is of %v ago: the API takes it for another %v", age.Round(time.Second), (hour - age).Round(time.Second))
-	if age >= hour {
+	message := fmt.Sprintf("the oldest usage that is not delivered is of %v ago: the API takes it for another %v", age.Round(time.Second), (meter.UsableFor - age).Round(time.Second))
+	if age >= meter.UsableFor {
 		message = fmt.Sprintf("usage of %v ago is not delivered: the API will find it expired", age.Round(time.Second))
 	}
 	st.problem("time_running_out", message, "see why it is not delivered: the other problems, or `meterlog check --online`")

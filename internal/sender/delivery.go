@@ -39,7 +39,7 @@ const (
 	// unreadable is how old a record must be, by the API's clock as far as it
 	// is known, to be given up where nothing at all is taken: the API's hour,
 	// and a margin for clocks whose difference nobody knows.
-	unreadable = time.Hour + 10*time.Minute
+	unreadable = meter.UsableFor + 10*time.Minute
 
 	// unreadableDoubt is the same for a record that may have been stored. An
 	// API that reads requests again would tell, so it is asked for longer.

@@ -16,9 +16,6 @@ import (
 // ErrGone is returned by Find when no file holds the generation any more.
 var ErrGone = errors.New("no file holds it any more")
 
-// defaultMaxLine is what Config.MaxLine is by default, in bytes.
-const defaultMaxLine = 1 << 20
-
 // Content is the file that holds a generation now. It is to be closed.
 type Content struct {
 	Name string // where it lies
@@ -152,7 +149,7 @@ func (c *Content) Lines(start, end int64, each func(offset int64, line []byte) e
 
 // eachLine cuts what r holds, the bytes from start to end, into lines.
 func eachLine(r io.Reader, start, end int64, each func(int64, []byte) error) error {
-	lines := bufio.NewReaderSize(r, defaultMaxLine)
+	lines := bufio.NewReaderSize(r, meter.MaxLine)
 	tooLong := false
 	for offset := start; offset < end; {
 		if !tooLong {

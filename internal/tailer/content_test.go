@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // content finds a committed generation and returns the lines between the two
@@ -126,8 +128,8 @@ func TestFindSaysWhereItLooked(t *testing.T) {
 
 func TestContentLeavesOutLinesThatAreTooLong(t *testing.T) {
 	s := follow(t, "app.log")
-	fits := strings.Repeat("y", defaultMaxLine-1)
-	long := strings.Repeat("x", 2*defaultMaxLine)
+	fits := strings.Repeat("y", meter.MaxLine-1)
+	long := strings.Repeat("x", 2*meter.MaxLine)
 	text := "one\n" + long + "\n" + fits + "\n" + fits + "z\ntwo\n"
 	s.append("app.log", text)
 	s.expect("one", fits, "two")

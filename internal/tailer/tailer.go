@@ -102,7 +102,7 @@ func New(cfg Config) *Tailer {
 		cfg.Search = 10 * time.Second
 	}
 	if cfg.MaxLine == 0 {
-		cfg.MaxLine = defaultMaxLine
+		cfg.MaxLine = meter.MaxLine
 	}
 	if cfg.MaxOpen == 0 {
 		cfg.MaxOpen = min(1000, descriptorLimit()/2)

@@ -1,0 +1,73 @@
+package glob
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestCovers(t *testing.T) {
+	for _, tt := range []struct {
+		set  Set
+		path string
+		want bool
+	}{
+		{Set{Paths: []string{"/var/log/app.log"}}, "/var/log/app.log", true},
+		{Set{Paths: []string{"/var/log/app.log"}}, "/var/log/app.log.1", false},
+		{Set{Paths: []string{"/var/log/*.log"}}, "/var/log/sub/app.log", false},
+		{Set{Paths: []string{"/var/log/**/*.log"}}, "/var/log/sub/app.log", true},
+		{Set{Paths: []string{"/a/*.log", "/b/*.log"}}, "/b/x.log", true},
+		{Set{Paths: []string{"/a/**"}, Exclude: []string{"*.debug.log"}}, "/a/b/x.debug.log", false},
+		{Set{Paths: []string{"/a/**"}, Exclude: []string{"/a/b/*"}}, "/a/b/x.log", false},
+		{Set{Paths: []string{"/a/**"}, Exclude: []string{"/a/b/*"}}, "/a/c/x.log", true},
+		{Set{}, "/a", false},
+	} {
+		if got := tt.set.Covers(tt.path); got != tt.want {
+			t.Errorf("%v covers %s: %v", tt.set, tt.path, got)
+		}
+	}
+}
+
+// Files returns each file once, no folder, and nothing that is excluded.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"b.log", "a.log", "a.debug.log", "sub/c.log"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := Set{Paths: []string{dir + "/*", dir + "/**/*.log"}, Exclude: []string{"*.debug.log"}}
+	want := []string{dir + "/a.log", dir + "/b.log", dir + "/sub/c.log"}
+	if got, err := s.Files(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
+// A folder that cannot be read is an error, and what the others hold is found.
+func TestUnreadableFolder(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads every folder")
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"open", "closed"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "a.log"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "closed"), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chmod(filepath.Join(dir, "closed"), 0o700) })
+	got, err := Set{Paths: []string{dir + "/*/a.log"}}.Files()
+	if err == nil || !slices.Equal(got, []string{dir + "/open/a.log"}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}

@@ -1,0 +1,11 @@
+package meter
+
+import "time"
+
+// UsableFor is how old usage may be when the API takes it. The API gives the
+// reason EXPIRED to what is "older than one hour".
+const UsableFor = time.Hour
+
+// MaxLine is the longest line that is read, in bytes. Longer lines are counted
+// as anomalies and skipped.
+const MaxLine = 1 << 20
