@@ -29,14 +29,16 @@ var layers = map[string][]string{
 	"internal/ledger":  {"internal/meter"},
 	"internal/sender":  {"internal/meter"},
 	"internal/sandbox": {"internal/meter"},
+	"internal/silence": {"internal/meter"},
 	"internal/recount": {"internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter", "internal/rules",
 		"internal/search", "internal/tailer"},
 	"internal/monitor": {"internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter", "internal/rules",
-		"internal/search", "internal/tailer"},
+		"internal/search", "internal/silence", "internal/tailer"},
 	"internal/agent": {"internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter", "internal/monitor",
-		"internal/rules", "internal/search", "internal/sender", "internal/tailer"},
+		"internal/rules", "internal/search", "internal/sender", "internal/silence", "internal/tailer"},
 	"cmd/meterlog": {"internal/agent", "internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter",
-		"internal/monitor", "internal/recount", "internal/rules", "internal/sandbox", "internal/search", "internal/sender", "internal/tailer"},
+		"internal/monitor", "internal/recount", "internal/rules", "internal/sandbox", "internal/search", "internal/sender", "internal/silence",
+		"internal/tailer"},
 }
 
 // maxLines is how many lines a package may have, without its tests. More is

@@ -25,6 +25,7 @@ import (
 	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
+	"github.com/meterlog/meterlog/internal/silence"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
@@ -81,6 +82,11 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	activity, err := cfg.Ledger.Activity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Vitals.ForgetActivity()
 	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
 		meter: &meterLoop{
@@ -91,6 +97,8 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			pulse:    cfg.Vitals.Pulse("meter"),
 			log:      cfg.Log,
 			now:      time.Now,
+			silence:  silence.New(watchedRules(cfg.Rules), activity, time.Now()),
+			kept:     time.Now(),
 			batch:    ledger.Batch{Tally: new(meter.Tally)},
 			nextSeal: unknownSeal, // what an earlier run left open is looked at in the first step
 		},

@@ -19,6 +19,9 @@ import (
 
 // bind tells the ledger on which machine it is, before anything is counted.
 func bind(ctx context.Context, cfg Config) error {
+	if err := keepRemainders(ctx, cfg); err != nil {
+		return err
+	}
 	if cfg.MachineIDFile != "" {
 		id, err := machineID(cfg.MachineIDFile)
 		if id == "" {
@@ -42,12 +45,27 @@ func bind(ctx context.Context, cfg Config) error {
 // completeUnits bills what `per` has made whole units of while it was not known
 // whose they are.
 func completeUnits(ctx context.Context, book *ledger.Ledger, config *config.Config) error {
+	now := time.Now()
+	return book.CompleteUnits(ctx, ledgerRules(config), meter.WindowAt(now, config.Interval), now)
+}
+
+// ledgerRules are the rules as the ledger knows them.
+func ledgerRules(config *config.Config) []*meter.Rule {
 	all := make([]*meter.Rule, len(config.Rules))
 	for i, r := range config.Rules {
 		all[i] = &r.Rule
 	}
-	now := time.Now()
-	return book.CompleteUnits(ctx, all, meter.WindowAt(now, config.Interval), now)
+	return all
+}
+
+// keepRemainders sets aside what is left over of rules that have changed since.
+func keepRemainders(ctx context.Context, cfg Config) error {
+	aside, err := cfg.Ledger.KeepRemainders(ctx, ledgerRules(cfg.Rules), time.Now())
+	for _, s := range aside {
+		cfg.Log.Warn("a remainder is set aside because its rule has changed: the rule begins at 0",
+			"rule", s.Rule, "sku_id", s.SKU, "remainder", s.Remainder, "made_with", s.MadeWith, "now", s.Now)
+	}
+	return err
 }
 
 // machineID reads a file like /etc/machine-id. Of the id, which machine-id(5)

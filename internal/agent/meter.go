@@ -10,6 +10,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/silence"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
@@ -21,6 +22,7 @@ const (
 	retryCommit = 500 * time.Millisecond // first pause after a failed commit; doubles up to maxRetry
 	maxRetry    = 10 * time.Second
 	meterBeat   = 2 * time.Minute // a step takes less, a sleep and a failing commit included
+	keepPause   = time.Minute     // between commits that keep how long rules have been silent
 )
 
 // unknownSeal is the next seal while only the ledger knows it: it is due.
@@ -44,6 +46,10 @@ type meterLoop struct {
 	nextSeal   time.Time // the end of the earliest open window; zero where none is open
 	clock      time.Time // what the clock showed when records were last sealed
 
+	silence *silence.Watch
+	kept    time.Time // when the ledger last took what silence knows
+	ending  bool      // the next commit is the last
+
 	reported map[meter.AnomalyKey]bool // anomalies that were spoken of since the start
 }
 
@@ -55,6 +61,7 @@ func (l *meterLoop) run(ctx context.Context) {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
 	defer cancel()
+	l.ending = true
 	l.commit(last)
 }
 
@@ -76,7 +83,7 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 			drained = true
 			break
 		}
-		l.matcher.Match(block, l.batch.Tally)
+		l.match(block)
 		l.vitals.ReadBytes.Add(float64(len(block.Data)))
 		if l.due(l.now()) {
 			break
@@ -86,6 +93,14 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 		err = l.commit(ctx)
 	}
 	return drained, err
+}
+
+// match counts the lines of a block, and notes which rules found something.
+func (l *meterLoop) match(block meter.Block) {
+	l.silence.Read(block.Sources, len(block.Data))
+	for _, rule := range l.matcher.Match(block, l.batch.Tally) {
+		l.silence.Matched(rule, l.now())
+	}
 }
 
 // due reports whether it is time to commit: a second has passed, a window has
@@ -122,6 +137,7 @@ func (l *meterLoop) wakeAt(now time.Time) time.Time {
 func (l *meterLoop) commit(ctx context.Context) error {
 	l.take()
 	l.lastCommit = l.now()
+	l.attend(l.lastCommit)
 	if l.batch.Empty() && !l.sealDue(l.lastCommit) {
 		l.clock = l.lastCommit.Round(0)
 		return nil
@@ -234,13 +250,16 @@ func (l *meterLoop) readAll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		block, ok := l.tailer.Next(l.now())
 		if ok {
-			l.matcher.Match(block, l.batch.Tally)
+			l.match(block)
 		}
 		now := l.now()
 		if ok && now.Sub(l.lastCommit) < commitPause && len(l.batch.Tally.Counts) < tallyLimit {
 			continue
 		}
 		l.take()
+		if l.attend(now); !ok {
+			l.batch.Activity = l.silence.Activities()
+		}
 		if err := l.write(ctx, now); err != nil {
 			return err
 		}

@@ -63,6 +63,7 @@ func (l *loader) readRule(o *object) *rules.Rule {
 			r.Per = n
 		}
 	}
+	r.Unit = fmt.Sprintf("quantity %s per %d of product %s", strings.Join(strings.Fields(r.QuantityText), " "), r.Per, r.ProductID)
 	return r
 }
 

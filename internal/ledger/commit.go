@@ -20,11 +20,12 @@ type Batch struct {
 	Generations []meter.Generation   // those that changed, as they are now
 	Globs       map[string]time.Time // patterns of sources, with the time of their first scan: what was written before is of before
 	Tally       *meter.Tally
+	Activity    []meter.Activity // of rules, as they are now; nil where they are not kept this time
 }
 
 // Empty reports whether there is nothing to commit.
 func (b Batch) Empty() bool {
-	return len(b.Generations) == 0 && len(b.Globs) == 0 && b.Tally.Empty()
+	return len(b.Generations) == 0 && len(b.Globs) == 0 && len(b.Activity) == 0 && b.Tally.Empty()
 }
 
 // Commit makes positions and counts durable, both or neither. After an error
@@ -56,7 +57,7 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 				return err
 			}
 		}
-		return nil
+		return tx.putActivity(b.Activity, now)
 	})
 }
 
@@ -159,9 +160,9 @@ func (t *transaction) carry(rule *meter.Rule, amount int64) (units, carried int6
 	total := uint64(before) + uint64(amount) // two int64 ≥ 0 fit
 	after := int64(total % uint64(rule.Per))
 	_, err = t.exec(`
-		INSERT INTO remainders (rule, sku_id, remainder) VALUES (?, ?, ?)
-		ON CONFLICT DO UPDATE SET remainder = excluded.remainder`,
-		rule.Name, rule.SKU, apart+after)
+		INSERT INTO remainders (rule, sku_id, remainder, made_with) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET remainder = excluded.remainder, made_with = excluded.made_with`,
+		rule.Name, rule.SKU, apart+after, rule.Unit)
 	return int64(total / uint64(rule.Per)), before - after, err
 }
 

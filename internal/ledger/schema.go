@@ -161,6 +161,41 @@ CREATE TABLE problems (
 	since   TEXT NOT NULL,
 	PRIMARY KEY (code, subject)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- What a remainder was made with: its rule's quantity, per and product. Empty:
+-- an older meterlog made it and did not say.
+ALTER TABLE remainders ADD COLUMN made_with TEXT NOT NULL DEFAULT '';
+
+-- Remainders that were set aside because their rule changed. The rule began
+-- again at 0.
+CREATE TABLE set_aside (
+	id        INTEGER PRIMARY KEY,
+	rule      TEXT    NOT NULL,
+	sku_id    TEXT    NOT NULL,
+	made_with TEXT    NOT NULL,
+	remainder INTEGER NOT NULL,
+	waiting   INTEGER NOT NULL, -- the part of it that no record knows the lines of
+	at        TEXT    NOT NULL
+) STRICT;
+
+-- How long each rule has found nothing: bytes of its sources, and seconds in
+-- which an agent watched them.
+CREATE TABLE activity (
+	rule        TEXT    PRIMARY KEY,
+	first_match TEXT    NOT NULL,
+	last_match  TEXT    NOT NULL,
+	bytes       INTEGER NOT NULL,
+	seconds     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The longest silences of each rule that ended on a day, for 15 days.
+CREATE TABLE silences (
+	rule    TEXT    NOT NULL,
+	day     TEXT    NOT NULL,
+	bytes   INTEGER NOT NULL,
+	seconds INTEGER NOT NULL,
+	PRIMARY KEY (rule, day)
+) STRICT, WITHOUT ROWID;
 `,
 }
 

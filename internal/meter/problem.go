@@ -11,3 +11,12 @@ type Problem struct {
 	Hint    string    // what to do about it
 	Since   time.Time // UTC; zero where unknown
 }
+
+// notes are the codes of what an operator should know but need not act on.
+var notes = map[string]bool{"rule_never_matched": true, string(History): true}
+
+// IsNote reports whether a problem of this code needs nobody to act.
+func IsNote(code string) bool { return notes[code] }
+
+// Note reports whether the problem needs nobody to act.
+func (p Problem) Note() bool { return IsNote(p.Code) }

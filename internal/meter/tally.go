@@ -9,6 +9,10 @@ type Rule struct {
 	ProductID string
 	SKU       string
 	Per       int64 // so many of the amount make one unit; 1 where the rule has no `per`
+
+	// Unit says what one unit of a remainder is, in the configuration's words: a
+	// remainder that another Unit made is not the rule's. "": nothing is known.
+	Unit string
 }
 
 // CountKey says what a Count is a count of.
@@ -41,6 +45,8 @@ const (
 	BadTimestamp     AnomalyKind = "bad_timestamp" // an event's own time was missing, unreadable or in the future, so the time it was read was taken; Subject: the source
 	LineTooLong      AnomalyKind = "too_long"      // a line over the limit was skipped; Subject: the path
 	ForeignRemainder AnomalyKind = "foreign"       // less than a unit was set aside, as another machine had counted it; Subject: the rule
+	StaleRemainder   AnomalyKind = "remainder"     // less than a unit was set aside, as its rule changed; Subject: the rule
+	History          AnomalyKind = "history"       // files that were there before the first scan of a source; Subject: the source
 	BytesMissed      AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
 )
 

@@ -3,11 +3,13 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/silence"
 )
 
 // How long ago something that cannot be undone may have happened to be a
@@ -28,6 +30,12 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 		if present, err = r.Problems(ctx); err != nil {
 			return err
 		}
+	default: // the silence of rules outlasts the agent that measured it
+		activity, err := r.Activity(ctx)
+		if err != nil {
+			return err
+		}
+		present = silence.Problems(s.configured(activity), st.At)
 	}
 	for _, p := range present {
 		st.problem(p.Code, p.Message+sinceText(p.Since, st.At), p.Hint)
@@ -59,6 +67,11 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 		}
 	}
 	return nil
+}
+
+// configured returns the activity of the rules that the configuration has.
+func (s Subject) configured(activity []meter.Activity) []meter.Activity {
+	return slices.DeleteFunc(activity, func(a meter.Activity) bool { return s.Config == nil || s.Config.Rule(a.Rule) == nil })
 }
 
 // noSpace reports whether the folder's disk takes nothing more of a service.
@@ -120,6 +133,8 @@ var anomalyWords = map[meter.AnomalyKind]string{
 	meter.BadTimestamp:     "the time of events could not be taken from their lines",
 	meter.LineTooLong:      "lines were too long to be read",
 	meter.ForeignRemainder: "less than a unit was set aside",
+	meter.StaleRemainder:   "less than a unit was set aside, since the rule changed",
+	meter.History:          "files held lines before their source was first read",
 	meter.BytesMissed:      "log lines were gone before they could be read",
 }
 
@@ -128,5 +143,7 @@ var anomalyHints = map[meter.AnomalyKind]string{
 	meter.BadTimestamp:     "see timestamp: of the source; the time of reading was taken",
 	meter.LineTooLong:      "lines over 1 MiB are skipped: see what writes them",
 	meter.ForeignRemainder: "nothing: the machine that counted it goes on with it",
+	meter.StaleRemainder:   "bill it by hand if it matters; `sqlite3` finds it in the table set_aside of the ledger",
+	meter.History:          "nothing, if that is meant; `start_at: end` at a source leaves such lines out, and is read once, at its first scan",
 	meter.BytesMissed:      "keep rotated logs for longer than meterlog may be down (logrotate: rotate), and do not delete live ones",
 }

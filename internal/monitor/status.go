@@ -73,6 +73,7 @@ type ProblemStatus struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
+	Note    bool   `json:"note,omitempty"` // nobody has to act
 
 	latest time.Time // when it last happened, where it is not going on
 }
@@ -133,7 +134,7 @@ func (s Subject) Line(ctx context.Context, now time.Time) string {
 }
 
 func (st *Status) problem(code, message, hint string) {
-	st.Problems = append(st.Problems, ProblemStatus{Code: code, Message: message, Hint: hint})
+	st.Problems = append(st.Problems, ProblemStatus{Code: code, Message: message, Hint: hint, Note: meter.IsNote(code)})
 }
 
 // billable reports whether usage in this state is, or is to be, billed.

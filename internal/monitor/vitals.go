@@ -23,6 +23,8 @@ type Vitals struct {
 	Commits      prometheus.Histogram   // seconds that each took
 	Requests     *prometheus.CounterVec // deliveries by outcome: answered, failed
 
+	lastMatch, unmatched *prometheus.GaugeVec // by rule: see SetActivity
+
 	mu       sync.Mutex
 	problems map[problemKey]meter.Problem
 	changed  chan struct{} // closed, and replaced, when problems change
@@ -40,16 +42,37 @@ func NewVitals() *Vitals {
 		MatchedLines: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meterlog_matched_lines_total", Help: "Lines that counted since the start, by rule."}, []string{"rule"}),
 		Commits: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "meterlog_commit_duration_seconds", Help: "How long commits of positions and counts took.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5}}),
-		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meterlog_deliveries_total", Help: "Deliveries of a batch of records since the start, by outcome."}, []string{"outcome"}),
-		problems: make(map[problemKey]meter.Problem),
-		changed:  make(chan struct{}),
-		pulses:   make(map[string]*Pulse),
-		ready:    make(chan struct{}),
+		Requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meterlog_deliveries_total", Help: "Deliveries of a batch of records since the start, by outcome."}, []string{"outcome"}),
+		lastMatch: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "meterlog_rule_last_match_timestamp_seconds", Help: "Unix time at which a rule last counted a line; 0 where it never did."}, []string{"rule"}),
+		unmatched: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "meterlog_rule_unmatched_bytes", Help: "Bytes of a rule's sources that were read since it last counted a line."}, []string{"rule"}),
+		problems:  make(map[problemKey]meter.Problem),
+		changed:   make(chan struct{}),
+		pulses:    make(map[string]*Pulse),
+		ready:     make(chan struct{}),
 	}
 }
 
 func (v *Vitals) collectors() []prometheus.Collector {
-	return []prometheus.Collector{v.ReadBytes, v.MatchedLines, v.Commits, v.Requests}
+	return []prometheus.Collector{v.ReadBytes, v.MatchedLines, v.Commits, v.Requests, v.lastMatch, v.unmatched}
+}
+
+// SetActivity shows in the metrics when each rule last matched.
+func (v *Vitals) SetActivity(activities []meter.Activity) {
+	for _, a := range activities {
+		last := 0.0
+		if !a.LastMatch.IsZero() {
+			last = float64(a.LastMatch.UnixMilli()) / 1000
+		}
+		v.lastMatch.WithLabelValues(a.Rule).Set(last)
+		v.unmatched.WithLabelValues(a.Rule).Set(float64(a.Silence.Bytes))
+	}
+}
+
+// ForgetActivity takes every rule out of the metrics: the rules may be others
+// from now on.
+func (v *Vitals) ForgetActivity() {
+	v.lastMatch.Reset()
+	v.unmatched.Reset()
 }
 
 // SetReady notes that the first pass over the files is over.
@@ -84,6 +107,31 @@ func (v *Vitals) Clear(code, subject string) {
 		delete(v.problems, key)
 		v.tell()
 	}
+}
+
+// Replace raises the problems given and clears every other one of these codes.
+// It returns those that began and those that ended.
+func (v *Vitals) Replace(codes []string, present []meter.Problem) (begun, ended []meter.Problem) {
+	keep := make(map[problemKey]bool)
+	for _, p := range present {
+		keep[problemKey{p.Code, p.Subject}] = true
+	}
+	known := make(map[problemKey]bool)
+	for _, p := range v.Problems() {
+		key := problemKey{p.Code, p.Subject}
+		known[key] = true
+		if slices.Contains(codes, p.Code) && !keep[key] {
+			v.Clear(p.Code, p.Subject)
+			ended = append(ended, p)
+		}
+	}
+	for _, p := range present {
+		if !known[problemKey{p.Code, p.Subject}] {
+			begun = append(begun, p)
+		}
+		v.Raise(p)
+	}
+	return begun, ended
 }
 
 func (v *Vitals) tell() {

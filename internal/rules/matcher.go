@@ -35,6 +35,8 @@ type Matcher struct {
 	loaded  []uint64      // by slot: the line for which it stands in env
 	wanted  search.Set
 	efforts []Effort // by rule; nil where they are not measured
+	counted []bool   // by rule: it counted a line of the block that Match reads
+	matched []string // names of these rules
 
 	// plain, where it is set, decodes a line's fields as a whole, and every
 	// rule is evaluated on every line: what the fast way is tested against.
@@ -65,12 +67,13 @@ type lineState struct {
 // NewMatcher returns a matcher for the configuration's rules.
 func NewMatcher(s *Set) *Matcher {
 	m := &Matcher{
-		set:    s,
-		plans:  map[string]*plan{},
-		env:    map[string]any{},
-		found:  make([]fields.Span, len(s.slots.paths)),
-		loaded: make([]uint64, len(s.slots.paths)),
-		wanted: search.NewSet(len(s.Rules)),
+		set:     s,
+		plans:   map[string]*plan{},
+		env:     map[string]any{},
+		found:   make([]fields.Span, len(s.slots.paths)),
+		loaded:  make([]uint64, len(s.slots.paths)),
+		wanted:  search.NewSet(len(s.Rules)),
+		counted: make([]bool, len(s.Rules)),
 	}
 	m.env[budgetVariable] = &m.budget
 	for slot := range s.slots.paths {
@@ -125,8 +128,20 @@ type Hit struct {
 
 // Match evaluates every rule of the block's sources over its lines and adds
 // what they come to to tally.
-func (m *Matcher) Match(block meter.Block, tally *meter.Tally) {
-	m.Each(block, func(h Hit) { count(tally, block.Generation, h) })
+//
+// It returns the names of the rules that counted a line, for use until the next
+// call.
+func (m *Matcher) Match(block meter.Block, tally *meter.Tally) (matched []string) {
+	clear(m.counted)
+	m.matched = m.matched[:0]
+	m.Each(block, func(h Hit) {
+		count(tally, block.Generation, h)
+		if h.Err == nil && !m.counted[h.Rule.index] {
+			m.counted[h.Rule.index] = true
+			m.matched = append(m.matched, h.Rule.Name)
+		}
+	})
+	return m.matched
 }
 
 // count adds a hit to a tally.

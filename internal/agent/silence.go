@@ -1,0 +1,41 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/silence"
+)
+
+// watchedRules are the rules whose silence is measured: all.
+func watchedRules(config *config.Config) []silence.Rule {
+	watched := make([]silence.Rule, len(config.Rules))
+	for i, r := range config.Rules {
+		watched[i] = silence.Rule{Name: r.Name, Sources: r.Sources}
+	}
+	return watched
+}
+
+// attend compares the silence of each rule with what is usual for it. It logs
+// what begins and what ends. About once a minute the next commit keeps what was
+// measured, if there is one.
+func (l *meterLoop) attend(now time.Time) {
+	l.silence.Tick(now)
+	activity := l.silence.Activities()
+	l.vitals.SetActivity(activity)
+	begun, ended := l.vitals.Replace([]string{silence.Silent, silence.NeverMatched}, silence.Problems(activity, now))
+	for _, p := range begun {
+		if p.Note() {
+			l.log.Info(p.Message, "code", p.Code, "hint", p.Hint)
+			continue
+		}
+		l.log.Warn(p.Message, "code", p.Code, "hint", p.Hint)
+	}
+	for _, p := range ended {
+		l.log.Info("the rule is silent no longer", "rule", p.Subject)
+	}
+	since := now.Sub(l.kept)
+	if l.ending || !l.batch.Empty() && (since >= keepPause || since < 0 || len(begun)+len(ended) > 0) {
+		l.batch.Activity, l.kept = activity, now
+	}
+}
