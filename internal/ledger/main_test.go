@@ -93,7 +93,8 @@ const unpruned = `SELECT * FROM (
 	SELECT rule, sku_id, sum(carried) + sum(waiting) * -1 + sum(remainder) AS lost FROM (
 		SELECT rule, sku_id, carried, 0 AS waiting, 0 AS remainder FROM shares JOIN records ON id = record_id
 		UNION ALL SELECT rule, sku_id, 0, amount, 0 FROM contributions WHERE record_id = 0
-		UNION ALL SELECT rule, sku_id, 0, 0, remainder FROM remainders)
+		UNION ALL SELECT rule, sku_id, 0, 0, remainder FROM remainders
+		UNION ALL SELECT rule, sku_id, 0, waiting, remainder FROM set_aside)
 	GROUP BY rule, sku_id) WHERE lost <> 0`
 
 // audit checks every law on the ledger in dir, and that all that was carried

@@ -18,6 +18,7 @@ func TestExamplesNameMetrics(t *testing.T) {
 	s.Vitals.MatchedLines.WithLabelValues("mails").Inc()
 	s.Vitals.Requests.WithLabelValues("answered").Inc()
 	s.Vitals.Raise(meter.Problem{Code: "delivery_failing"})
+	s.Vitals.SetActivity([]meter.Activity{{Rule: "mails"}})
 	_, body := s.get("/metrics")
 	served := make(map[string]bool)
 	for _, name := range regexp.MustCompile(`(?m)^\w+`).FindAllString(body, -1) {
