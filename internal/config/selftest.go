@@ -1,8 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -11,22 +15,35 @@ import (
 
 // TestResult is what one of the configuration's tests came to.
 type TestResult struct {
-	Name   string
-	Pos    rules.Pos
-	OK     bool        // every rule counted what was expected
-	Counts []TestCount // in the order of the rules: those that were expected or counted
-	Errors []string    // expressions that failed, in the order of lines
+	Name     string
+	Pos      rules.Pos
+	Counts   []TestCount   // of the rules that counted or were expected, in their order
+	Troubles []TestTrouble // by kind and subject
+	Failures []string      // what differs from what was expected; none where the test passed
 }
 
-// TestCount compares the units that one rule counted with those expected. With
-// `per`, they are the whole units that the test's lines come to by themselves.
+// OK reports whether all was as expected.
+func (r TestResult) OK() bool { return len(r.Failures) == 0 }
+
+// TestCount is what one rule counted.
 type TestCount struct {
-	Rule      string
-	Want, Got int64
+	Rule    string
+	SKU     string
+	Units   int64 // whole ones that the test's lines come to by themselves
+	Amount  int64 // the sum of the quantities, before `per`
+	Windows []time.Time
 }
 
-// testTime is when the lines of tests are read: behind any time they may bear.
-var testTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+// TestTrouble is what could not be counted, or not as it should be.
+type TestTrouble struct {
+	Kind    meter.AnomalyKind
+	Subject string // the rule of a rule_error, else the source
+	Count   int64
+	Example string
+}
+
+// untimed is when the lines of a test are read that bear no time and name none.
+var untimed = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // RunTests runs the configuration's tests.
 func (c *Config) RunTests() []TestResult {
@@ -39,27 +56,140 @@ func (c *Config) RunTests() []TestResult {
 }
 
 func (t Test) run(c *Config, m *rules.Matcher) TestResult {
-	result := TestResult{Name: t.Name, Pos: t.Pos, OK: true}
-	amounts := map[string]int64{}
-	path := "test"
-	if s := c.Source(t.Source); s != nil && len(s.Paths) > 0 {
-		path = s.Paths[0]
-	}
-	block := meter.Block{Path: path, Sources: []string{t.Source}, Data: t.Lines, ReadAt: testTime}
-	m.Each(block, func(h rules.Hit) {
-		if h.Err != nil {
-			result.Errors = append(result.Errors, fmt.Sprintf("rule %q: %v: %s", h.Rule.Name, h.Err, meter.Clip(string(h.Line), rules.MaxExample)))
-			return
+	now := t.Now
+	if now.IsZero() {
+		if now = m.Newest(t.Source, t.Lines); now.IsZero() {
+			now = untimed
 		}
-		amounts[h.Rule.Name] += min(h.Quantity, math.MaxInt64-amounts[h.Rule.Name])
+		now = now.Add(time.Second)
+	}
+	var tally meter.Tally
+	m.Match(meter.Block{Path: t.File, Sources: []string{t.Source}, Data: t.Lines, ReadAt: now}, &tally)
+	r := TestResult{Name: t.Name, Pos: t.Pos, Troubles: troubles(&tally)}
+	counted, zero := false, false
+	for _, rule := range c.Rules {
+		count, want := countOf(rule, &tally), t.Expect[rule.Name]
+		_, named := t.Expect[rule.Name]
+		if !named {
+			want.Units = new(int64)
+		}
+		counted = counted || count.Amount > 0
+		zero = zero || named && (isZero(want.Units) || isZero(want.Amount))
+		if named || count.Amount > 0 {
+			r.Counts = append(r.Counts, count)
+			r.Failures = append(r.Failures, want.differences(count, rule.Per)...)
+		}
+	}
+	unexpected := t.compareErrors(r.Troubles)
+	r.Failures = append(r.Failures, unexpected...)
+	if !counted && !zero && len(t.Errors) == 0 && len(r.Failures) == 0 {
+		r.Failures = []string{"no rule counts any of the lines: if that is right, say so with {" + t.aRule(c) + ": 0}"}
+	}
+	return r
+}
+
+// aRule names a rule that applies to the test's lines.
+func (t Test) aRule(c *Config) string {
+	for _, rule := range c.Rules {
+		if slices.Contains(rule.Sources, t.Source) {
+			return rule.Name
+		}
+	}
+	return c.Rules[0].Name
+}
+
+func isZero(n *int64) bool { return n != nil && *n == 0 }
+
+// countOf returns what a rule counted.
+func countOf(rule *rules.Rule, tally *meter.Tally) TestCount {
+	count := TestCount{Rule: rule.Name, SKU: rule.SKU}
+	for key, c := range tally.Counts {
+		if key.Rule.Name != rule.Name {
+			continue
+		}
+		count.SKU = key.Rule.SKU
+		count.Amount += min(c.Amount, math.MaxInt64-count.Amount)
+		count.Windows = append(count.Windows, key.Window.StartTime())
+	}
+	count.Units = count.Amount / rule.Per
+	slices.SortFunc(count.Windows, time.Time.Compare)
+	count.Windows = slices.Compact(count.Windows)
+	return count
+}
+
+// differences says where a count is not what is expected.
+func (want Expectation) differences(got TestCount, per int64) (all []string) {
+	if want.Units != nil && *want.Units != got.Units {
+		text := fmt.Sprintf("%s counted %d, expected %d", got.Rule, got.Units, *want.Units)
+		if per > 1 {
+			text += fmt.Sprintf(" (an amount of %d, per %d)", got.Amount, per)
+		}
+		all = append(all, text)
+	}
+	if want.Amount != nil && *want.Amount != got.Amount {
+		all = append(all, fmt.Sprintf("%s came to an amount of %d, expected %d", got.Rule, got.Amount, *want.Amount))
+	}
+	if want.Windows != nil && !slices.EqualFunc(want.Windows, got.Windows, time.Time.Equal) {
+		all = append(all, fmt.Sprintf("%s counted in the windows %s, expected %s", got.Rule, windowsText(got.Windows), windowsText(want.Windows)))
+	}
+	if want.SKU != "" && got.Amount > 0 && want.SKU != got.SKU {
+		all = append(all, fmt.Sprintf("%s bills %s, expected %s", got.Rule, got.SKU, want.SKU))
+	}
+	return all
+}
+
+func windowsText(windows []time.Time) string {
+	if len(windows) == 0 {
+		return "none"
+	}
+	texts := make([]string, len(windows))
+	for i, w := range windows {
+		texts[i] = w.UTC().Format(time.RFC3339)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// troubles returns the tally's anomalies in a fixed order.
+func troubles(tally *meter.Tally) (all []TestTrouble) {
+	for key, a := range tally.Anomalies {
+		all = append(all, TestTrouble{key.Kind, key.Subject, a.Count, a.Example})
+	}
+	slices.SortFunc(all, func(a, b TestTrouble) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Subject, b.Subject))
 	})
-	for _, r := range c.Rules {
-		want, expected := t.Expect[r.Name]
-		got := amounts[r.Name] / r.Per
-		if expected || got != 0 {
-			result.Counts = append(result.Counts, TestCount{r.Name, want, got})
+	return all
+}
+
+// compareErrors says where troubles are not those that the test expects.
+func (t Test) compareErrors(got []TestTrouble) (all []string) {
+	open := maps.Clone(t.Errors)
+	for _, e := range got {
+		name := e.Subject
+		if e.Kind != meter.RuleError {
+			name = string(e.Kind)
 		}
-		result.OK = result.OK && want == got
+		want := open[name]
+		delete(open, name)
+		if e.Count != want {
+			all = append(all, fmt.Sprintf("%s, expected %d: %s", e.text(), want, e.Example))
+		}
 	}
-	return result
+	for _, name := range slices.Sorted(maps.Keys(open)) {
+		if open[name] > 0 {
+			all = append(all, fmt.Sprintf("%s: no error, expected %d", name, open[name]))
+		}
+	}
+	return all
+}
+
+// text says what went wrong on how many lines.
+func (e TestTrouble) text() string {
+	lines := meter.Plural(e.Count, "line")
+	switch e.Kind {
+	case meter.RuleError:
+		return e.Subject + " failed on " + lines
+	case meter.BadTimestamp:
+		return "bad_timestamp on " + lines + " of " + e.Subject
+	}
+	return string(e.Kind) + " on " + lines + " of " + e.Subject
 }

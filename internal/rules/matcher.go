@@ -414,14 +414,7 @@ func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, err
 		return m.line.window, nil
 	}
 	m.line.timed, m.line.window = true, read
-	t := m.line.plan.source.Timestamp
-	var v any
-	if t.Pattern == nil {
-		v = m.field(m.line.plan.source.timeSlot)
-	} else if g := t.Pattern.FindSubmatchIndex(m.line.text); g != nil && g[2] >= 0 {
-		v = fields.View(m.line.text[g[2]:g[3]])
-	}
-	at, err := t.Read(v, readAt)
+	at, err := m.line.plan.source.Timestamp.Read(m.timeValue(), readAt)
 	if err != nil {
 		return read, err
 	}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/config"
+)
+
+// The published form of a check. The names are a contract.
+type (
+	publishedCheck struct {
+		Config   string             `json:"config"`
+		OK       bool               `json:"ok"`
+		Errors   []publishedMistake `json:"errors"`
+		Warnings []publishedMistake `json:"warnings"`
+		Sources  []publishedSource  `json:"sources"`
+		Rules    []publishedRule    `json:"rules"`
+		Tests    []publishedTest    `json:"tests"`
+		Untested []string           `json:"untested"`
+		Online   *publishedOnline   `json:"online"` // null where the API was not asked
+	}
+	publishedMistake struct {
+		File    string `json:"file"`
+		Line    int    `json:"line"` // 0 where it has no place in the file
+		Column  int    `json:"column"`
+		Message string `json:"message"`
+		Hint    string `json:"hint"`
+	}
+	publishedSource struct {
+		Name       string   `json:"name"`
+		Format     string   `json:"format"`
+		Files      int      `json:"files"`
+		Unreadable []string `json:"unreadable"`
+	}
+	publishedRule struct {
+		Name    string   `json:"name"`
+		SKU     string   `json:"sku_id"`
+		Per     int64    `json:"per"`
+		Sources []string `json:"sources"`
+	}
+	publishedTest struct {
+		Name     string                 `json:"name"`
+		Line     int                    `json:"line"`
+		Column   int                    `json:"column"`
+		OK       bool                   `json:"ok"`
+		Failures []string               `json:"failures"`
+		Counts   []publishedTestCount   `json:"counts"`
+		Errors   []publishedTestTrouble `json:"errors"`
+	}
+	publishedTestCount struct {
+		Rule    string   `json:"rule"`
+		SKU     string   `json:"sku_id"`
+		Units   int64    `json:"units"`
+		Amount  int64    `json:"amount"`
+		Windows []string `json:"windows"`
+	}
+	publishedTestTrouble struct {
+		Kind    string `json:"kind"`
+		Subject string `json:"subject"`
+		Count   int64  `json:"count"`
+		Example string `json:"example"`
+	}
+	publishedOnline struct {
+		OK    bool     `json:"ok"`
+		Lines []string `json:"lines"`
+	}
+)
+
+// json prints the check of a configuration, or err, which kept it from being
+// read. It ends as the check for people does.
+func (o *checkOptions) json(c *cobra.Command, conf *config.Config, err error) error {
+	p := publishedCheck{Config: *o.config, Errors: mistakes(err), Warnings: []publishedMistake{}, Sources: []publishedSource{},
+		Rules: []publishedRule{}, Tests: []publishedTest{}, Untested: []string{}}
+	end := errReported
+	if err != nil {
+		end = silent{err}
+	} else {
+		p.describe(conf)
+		p.runTests(conf)
+		if o.online {
+			var text bytes.Buffer
+			ok, err := checkOnline(c.Context(), &text, c.ErrOrStderr(), conf)
+			if err != nil {
+				return err
+			}
+			p.Online = &publishedOnline{ok, strings.Split(strings.TrimSpace(text.String()), "\n")}
+			p.OK = p.OK && ok
+		}
+		if p.OK {
+			end = nil
+		}
+	}
+	encoder := json.NewEncoder(c.OutOrStdout())
+	encoder.SetEscapeHTML(false)
+	return errors.Join(encoder.Encode(p), end)
+}
+
+// silent ends a command with the exit code of an error that was shown already.
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (e silent) Unwrap() error { return e.error }
+
+// mistakes are those that an error of reading the configuration consists of.
+func mistakes(err error) []publishedMistake {
+	all := []publishedMistake{}
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		for _, m := range problems {
+			all = append(all, publishedMistake{m.File, m.Line, m.Column, m.Message, m.Hint})
+		}
+	case err != nil:
+		all = append(all, publishedMistake{Message: err.Error()})
+	}
+	return all
+}
+
+func (p *publishedCheck) describe(conf *config.Config) {
+	if len(conf.Warnings) > 0 {
+		p.Warnings = mistakes(conf.Warnings)
+	}
+	for _, s := range conf.Sources {
+		files, problems := filesOf(s)
+		p.Sources = append(p.Sources, publishedSource{s.Name, s.Format, len(files), append([]string{}, problems...)})
+	}
+	for _, r := range conf.Rules {
+		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKU, r.Per, r.Sources})
+	}
+}
+
+// runTests runs the tests. The check is fine where all passed.
+func (p *publishedCheck) runTests(conf *config.Config) {
+	p.OK = true
+	results := conf.RunTests()
+	for _, r := range results {
+		t := publishedTest{r.Name, r.Pos.Line, r.Pos.Column, r.OK(), append([]string{}, r.Failures...), []publishedTestCount{}, []publishedTestTrouble{}}
+		for _, c := range r.Counts {
+			windows := []string{}
+			for _, w := range c.Windows {
+				windows = append(windows, stamp(w))
+			}
+			t.Counts = append(t.Counts, publishedTestCount{c.Rule, c.SKU, c.Units, c.Amount, windows})
+		}
+		for _, e := range r.Troubles {
+			t.Errors = append(t.Errors, publishedTestTrouble{string(e.Kind), e.Subject, e.Count, e.Example})
+		}
+		p.Tests = append(p.Tests, t)
+		p.OK = p.OK && r.OK()
+	}
+	if len(results) > 0 {
+		p.Untested = append(p.Untested, untested(conf, results)...)
+	}
+}
