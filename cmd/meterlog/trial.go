@@ -221,7 +221,7 @@ func (t *trial) block(in *input, data []byte) {
 	t.matcher.Each(in.block(data, time.Now()), func(h rules.Hit) {
 		t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start))) })
 		if !t.options.summary {
-			t.print.hit(in, cursor.at(int(h.Start)), h, t.matcher.Marks)
+			t.print.hit(in, cursor.at(int(h.Start)), h, t.matcher.Highlights)
 		}
 	})
 	t.near.look(in.sources, data)

@@ -120,19 +120,19 @@ func (l *loader) readPattern(o *object, s *rules.Source) {
 	case s.Format == "regexp" && node == nil:
 		l.fail(o.at("format"), "give one with named groups: '^(?P<ts>\\S+) (?P<msg>.*)'", "format regexp needs a \"pattern\"")
 	case node != nil:
-		if s.Pattern = l.pattern(o, "pattern"); s.Pattern != nil && len(fields.Groups(s.Pattern)) == 0 {
+		if s.Pattern = l.pattern(o, "pattern"); s.Pattern != nil && len(s.Pattern.Names()) == 0 {
 			l.fail(node, "write (?P<name>...)", "\"pattern\" has no named groups, so there would be no fields")
 		}
 	}
 }
 
 // pattern compiles a key's regular expression. It returns nil after a problem.
-func (l *loader) pattern(o *object, key string) *regexp.Regexp {
+func (l *loader) pattern(o *object, key string) *fields.Pattern {
 	text := o.text(key, "")
 	if text == "" {
 		return nil
 	}
-	re, err := regexp.Compile(text)
+	re, err := fields.Compile(text)
 	if err != nil {
 		node, offset := o.at(key), 0
 		message := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
@@ -166,9 +166,9 @@ func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timesta
 	case field != nil:
 		l.timestampField(o, s, t)
 	default:
-		if t.Pattern = l.pattern(o, "pattern"); t.Pattern != nil && t.Pattern.NumSubexp() != 1 {
+		if t.Pattern = l.pattern(o, "pattern"); t.Pattern != nil && t.Pattern.Groups() != 1 {
 			l.fail(pattern, "put ( ) around the time, and (?: ) around other groups",
-				"the timestamp's \"pattern\" must have one group, and it has %d", t.Pattern.NumSubexp())
+				"the timestamp's \"pattern\" must have one group, and it has %d", t.Pattern.Groups())
 		}
 	}
 	o.require("layout")
@@ -198,8 +198,8 @@ func (l *loader) timestampField(o *object, s *rules.Source, t *fields.Timestamp)
 	case "text":
 		l.fail(o.at("field"), "use \"pattern\", or another format", "format text has no fields")
 	case "regexp":
-		if s.Pattern != nil && !slices.Contains(fields.Groups(s.Pattern), name) {
-			l.fail(o.at("field"), rules.OneOf(name, fields.Groups(s.Pattern)), "the pattern has no group %q", name)
+		if s.Pattern != nil && !slices.Contains(s.Pattern.Names(), name) {
+			l.fail(o.at("field"), rules.OneOf(name, s.Pattern.Names()), "the pattern has no group %q", name)
 		}
 		t.Path = []fields.Step{{Key: name, Index: -1}}
 	case "json":

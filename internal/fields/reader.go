@@ -1,11 +1,9 @@
 package fields
 
-import "regexp"
-
 // Reader finds fields in the lines of one format.
 type Reader struct {
-	Format  string         // text, json, logfmt or regexp
-	Pattern *regexp.Regexp // of format regexp
+	Format  string   // text, json, logfmt or regexp
+	Pattern *Pattern // of format regexp
 }
 
 // Find notes in found where the line has the fields that the tree asks for. It
@@ -25,8 +23,8 @@ func (r Reader) Find(line []byte, tree *Tree, found []Span) bool {
 			}
 		})
 	case "regexp":
-		match := r.Pattern.FindSubmatchIndex(line)
-		for i, name := range r.Pattern.SubexpNames() {
+		match := r.Pattern.Find(line, nil)
+		for i, name := range r.Pattern.names {
 			if n := tree.child([]byte(name)); match != nil && name != "" && n != nil && n.slot >= 0 && match[2*i] >= 0 {
 				found[n.slot] = Span{match[2*i], match[2*i+1], 'v', true}
 			}
@@ -58,8 +56,8 @@ func (r Reader) Map(line []byte) map[string]any {
 		return fields
 	case "regexp":
 		fields := map[string]any{}
-		if m := r.Pattern.FindSubmatchIndex(line); m != nil {
-			for i, name := range r.Pattern.SubexpNames() {
+		if m := r.Pattern.re.FindSubmatchIndex(line); m != nil {
+			for i, name := range r.Pattern.names {
 				if name != "" && m[2*i] >= 0 {
 					fields[name] = string(line[m[2*i]:m[2*i+1]])
 				}
@@ -68,15 +66,4 @@ func (r Reader) Map(line []byte) map[string]any {
 		return fields
 	}
 	return map[string]any{}
-}
-
-// Groups returns the names of a pattern's named groups.
-func Groups(re *regexp.Regexp) []string {
-	var names []string
-	for _, name := range re.SubexpNames() {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
 }

@@ -3,7 +3,6 @@ package fields
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +13,7 @@ import (
 // Timestamp says where an event's own time is and how to read it.
 type Timestamp struct {
 	Path     []Step         // of the field, or nil
-	Pattern  *regexp.Regexp // its first group is the time, or nil
+	Pattern  *Pattern       // its first group is the time, or nil
 	Layout   string         // rfc3339, unix, unix_ms or a Go layout
 	Location *time.Location // of times without a zone
 	HasYear  bool           // with a Go layout

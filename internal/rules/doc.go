@@ -18,14 +18,18 @@
 //     rewrites the tree so that missing fields are nil and numbers are exact.
 //     functions.go replaces some of expr's own functions, and budget.go puts a
 //     price on what could cost without bound.
-//   - literals.go derives from a condition what a line must contain for it to
-//     be true or to fail; package search finds the lines of a block that do.
-//   - matcher.go evaluates only those lines: by native.go if the condition is
-//     simple, otherwise by expr's virtual machine, with the fields that package
-//     fields finds. plain_test.go compares this with the plain way: every line,
-//     every rule, all fields, the virtual machine.
-//   - marks.go and effort.go are for people who write rules: which part of a
-//     line matched, and what each rule costs.
+//   - translate.go turns the tree into conditions, a file for each kind: and,
+//     or, not, text, match, equal, order, in, present, opaque. A condition knows
+//     what a line must contain for it to be true or to fail, how to evaluate it,
+//     which parts of a line to show, and why it cannot be searched for. Their
+//     operands are in operand.go, field.go and extracted.go.
+//   - Package search finds the lines of a block that contain what the conditions
+//     require. matcher.go evaluates only those lines, with the fields that
+//     package fields finds. expr's virtual machine evaluates what a condition
+//     cannot. plain_test.go compares this with the plain way: every line, every
+//     rule, all fields, the virtual machine.
+//   - prefilter.go, highlight.go and effort.go are for people who write rules:
+//     what is searched for, which part of a line matched, what each rule costs.
 //
 // docs/rules.md describes the language.
 package rules

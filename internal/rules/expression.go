@@ -21,15 +21,16 @@ import (
 type Expression struct {
 	text       string
 	program    *vm.Program
-	root       ast.Node // what the program was compiled from
-	slots      []int    // the fields that it names, by their index in the slot table
-	wholeField bool     // it also uses `fields` other than by constant names, so it needs the whole map
-	wholeAt    int      // character offset of the first such use
-	slotAt     []int    // character offset of the first use of each of slots
-	line       bool     // it uses `line`
-	source     bool     // it uses `source`
-	native     native   // of a condition; nil where there is none
-	direct     int      // of a quantity that is a field: its slot; or -1
+	root       ast.Node  // what the program was compiled from
+	slots      []int     // the fields that it names, by their index in the slot table
+	wholeField bool      // it also uses `fields` other than by constant names, so it needs the whole map
+	wholeAt    int       // character offset of the first such use
+	slotAt     []int     // character offset of the first use of each of slots
+	line       bool      // it uses `line`
+	source     bool      // it uses `source`
+	condition  condition // of a `when`
+	value      operand   // of a quantity
+	numbers    []numberUse
 }
 
 // Mistake is what is wrong with an expression, and where.
@@ -95,7 +96,7 @@ func (s *Set) Quantity(text string) (*Expression, *Mistake) { return s.slots.com
 func (t *slotTable) compileWhen(text string) (*Expression, *Mistake) {
 	e, problem := t.compile(text, expr.AsBool(), false)
 	if problem == nil {
-		e.native = newNative(e.root, t)
+		e.condition = translator{t}.condition(e.root)
 	}
 	return e, problem
 }
@@ -106,7 +107,7 @@ func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 	if problem != nil {
 		return nil, problem
 	}
-	e.direct = translator{t}.slot(e.root)
+	e.value = translator{t}.operand(e.root)
 	if isCall(e.root, "__add") { // of strings: numbers are added by another
 		return nil, &Mistake{e.root.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
 	}
@@ -162,7 +163,7 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expres
 	if err != nil {
 		return nil, explain(err)
 	}
-	e := &Expression{text: text, program: program, root: program.Node(), direct: -1}
+	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers}
 	ast.Walk(&e.root, &usage{e, t})
 	return e, nil
 }
@@ -276,7 +277,7 @@ func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
 		case source.Format == "logfmt":
 			anyLogfmt = true
 		case source.Format == "regexp":
-			known = append(known, fields.Groups(source.Pattern)...)
+			known = append(known, source.Pattern.Names()...)
 		}
 		allText = allText && source.Format == "text"
 	}
@@ -293,58 +294,11 @@ func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
 			mistakes = append(mistakes, Mistake{e.slotAt[i], fmt.Sprintf("the source's pattern has no group %q", key), OneOf(key, known)})
 		}
 	}
-	number := numberMistake{slots: &s.slots}
-	ast.Walk(&e.root, &number)
-	if number.found != nil {
-		mistakes = append(mistakes, *number.found)
+	for _, use := range e.numbers[:min(1, len(e.numbers))] {
+		text := fields.PathText(s.slots.paths[use.slot])
+		mistakes = append(mistakes, Mistake{use.at, text + " is a string in this format, and not a number", "write int(" + text + ")"})
 	}
 	return mistakes
-}
-
-// numberMistake finds a field that is reckoned with, or compared with a number,
-// although it can only be a string.
-type numberMistake struct {
-	slots *slotTable
-	found *Mistake
-}
-
-func (v *numberMistake) Visit(node *ast.Node) {
-	var a, b ast.Node
-	switch n := (*node).(type) {
-	case *ast.CallNode:
-		callee, ok := n.Callee.(*ast.IdentifierNode)
-		if !ok || len(n.Arguments) != 2 {
-			return
-		}
-		switch callee.Value {
-		case "__less", "__lessOrEqual", "__more", "__moreOrEqual", "__add", "__addNumbers", "__sub", "__mul", "__div":
-			a, b = n.Arguments[0], n.Arguments[1]
-		}
-	case *ast.BinaryNode:
-		if n.Operator == "==" || n.Operator == "!=" {
-			a, b = n.Left, n.Right
-		}
-	}
-	if a == nil || v.found != nil {
-		return
-	}
-	a, b = bare(a), bare(b)
-	t := translator{v.slots}
-	if t.slot(a) < 0 {
-		a, b = b, a
-	}
-	if slot := t.slot(a); slot >= 0 && isNumber(b) {
-		text := fields.PathText(v.slots.paths[slot])
-		v.found = &Mistake{(*node).Location().From, text + " is a string in this format, and not a number", "write int(" + text + ")"}
-	}
-}
-
-func isNumber(n ast.Node) bool {
-	switch n.(type) {
-	case *ast.IntegerNode, *ast.FloatNode:
-		return true
-	}
-	return false
 }
 
 // usage notes which fields a compiled tree names.

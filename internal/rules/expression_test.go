@@ -20,6 +20,7 @@ func evaluateOn(t *testing.T, format, text, line string) (any, error) {
 	if problem != nil {
 		t.Fatalf("%s: %s", text, problem.Message)
 	}
+	e.condition = opaque{}
 	c.AddRule(&Rule{Sources: []string{"s"}, When: e})
 	m := NewMatcher(c)
 	m.env["file"] = "/var/log/app.log"

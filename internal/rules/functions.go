@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"regexp/syntax"
 	"strings"
 	"sync"
@@ -31,7 +30,7 @@ var checked = map[string]func(args ...any) (any, error){
 	"__lessOrEqual": compare(runtime.LessOrEqual),
 	"__more":        compare(runtime.More),
 	"__moreOrEqual": compare(runtime.MoreOrEqual),
-	"__in":          in,
+	"__in":          inList,
 	"__bool":        truthOf,
 	"__member":      memberOf,
 	"__sum":         sum,
@@ -94,8 +93,8 @@ func abs(args ...any) (any, error) {
 	return builtin.Abs(args[0]), nil
 }
 
-// in is expr's operator on a list.
-func in(args ...any) (any, error) {
+// inList is expr's operator on a list.
+func inList(args ...any) (any, error) {
 	for _, v := range args[1].([]any) {
 		if runtime.Equal(v, args[0]) {
 			return true, nil
@@ -246,11 +245,11 @@ func extract(args ...any) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("extract needs a string, not %s", kindOf(args[0]))
 	}
-	m := args[1].(*regexp.Regexp).FindStringSubmatchIndex(text)
-	if m == nil || m[2] < 0 {
+	from, to := args[1].(*fields.Pattern).GroupOf(text)
+	if from < 0 {
 		return "", nil
 	}
-	return text[m[2]:m[3]], nil
+	return text[from:to], nil
 }
 
 // extractBy is extract with a pattern that is not constant.
@@ -263,7 +262,7 @@ func extractBy(args ...any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if re.NumSubexp() == 0 {
+	if re.Groups() == 0 {
 		return nil, fmt.Errorf("the pattern %q has no group to extract", pattern)
 	}
 	return extract(args[0], re)
@@ -289,7 +288,7 @@ func matches(args ...any) (any, error) {
 // patternCache keeps the patterns that expressions made lately.
 type patternCache struct {
 	mu       sync.Mutex
-	compiled map[string]*regexp.Regexp
+	compiled map[string]*fields.Pattern
 }
 
 var patterns patternCache
@@ -300,7 +299,7 @@ const (
 	maxInstructions = 4000 // of its program: what it holds in memory, and pays for each byte
 )
 
-func (c *patternCache) compile(pattern string) (*regexp.Regexp, error) {
+func (c *patternCache) compile(pattern string) (*fields.Pattern, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if re := c.compiled[pattern]; re != nil {
@@ -310,12 +309,12 @@ func (c *patternCache) compile(pattern string) (*regexp.Regexp, error) {
 	if err := checkPattern(pattern); err != nil {
 		return nil, err
 	}
-	re, err := regexp.Compile(pattern)
+	re, err := fields.Compile(pattern)
 	if err != nil {
 		return nil, err
 	}
 	if c.compiled == nil || len(c.compiled) >= maxPatterns {
-		c.compiled = make(map[string]*regexp.Regexp, maxPatterns)
+		c.compiled = make(map[string]*fields.Pattern, maxPatterns)
 	}
 	c.compiled[pattern] = re
 	return re, nil

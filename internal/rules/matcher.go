@@ -95,13 +95,14 @@ func newPlan(s *Set, source *Source) *plan {
 			}
 		}
 	}
+	f := formatOf(source)
 	var clauses []*search.Clause
 	for _, r := range s.Rules {
 		if !slices.Contains(r.Sources, source.Name) {
 			continue
 		}
 		p.rules = append(p.rules, r)
-		clauses = append(clauses, newDeriver(source, &s.slots).of(r.When.root))
+		clauses = append(clauses, r.When.condition.clause(f))
 		want(r.When.slots...)
 		if r.Quantity != nil {
 			want(r.Quantity.slots...)
@@ -299,21 +300,21 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	return err == nil
 }
 
-// evaluate is what a rule counts on the current line: 0 where nothing.
+// evaluate returns what a rule counts on the current line: 0 for nothing.
 func (m *Matcher) evaluate(r *Rule) (int64, error) {
-	v := unsure
-	if r.When.native != nil && m.plain == nil {
-		v = r.When.native(m)
+	matches := unsure
+	if m.plain == nil {
+		matches = r.When.condition.eval(m)
 	}
-	if v == unsure {
-		matched, err := m.run(r.When)
+	if matches == unsure {
+		v, err := m.run(r.When)
 		if err != nil {
 			return 0, fmt.Errorf("when: %w", err)
 		}
-		v = verdictOf(matched == true)
+		matches = answerOf(v == true)
 	}
 	switch {
-	case v == no:
+	case matches == no:
 		return 0, nil
 	case r.Quantity == nil:
 		return r.Constant, nil
@@ -322,9 +323,9 @@ func (m *Matcher) evaluate(r *Rule) (int64, error) {
 }
 
 func (m *Matcher) quantity(r *Rule) (int64, error) {
-	if slot := r.Quantity.direct; slot >= 0 && m.plain == nil {
-		if f := m.span(slot); f.Kind == '0' {
-			if n, ok := f.Number(m.line.text); ok && n >= 0 {
+	if m.plain == nil {
+		if v := r.Quantity.value.read(m); v.kind == isNumber || v.kind == isString {
+			if n, ok := v.whole(); ok && v.text[0] != '-' {
 				return int64(n), nil
 			}
 		}

@@ -45,8 +45,8 @@ func (m *Matcher) timeValue() any {
 	if t.Pattern == nil {
 		return m.field(m.line.plan.source.timeSlot)
 	}
-	if g := t.Pattern.FindSubmatchIndex(m.line.text); g != nil && g[2] >= 0 {
-		return fields.View(m.line.text[g[2]:g[3]])
+	if from, to := t.Pattern.Group(m.line.text); from >= 0 {
+		return fields.View(m.line.text[from:to])
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"time"
 
 	"github.com/expr-lang/expr/ast"
@@ -26,7 +25,33 @@ import (
 type patcher struct {
 	slots    *slotTable
 	quantity bool // + adds numbers only: two strings that look like numbers must not be joined to one
+	numbers  []numberUse
 	problem  *Mistake
+}
+
+// numberUse is a field that an expression calculates with, or compares with a
+// number.
+type numberUse struct{ slot, at int }
+
+// number notes that the operator of a node takes its operands for numbers.
+func (p *patcher) number(n *ast.BinaryNode) {
+	a, b := n.Left, n.Right
+	if isNumeral(a) {
+		a, b = b, a
+	}
+	if id, ok := a.(*ast.IdentifierNode); ok && isNumeral(b) {
+		if slot, isField := p.slots.index[id.Value]; isField {
+			p.numbers = append(p.numbers, numberUse{slot, n.Location().From})
+		}
+	}
+}
+
+func isNumeral(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return true
+	}
+	return false
 }
 
 var boolType = reflect.TypeFor[bool]()
@@ -76,8 +101,8 @@ func typed(node *ast.Node, with ast.Node) {
 	ast.Patch(node, with)
 }
 
-// truth wraps an operand of which it is not known that it is a bool.
-func truth(node *ast.Node) {
+// asTruth wraps an operand of which it is not known that it is a bool.
+func asTruth(node *ast.Node) {
 	if unknown(*node) {
 		c := call("__bool", *node)
 		c.SetType(boolType)
@@ -99,12 +124,12 @@ func (p *patcher) Visit(node *ast.Node) {
 		case n.Operator == "-" && !constant && mayBeInt(n.Node):
 			typed(node, call("__neg", n.Node))
 		case n.Operator == "!" || n.Operator == "not":
-			truth(&n.Node)
+			asTruth(&n.Node)
 		}
 	case *ast.BinaryNode:
 		p.binary(node, n)
 	case *ast.ConditionalNode:
-		truth(&n.Cond)
+		asTruth(&n.Cond)
 	case *ast.PredicateNode:
 		p.loop(n)
 	case *ast.BuiltinNode:
@@ -154,6 +179,10 @@ var ordering = map[string]string{"<": "__less", "<=": "__lessOrEqual", ">": "__m
 
 func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	switch n.Operator {
+	case "+", "-", "*", "/", "<", "<=", ">", ">=", "==", "!=":
+		p.number(n)
+	}
+	switch n.Operator {
 	case "+", "-", "*", "/":
 		if n.Left.Type().Kind() == reflect.String || n.Right.Type().Kind() == reflect.String {
 			_, constant1 := n.Left.(*ast.StringNode)
@@ -188,8 +217,8 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 			typed(node, call(ordering[n.Operator], n.Left, n.Right))
 		}
 	case "and", "&&", "or", "||":
-		truth(&n.Left)
-		truth(&n.Right)
+		asTruth(&n.Left)
+		asTruth(&n.Right)
 	case "==", "!=":
 		p.compared(&n.Left, &n.Right)
 	case "in": // which expr may turn into the lookup of a string, failing for all else
@@ -209,7 +238,7 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	case "all", "none", "any", "one", "filter", "find", "findIndex", "findLast", "findLastIndex", "count":
 		if len(n.Arguments) == 2 {
 			if predicate, ok := n.Arguments[1].(*ast.PredicateNode); ok {
-				truth(&predicate.Node)
+				asTruth(&predicate.Node)
 			}
 		}
 	case "sum":
@@ -250,15 +279,15 @@ func (p *patcher) extract(node *ast.Node, n *ast.CallNode) {
 	if !ok {
 		return
 	}
-	re, err := regexp.Compile(pattern.Value)
+	compiled, err := fields.Compile(pattern.Value)
 	switch {
 	case err != nil:
 		p.fail(pattern, err.Error(), "")
-	case re.NumSubexp() == 0:
+	case compiled.Groups() == 0:
 		p.fail(pattern, fmt.Sprintf("the pattern %q has no group to extract", pattern.Value), "put ( and ) around the part that is wanted")
 	default:
-		constant := &ast.ConstantNode{Value: re}
-		constant.SetType(reflect.TypeOf(re))
+		constant := &ast.ConstantNode{Value: compiled}
+		constant.SetType(reflect.TypeOf(compiled))
 		typed(node, call("__extract", n.Arguments[0], constant))
 	}
 }
@@ -341,12 +370,16 @@ func rounding(f func(any) any) func(...any) (any, error) {
 	}
 }
 
+// calleeOf returns the name of the function that a node calls, or "".
+func calleeOf(n *ast.CallNode) string {
+	if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
+		return callee.Value
+	}
+	return ""
+}
+
 // isCall reports whether a node calls one of the checked functions.
 func isCall(node ast.Node, name string) bool {
 	c, ok := node.(*ast.CallNode)
-	if !ok {
-		return false
-	}
-	callee, ok := c.Callee.(*ast.IdentifierNode)
-	return ok && callee.Value == name
+	return ok && calleeOf(c) == name
 }

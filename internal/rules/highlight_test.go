@@ -9,8 +9,8 @@ import (
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
-// Marks shows which part of a line matched: here between « and ».
-func TestMarks(t *testing.T) {
+// Highlights shows which part of a line matched: here between « and ».
+func TestHighlights(t *testing.T) {
 	for _, tt := range []struct{ format, when, quantity, line, want string }{
 		{"text", `line contains "email sent"`, "1", "an email sent, email sent", "an «email sent», email sent"},
 		{"text", `line contains "a" and line contains "b" or line contains "c"`, "1", "xc ba", "x«c» «ba»"},
@@ -34,7 +34,7 @@ func TestMarks(t *testing.T) {
 		got := ""
 		m.Each(meter.Block{Sources: []string{"s"}, Data: []byte(tt.line + "\n"), ReadAt: readAt}, func(h rules.Hit) {
 			end := 0
-			for _, mark := range m.Marks(h.Rule) {
+			for _, mark := range m.Highlights(h.Rule) {
 				got += string(h.Line[end:mark[0]]) + "«" + string(h.Line[mark[0]:mark[1]]) + "»"
 				end = mark[1]
 			}

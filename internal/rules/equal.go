@@ -1,0 +1,78 @@
+package rules
+
+import (
+	"bytes"
+
+	"github.com/meterlog/meterlog/internal/search"
+)
+
+// equal is true if both operands are the same. A constant is the right one.
+type equal struct{ left, right operand }
+
+// equality returns the condition that two operands are the same.
+func equality(left, right operand) condition {
+	if _, isConstant := left.(constant); isConstant {
+		left, right = right, left
+	}
+	c, _ := right.(constant)
+	_, isExtracted := left.(extracted)
+	if right == (constant{nil}) || isExtracted && c.value == "" {
+		return negation(present{left})
+	}
+	return equal{left, right}
+}
+
+func (c equal) clause(f format) *search.Clause {
+	constant, isConstant := c.right.(constant)
+	switch value := constant.value.(type) {
+	case string:
+		return c.left.holds(f, value, true)
+	default:
+		if isConstant {
+			return c.left.present(f)
+		}
+	}
+	return nil
+}
+
+func (c equal) total(f format) bool  { return c.left.total(f) && c.right.total(f) }
+func (c equal) reason(format) string { return noText }
+
+func (c equal) eval(m *Matcher) answer {
+	constant, isConstant := c.right.(constant)
+	if !isConstant {
+		return unsure
+	}
+	v := c.left.read(m)
+	if v.kind == isUnknown {
+		return unsure
+	}
+	switch want := constant.value.(type) {
+	case string:
+		return answerOf(v.kind == isString && string(v.text) == want)
+	case bool:
+		return answerOf(v.kind == isTrue && want || v.kind == isFalse && !want)
+	case int:
+		if v.kind != isNumber {
+			return no
+		}
+		if n, ok := v.whole(); ok {
+			return answerOf(n == want)
+		}
+	}
+	return unsure
+}
+
+func (c equal) mark(h *highlighter) {
+	constant, _ := c.right.(constant)
+	if want, isText := constant.value.(string); isText {
+		h.within(c.left, func(s []byte) (from, to int) {
+			if !bytes.Equal(s, []byte(want)) {
+				return -1, -1
+			}
+			return 0, len(s)
+		})
+		return
+	}
+	h.all(c.left, c.right)
+}
