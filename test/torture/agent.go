@@ -2,52 +2,51 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"syscall"
+	"path/filepath"
 	"time"
+
+	"github.com/meterlog/meterlog/test/trial"
 )
 
 // agent is the meterlog under torture.
 type agent struct {
-	config, api string
+	trial.Agent
 	ledger      string // its database
-	cmd         *exec.Cmd
 	kills       int
 	powerLosses int
 }
 
-func (a *agent) start() error {
-	a.cmd = exec.Command(*binary, "run", "--config", a.config, "--log-level", *logLevel)
-	a.cmd.Env = append(os.Environ(), "YC_METADATA_ADDR="+a.api)
-	if *verbose {
-		a.cmd.Stderr = os.Stderr
+func newAgent(dir, api string) *agent {
+	a := &agent{
+		Agent:  trial.Agent{Binary: *binary, Config: filepath.Join(dir, "rules.yaml"), API: api, Level: *logLevel},
+		ledger: filepath.Join(dir, "state", "ledger.db"),
 	}
-	return a.cmd.Start()
+	if *verbose {
+		a.Log = os.Stderr
+	}
+	return a
 }
 
 func (a *agent) runAndKill(ctx context.Context, writers []*writer) error {
 	chance := rand.New(rand.NewPCG(*seed, 0))
 	for ctx.Err() == nil {
-		start := a.start
-		if a.kills > 0 && *powerLoss > 0 && chance.IntN(*powerLoss) == 0 {
-			start = func() error { return a.losePower(ctx, writers[chance.IntN(len(writers))], chance) }
+		start := a.Start
+		if w := writers[chance.IntN(len(writers))]; a.kills > 0 && *powerLoss > 0 && chance.IntN(*powerLoss) == 0 && !w.blocks {
+			start = func() error { return a.losePower(ctx, w, chance) }
 		}
 		if err := start(); err != nil {
 			return err
 		}
 		alive := time.Duration(chance.ExpFloat64() * float64(*killPause))
-		if a.kills == 0 { // what is rotated before the first commit is none of ours
+		if a.kills == 0 { // nobody follows what is rotated before the first commit
 			alive += *settling
 		}
 		sleep(ctx, alive)
-		a.cmd.Process.Kill()
-		var exit *exec.ExitError
-		if err := a.cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			return fmt.Errorf("the agent ended by itself: %v", err)
+		if err := a.Kill(); err != nil {
+			return err
 		}
 		a.kills++
 		if chance.IntN(4) == 0 { // long enough for several rotations
@@ -57,13 +56,17 @@ func (a *agent) runAndKill(ctx context.Context, writers []*writer) error {
 	return nil
 }
 
-// stop ends the agent in order.
-func (a *agent) stop() error {
-	began := time.Now()
-	a.cmd.Process.Signal(syscall.SIGTERM)
-	err := a.cmd.Wait()
-	if took := time.Since(began); took > *farewell {
-		return fmt.Errorf("the agent took %v to end", took)
+// alarms returns an error if `meterlog status` reports lost bytes. No writer
+// loses any, so every gap is a false one.
+func (a *agent) alarms() error {
+	status, err := a.Status()
+	if err != nil {
+		return err
+	}
+	for _, p := range status.Problems {
+		if p.Code == "gap" || p.Code == "torn" {
+			err = fmt.Errorf("a false alarm, %s: %s", p.Code, p.Message)
+		}
 	}
 	return err
 }

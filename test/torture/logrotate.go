@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 )
 
-// modes are those of logrotate, each for a writer of its own. So many files
-// are kept that none goes unread. What is rotated into another folder is followed
-// there, too.
+// modes are logrotate's, each for a writer of its own. logrotate keeps every
+// file until it is read. A source follows the other folder of a mode as well.
 var modes = []struct {
 	name, directives string
 	rotate           func(*writer) error
@@ -27,8 +26,8 @@ var modes = []struct {
 	{"lr-olddir", "create 0644\n\tcompress\n\tolddir old\n\tcreateolddir 755", (*writer).logrotateOnce, "old"},
 }
 
-// logrotateWriters are the writers whose logs logrotate rotates; none where it
-// is not installed, which is said.
+// logrotateWriters returns the writers whose logs logrotate rotates. If logrotate
+// is not installed it prints so and returns none.
 func logrotateWriters(dir string) ([]*writer, error) {
 	if _, err := exec.LookPath("logrotate"); err != nil {
 		fmt.Println("logrotate is not installed: only the built-in rotations")

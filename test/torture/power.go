@@ -26,7 +26,7 @@ func (a *agent) losePower(ctx context.Context, w *writer, chance *rand.Rand) err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	end, err := a.cutLog(w, chance)
-	if err := errors.Join(err, a.start()); err != nil || end == 0 {
+	if err := errors.Join(err, a.Start()); err != nil || end == 0 {
 		return err
 	}
 	a.powerLosses++
@@ -64,8 +64,8 @@ func (a *agent) cutLog(w *writer, chance *rand.Rand) (end int64, err error) {
 	return end, os.Truncate(w.path, end)
 }
 
-// position is where the ledger stands in the writer's log, and what is before
-// it; 0 where it does not know the file that the log is now.
+// position returns the ledger's offset in the writer's log and the bytes before
+// it. It returns 0 if the ledger does not know the log's present file.
 func (a *agent) position(w *writer) (offset int64, mark []byte, err error) {
 	info, err := os.Stat(w.path)
 	if err != nil {

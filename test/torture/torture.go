@@ -2,22 +2,25 @@
 // unit billed exactly once?
 //
 // Writers append to logs, tear lines and rotate their files in every way that
-// logs are rotated, by themselves and, where it is installed, by logrotate in
-// its modes. An API with faults takes the records, and the agent is killed with
-// SIGKILL at random moments and started again, now and then after several
-// rotations or after a power failure took the end of a log. At the end what the API accepted must equal what was
-// written, to the unit, and no uuid may have come with two contents.
+// logs are rotated, by themselves and by logrotate if it is installed. They
+// also copy logs, cut off their beginnings, link to them, give archives names
+// of their own and soon remove them. An API with faults takes the records.
+// SIGKILL ends the agent at random moments. It starts again at once, after
+// several rotations, or after a power failure took the end of a log.
+//
+// In the end the API must have accepted what was written, to the unit. No uuid
+// may have come with two contents, and `meterlog status` may report no gap.
 //
 //	go run ./test/torture -duration 1m
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -25,6 +28,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/sandbox"
+	"github.com/meterlog/meterlog/test/trial"
 )
 
 var (
@@ -35,6 +39,8 @@ var (
 	powerLoss = flag.Int("power", 4, "kills to one power failure, in the mean; 0: none")
 	rotation  = flag.Duration("rotate", time.Second, "mean time between the rotations of a log")
 	settling  = flag.Duration("settling", time.Second, "time for the first commit, before which nothing is rotated")
+	retention = flag.Duration("retention", 4*time.Second, "age at which an archive is removed, also while it is read")
+	calm      = flag.Duration("calm", 15*time.Second, "how long the sums must stay right in the end")
 	patience  = flag.Duration("patience", 90*time.Second, "how long to wait for the sums in the end")
 	farewell  = flag.Duration("farewell", 5*time.Second, "how long the agent may take to end in order")
 	transport = flag.String("transport", "rest", "of the deliveries: rest or grpc")
@@ -67,13 +73,8 @@ func torture(ctx context.Context) error {
 	} else {
 		defer os.RemoveAll(dir)
 	}
-	if *binary == "" {
-		*binary = filepath.Join(dir, "meterlog")
-		build := exec.CommandContext(ctx, "go", "build", "-o", *binary, "./cmd/meterlog")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return fmt.Errorf("build: %w", err)
-		}
+	if *binary, err = trial.Binary(ctx, *binary, dir); err != nil {
+		return err
 	}
 	model := sandbox.New(sandbox.Config{TokenLife: 20 * time.Second, Seed: *seed, Faults: []sandbox.Fault{
 		{Kind: sandbox.FaultDropAfter, Every: 3},
@@ -86,15 +87,14 @@ func torture(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	writers, err := newWriters(dir)
+	agent := newAgent(dir, url)
+	writers, err := newWriters(dir, model, agent)
 	if err != nil {
 		return err
 	}
-	config := filepath.Join(dir, "rules.yaml")
-	if err := os.WriteFile(config, []byte(configuration(dir, url, writers)), 0o644); err != nil {
+	if err := os.WriteFile(agent.Config, []byte(configuration(dir, url, writers)), 0o644); err != nil {
 		return err
 	}
-	agent := &agent{config: config, api: strings.TrimPrefix(url, "http://"), ledger: filepath.Join(dir, "state", "ledger.db")}
 
 	began := time.Now()
 	writing, cancel := context.WithTimeout(ctx, *duration)
@@ -113,13 +113,11 @@ func torture(ctx context.Context) error {
 		}
 	}
 	model.SetFaults()
-	if err := agent.start(); err != nil {
+	if err := agent.Start(); err != nil {
 		return err
 	}
-	verdict := settle(ctx, model, writers)
-	if err := agent.stop(); err != nil && verdict == nil {
-		verdict = err
-	}
+	verdict := errors.Join(settle(ctx, model, writers), agent.alarms())
+	verdict = errors.Join(verdict, agent.Stop(*farewell))
 	lines, rotations := 0, 0
 	for _, w := range writers {
 		lines += w.lines

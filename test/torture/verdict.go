@@ -10,8 +10,9 @@ import (
 	"github.com/meterlog/meterlog/internal/sandbox"
 )
 
-// settle waits until the API has all that was written, and says what differs
-// when it has stopped coming nearer.
+// settle waits until the API has everything that was written, and returns what
+// differs when the patience is over. The sums must stay right for a while:
+// what is billed twice may come late.
 func settle(ctx context.Context, model *sandbox.Sandbox, writers []*writer) error {
 	want := map[string]int64{}
 	for _, w := range writers {
@@ -20,6 +21,7 @@ func settle(ctx context.Context, model *sandbox.Sandbox, writers []*writer) erro
 	}
 	want["sku-bytes"] /= perUnit
 	deadline := time.Now().Add(*patience)
+	var rightSince time.Time
 	for {
 		got := map[string]int64{}
 		for _, t := range model.Totals() {
@@ -38,10 +40,15 @@ func settle(ctx context.Context, model *sandbox.Sandbox, writers []*writer) erro
 		if problems := append(model.Conflicts(), model.Violations()...); len(problems) > 0 {
 			return errors.New("the API was misused:\n  " + strings.Join(problems, "\n  "))
 		}
-		if difference == "" {
+		switch {
+		case difference != "":
+			rightSince = time.Time{}
+		case rightSince.IsZero():
+			rightSince = time.Now()
+		case time.Since(rightSince) > *calm:
 			return nil
 		}
-		if over || time.Now().After(deadline) || ctx.Err() != nil {
+		if over || difference != "" && time.Now().After(deadline) || ctx.Err() != nil {
 			return errors.New("the sums differ:" + difference)
 		}
 		time.Sleep(200 * time.Millisecond)

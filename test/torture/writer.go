@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,15 +12,20 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/meterlog/meterlog/internal/sandbox"
 )
 
 // writer is an application that logs and whose log is rotated.
 type writer struct {
 	name, path string
-	patterns   []string // under which it is followed
+	patterns   []string // of its source
 	rotate     func(*writer) error
 	logrotate  string // its configuration, where that rotates the log
+	blocks     bool   // it writes blocks of 4,096 bytes, which end within a line
 	chance     *rand.Rand
+	model      *sandbox.Sandbox
+	agent      *agent
 
 	mu        sync.Mutex // held while it writes or rotates, and while the power fails
 	file      *os.File
@@ -27,9 +33,11 @@ type writer struct {
 	events    int64
 	bytes     int64
 	rotations int
+	buffer    string    // unwritten bytes of a writer of blocks
+	archives  []archive // that wait for their removal
 }
 
-func newWriters(dir string) ([]*writer, error) {
+func newWriters(dir string, model *sandbox.Sandbox, agent *agent) ([]*writer, error) {
 	kinds := []struct {
 		name    string
 		pattern string
@@ -40,10 +48,16 @@ func newWriters(dir string) ([]*writer, error) {
 		{"compress", "compress.log", (*writer).renameAndCompress},
 		{"copytruncate", "copytruncate.log", (*writer).copyTruncate},
 		{"link", "link.log", (*writer).switchLink},
+		{"vanish", "vanish*.log", (*writer).archiveThatVanishes},
+		{"named", "*named*.log", (*writer).archiveUnderAnyName},
+		{"copied", "copied*", (*writer).copyAside},
+		{"cut", "cut.log", (*writer).cutBeginning},
+		{"blocks", "blocks.log", (*writer).copyTruncate},
+		{"names", "names*.log", (*writer).linkAside},
 	}
 	var writers []*writer
 	for _, k := range kinds {
-		writers = append(writers, &writer{name: k.name, patterns: []string{filepath.Join(dir, k.pattern)}, rotate: k.rotate})
+		writers = append(writers, &writer{name: k.name, patterns: []string{filepath.Join(dir, k.pattern)}, rotate: k.rotate, blocks: k.name == "blocks"})
 	}
 	rotated, err := logrotateWriters(dir)
 	if err != nil {
@@ -52,6 +66,7 @@ func newWriters(dir string) ([]*writer, error) {
 	writers = append(writers, rotated...)
 	for i, w := range writers {
 		w.path = filepath.Join(dir, w.name+".log")
+		w.model, w.agent = model, agent
 		w.chance = rand.New(rand.NewPCG(*seed, uint64(i+1)))
 	}
 	return writers, nil
@@ -71,9 +86,13 @@ func (w *writer) run(ctx context.Context) error {
 		if due {
 			next = time.Now().Add(w.nextRotation())
 		}
+		if err := w.expire(); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
 		sleep(ctx, burst)
 	}
-	return w.file.Close()
+	_, err := w.file.WriteString(w.buffer)
+	return errors.Join(err, w.file.Close())
 }
 
 func (w *writer) step(lines int, due bool) error {
@@ -116,6 +135,13 @@ func (w *writer) write(n int) error {
 		fmt.Fprintf(&b, "%s %s:%d event sent size=%d\n", time.Now().Format(time.RFC3339Nano), w.name, w.lines, size)
 	}
 	text := b.String()
+	if w.blocks {
+		w.buffer += text
+		n := len(w.buffer) / 4096 * 4096
+		_, err := w.file.WriteString(w.buffer[:n])
+		w.buffer = w.buffer[n:]
+		return err
+	}
 	cut := len(text)
 	if w.chance.IntN(4) == 0 && cut > 1 {
 		cut = 1 + w.chance.IntN(cut-1)
