@@ -1,4 +1,4 @@
-.PHONY: build test check bench histories torture fuzz packages packages-twice e2e clean
+.PHONY: build test check bench histories shapes torture fuzz packages packages-twice e2e clean
 
 build: ## the static binary, ./meterlog
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o meterlog ./cmd/meterlog
@@ -17,6 +17,10 @@ FIRST ?= 1000
 histories: ## random histories of a machine and of a log, from the seed FIRST on
 	go test -count=1 -timeout 0 ./internal/agent -run '^TestSimulation$$' -histories $(HISTORIES) -first $(FIRST)
 	go test -count=1 -timeout 0 ./internal/tailer -run '^TestHistories$$' -histories $(HISTORIES) -first $(FIRST)
+
+SHAPES ?= .
+shapes: ## every way in which logs change, against the built binary
+	go run ./test/shapes -run '$(SHAPES)'
 
 DURATION ?= 1m
 torture: ## kills, rotations and faults against the built binary
