@@ -11,8 +11,8 @@ type Activity struct {
 	Longest    []LongestOver // of the last days, oldest first
 }
 
-// Stretch is a run of input without a match: bytes of the rule's sources, and
-// the time for which an agent watched them.
+// Stretch is a run of input without a match. It counts the bytes of the rule's
+// sources, and the time that an agent watched them.
 type Stretch struct {
 	Bytes int64
 	Time  time.Duration

@@ -5,12 +5,12 @@ import "time"
 // Block is a run of whole lines of one generation, as read from its file.
 type Block struct {
 	Generation int64     // the generation's ID
-	Path       string    // the name under which the application wrote the file: what expressions see as `file`
+	Path       string    // the application's name for the file; expressions see it as `file`
 	Sources    []string  // names of the sources that follow this path, in the order of the configuration
 	Start      int64     // offset in bytes of Data[0] in the generation
-	Data       []byte    // whole lines, each ended by '\n' but perhaps the last of a finished generation; the reader reuses the memory at its next read
-	ReadAt     time.Time // when it was read: the time of events that bear none of their own
+	Data       []byte    // whole lines, each ended by '\n'; only the last line of a finished generation may lack it; the next read reuses the memory
+	ReadAt     time.Time // when it was read; also the time of events whose lines tell no time
 }
 
-// End is the offset in bytes just behind the block.
+// End returns the offset in bytes just past the block.
 func (b Block) End() int64 { return b.Start + int64(len(b.Data)) }

@@ -36,7 +36,7 @@ type Record struct {
 	Quantity    int64 // units, > 0 once sealed
 	State       State
 	Reason      string    // why it was refused or expired: the API's word, or ours; "" where none
-	Attempts    int       // deliveries begun so far
+	Attempts    int       // deliveries that have begun
 	MaybeStored bool      // an earlier attempt may have reached the API: its answer was lost or said nothing of the record
 	OpenedAt    time.Time // UTC
 	SettledAt   time.Time // UTC; zero while unsettled
@@ -47,6 +47,6 @@ type Result struct {
 	UUID        string
 	State       State  // Accepted, Refused, Expired or InDoubt; Sealed where the record is to be sent again as it is
 	Reason      string // the API's reason, verbatim, or a short error
-	MaybeStored bool   // with Sealed: whether the API may have stored it all the same
+	MaybeStored bool   // with Sealed: the API may have stored the record although it did not say so
 	Reissue     bool   // with Refused: certainly not counted and worth another try under a new uuid
 }

@@ -8,7 +8,7 @@ type Rule struct {
 	Name      string
 	ProductID string
 	SKU       string
-	Per       int64 // so many of the amount make one unit; 1 where the rule has no `per`
+	Per       int64 // how much of the amount makes one unit; 1 if the rule has no `per`
 
 	// Unit says what one unit of a remainder is, in the configuration's words: a
 	// remainder that another Unit made is not the rule's. "": nothing is known.
@@ -100,7 +100,7 @@ func (t *Tally) AddAnomaly(key AnomalyKey, bytes int64, example string) {
 	a.Bytes += bytes
 }
 
-// AddAnomalies adds those of other to t.
+// AddAnomalies adds the anomalies of other to t.
 func (t *Tally) AddAnomalies(other *Tally) {
 	for key, a := range other.Anomalies {
 		t.AddAnomaly(key, a.Bytes, a.Example)

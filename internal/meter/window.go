@@ -9,8 +9,8 @@ type Window struct {
 }
 
 // WindowAt returns the window of the given length, in whole seconds, that
-// holds t. Windows are aligned to the Unix epoch, so that those of a length
-// that divides an hour begin with the hour.
+// holds t. Windows are aligned to the Unix epoch. If the length divides an
+// hour, a window begins with each hour.
 func WindowAt(t time.Time, length time.Duration) Window {
 	seconds := int64(length / time.Second)
 	unix := t.Unix()
@@ -21,9 +21,9 @@ func WindowAt(t time.Time, length time.Duration) Window {
 	return Window{Start: start, End: start + seconds}
 }
 
-// StartTime is the beginning of the window in UTC: the timestamp that its
-// records bear.
+// StartTime returns the beginning of the window in UTC. It is the timestamp of
+// the window's records.
 func (w Window) StartTime() time.Time { return time.Unix(w.Start, 0).UTC() }
 
-// EndTime is the first instant after the window, in UTC.
+// EndTime returns the first instant after the window, in UTC.
 func (w Window) EndTime() time.Time { return time.Unix(w.End, 0).UTC() }

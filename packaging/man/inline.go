@@ -47,8 +47,8 @@ func address(url string) string {
 	return " (" + escaped(url) + ")"
 }
 
-// escapes are characters that roff would take for its own, or would set as
-// others than those that a shell or a configuration needs.
+// escapes replaces characters that roff would interpret. It also replaces
+// characters that roff would print in a form that a shell does not accept.
 var escapes = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
 
 func escaped(text string) string { return escapes.Replace(text) }

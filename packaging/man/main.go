@@ -29,8 +29,8 @@ func main() {
 	}
 }
 
-// write converts standard input. The page bears the date of SOURCE_DATE_EPOCH,
-// so that the same sources give the same page.
+// write converts standard input. The page's date is SOURCE_DATE_EPOCH, so
+// the same sources give the same page.
 func write(p page) error {
 	epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
 	if err != nil {

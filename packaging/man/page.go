@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// page is a manual page but for its text.
+// page describes a manual page, without its text.
 type page struct {
 	name, about, seeAlso, version string
 	section                       int
@@ -97,8 +97,8 @@ func joined(lines []string) string {
 	return strings.Join(trimmed, " ")
 }
 
-// writeHeading writes a section, or one within it. The title stands in the
-// page's header.
+// writeHeading writes a section, or one within it. The page's header
+// already shows the title.
 func writeHeading(b *strings.Builder, line string) {
 	title := strings.TrimLeft(line, "#")
 	switch level := len(line) - len(title); level {
@@ -118,8 +118,8 @@ func writeCode(b *strings.Builder, lines []string) {
 	b.WriteString(".fi\n.RE\n")
 }
 
-// writeTable writes each row but the header as a term, the first cell, and what
-// is said of it.
+// writeTable writes each row except the header. The first cell is the term, and
+// the other cells describe it.
 func writeTable(b *strings.Builder, lines []string) {
 	for i, line := range lines {
 		if i < 2 { // the header, and the rule below it
@@ -130,7 +130,7 @@ func writeTable(b *strings.Builder, lines []string) {
 	}
 }
 
-// cells are those of a table's row. A bar that belongs to a cell is escaped.
+// cells returns the cells of a table's row. A bar inside a cell is escaped.
 func cells(row string) []string {
 	const bar = "\x00"
 	row = strings.ReplaceAll(strings.Trim(row, "| "), `\|`, bar)

@@ -13,8 +13,8 @@ import (
 // include is what the machine has beside the smallest Debian.
 const include = "systemd,systemd-sysv,dbus,logrotate,ca-certificates"
 
-// installDebian returns a folder with a fresh Debian, which is copied from one
-// that is kept in the cache from run to run.
+// installDebian returns a folder with a fresh Debian. It copies the Debian from
+// the cache, which the first run fills.
 func installDebian(ctx context.Context, suite, cache, work string) (string, error) {
 	from := debianArchive(ctx)
 	if suite != "" {

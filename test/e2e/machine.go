@@ -72,7 +72,7 @@ func (m *machine) booted(ctx context.Context, before int) error {
 	})
 }
 
-// leader is the pid of the machine's first process; 0 while there is none.
+// leader returns the pid of the machine's first process, or 0 before it runs.
 func (m *machine) leader() int {
 	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.nspawn.Process.Pid))
 	if err != nil {
@@ -83,7 +83,7 @@ func (m *machine) leader() int {
 	return pid
 }
 
-// command is one that is run within the machine.
+// command returns a command that runs inside the machine.
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
 	enter := []string{"--target", fmt.Sprint(m.leader()), "--all", "--", "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "DEBIAN_FRONTEND=noninteractive"}
 	return exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
@@ -110,8 +110,8 @@ func (w *both) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-// reboot asks the machine to restart, and waits until it has. Where nspawn has
-// no unit of its own it ends with the machine, and is started again.
+// reboot asks the machine to restart, and waits until it has. If nspawn runs
+// outside of a unit, it ends with the machine, and reboot starts it again.
 func (m *machine) reboot(ctx context.Context) error {
 	before := m.leader()
 	m.output(ctx, "systemctl", "reboot") // which may end before it answers
@@ -157,7 +157,7 @@ func (m *machine) put(path string, data []byte, mode os.FileMode) error {
 // get reads a file of the machine.
 func (m *machine) get(path string) ([]byte, error) { return os.ReadFile(filepath.Join(m.root, path)) }
 
-// within tries until there is no error, for as long as patience lasts.
+// within calls try until it succeeds or patience is over.
 func within(ctx context.Context, patience time.Duration, what string, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

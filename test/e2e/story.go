@@ -103,8 +103,8 @@ func (s *story) begin(ctx context.Context) error {
 	return s.runs(ctx)
 }
 
-// rotate has logrotate run every few seconds from now on: what is rotated before
-// the first start is ready is not followed.
+// rotate starts logrotate every few seconds from now on. meterlog does not follow
+// files that were rotated before its first start.
 func (s *story) rotate(ctx context.Context) error {
 	often, err := files.ReadFile("files/logrotate-timer.conf")
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *story) confined(ctx context.Context) error {
 	return s.seesAll(ctx, status["Pid"])
 }
 
-// seesAll looks whether no folder is hidden in which somebody may log.
+// seesAll checks that the service can see every folder where a program may log.
 func (s *story) seesAll(ctx context.Context, pid string) error {
 	for _, dir := range []string{"/var/log", "/home", "/root", "/opt", "/srv", "/mnt", "/tmp", "/var/tmp", "/run/user", "/dev/shm"} {
 		log := dir + "/seen.log"

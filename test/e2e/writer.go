@@ -53,7 +53,7 @@ func write(args []string) error {
 	return w.note()
 }
 
-// run writes lines, and opens the log anew at SIGHUP, as logrotate asks for.
+// run writes lines. At SIGHUP it opens the log again, as logrotate requires.
 func (w *writer) run(ctx context.Context) error {
 	log, err := w.open()
 	if err != nil {
@@ -85,7 +85,7 @@ func (w *writer) open() (*os.File, error) {
 }
 
 // writeLine writes the next line, unless the log's rotation asks for a pause.
-// Who wants to be sure that no line is under way locks the pen.
+// A caller that must not meet a half-written line locks the pen first.
 func (w *writer) writeLine(log *os.File) error {
 	if err := syscall.Flock(int(w.pen.Fd()), syscall.LOCK_EX); err != nil {
 		return err
