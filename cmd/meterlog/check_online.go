@@ -112,7 +112,7 @@ func (o *onlineCheck) ask(ctx context.Context, skew time.Duration) (all []asked,
 	for batch := range slices.Chunk(skus, meter.MaxRecords) {
 		var records []meter.Record
 		for _, sku := range batch {
-			records = append(records, meter.Record{UUID: uuid.NewString(), ProductID: o.config.ProductID, SKU: sku, Quantity: 1, Window: window, State: meter.Sealed})
+			records = append(records, meter.Record{UUID: uuid.NewString(), ProductID: o.config.ProductID, SKU: sku, Quantity: 1, Window: window, Timestamp: window.StartTime(), State: meter.Sealed})
 		}
 		results, err := o.sender.Validate(ctx, records)
 		for i, r := range results {

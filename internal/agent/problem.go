@@ -52,6 +52,8 @@ func deliveryHint(err error) string {
 		return "see the log; it is tried again"
 	}
 	switch refusal.Status {
+	case http.StatusOK:
+		return "the API answers, and says nothing of the records: see its message, and ask with `meterlog check --online`; it is tried again"
 	case 0:
 		return "see whether this machine reaches delivery.endpoint; it is tried again"
 	case http.StatusUnauthorized:

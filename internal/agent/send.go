@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -26,7 +27,8 @@ const (
 	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
 	failedMax     = 15 * time.Second // one whose request failed, so that others are tried in between
 	maxWidth      = 4                // requests at a time, for a backlog
-	clockError    = time.Second      // how far the API's clock may be from what is known of it
+	clockError    = 2 * time.Second  // how far the API's clock may be from what is known of it
+	askEvery      = time.Minute      // a record that the API calls ahead of its clock is asked about so often
 	releaseEvery  = time.Minute      // at most so often is what failures put off due at once
 	pruneEvery    = time.Hour
 )
@@ -47,8 +49,9 @@ type sendLoop struct {
 
 	width     int // requests at a time
 	backoff   *backoff.ExponentialBackOff
-	failing   string // the last error that was reported; "" while deliveries succeed
-	failures  int    // in a row
+	askedHeld time.Time // when the API was last asked about records that wait for its clock
+	failing   string    // the last error that was reported; "" while deliveries succeed
+	failures  int       // in a row
 	released  time.Time
 	lastPrune time.Time
 }
@@ -114,19 +117,31 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 	if err != nil {
 		return l.failed(ctx, err)
 	}
+	if len(records) == 0 && now.Sub(l.askedHeld) >= askEvery {
+		if records, err = l.ledger.Held(ctx, now, l.apiClock(now), meter.MaxRecords); err != nil {
+			return l.failed(ctx, err)
+		}
+		if len(records) > 0 {
+			l.askedHeld = now
+		}
+	}
 	if len(records) == 0 {
 		return l.rest(ctx)
 	}
-	switch asked, err := l.sender.Meet(ctx, batches(records)[0]); {
-	case err != nil:
-		return l.failed(ctx, err)
-	case asked:
+	ready, err := l.vet(ctx, batches(records))
+	if len(ready) == 0 {
+		l.noteSkew()
+		if err != nil {
+			return l.failed(ctx, err)
+		}
 		return 0
 	}
-	if err := l.ledger.Attempt(ctx, records); err != nil {
+	if err := l.ledger.Attempt(ctx, slices.Concat(ready...)); err != nil {
 		return l.failed(ctx, err)
 	}
-	err = l.deliver(ctx, batches(records))
+	if failed := l.deliver(ctx, ready); failed != nil {
+		err = failed
+	}
 	l.noteSkew()
 	l.width = 1
 	if err != nil {
@@ -153,14 +168,50 @@ func (l *sendLoop) release(ctx context.Context) error {
 	return l.ledger.Release(ctx)
 }
 
-// apiClock is what the API's clock shows at now, as far as it is known: where it
-// is behind, rather a little less, for what lies in its future is refused.
+// apiClock returns what the API's clock shows at now, as far as it is known,
+// and rather a little less: the API refuses what lies in its future.
 func (l *sendLoop) apiClock(now time.Time) time.Time {
-	skew := l.sender.Skew()
-	if skew < 0 {
-		skew -= clockError
+	return now.Add(l.sender.Skew() - clockError)
+}
+
+// vet asks the API about those of the batches that it may refuse for their
+// time, at the same time, and settles what it rules out. It returns the rest of
+// each batch, and the first error.
+func (l *sendLoop) vet(ctx context.Context, batches [][]meter.Record) (ready [][]meter.Record, failed error) {
+	list := make([][]meter.Record, len(batches))
+	errs := make([]error, len(batches))
+	var questions sync.WaitGroup
+	ask := func(i int) { list[i], errs[i] = l.vetBatch(ctx, batches[i]) }
+	for i := 1; i < len(batches); i++ {
+		questions.Go(func() { ask(i) })
 	}
-	return now.Add(skew)
+	ask(0)
+	questions.Wait()
+	for i := range batches {
+		if len(list[i]) > 0 {
+			ready = append(ready, list[i])
+		}
+		if failed == nil {
+			failed = errs[i]
+		}
+	}
+	return ready, failed
+}
+
+func (l *sendLoop) vetBatch(ctx context.Context, records []meter.Record) ([]meter.Record, error) {
+	ready, ruledOut, err := l.sender.Vet(ctx, records)
+	if len(ruledOut) == 0 {
+		return ready, err
+	}
+	of := make(map[string]meter.Record, len(records))
+	for _, r := range records {
+		of[r.UUID] = r
+	}
+	d := delivery{results: ruledOut, putOff: askEvery}
+	for _, result := range ruledOut {
+		d.records = append(d.records, of[result.UUID])
+	}
+	return ready, errors.Join(err, l.settle(ctx, d))
 }
 
 // batches parts records, in their order, into what one request may hold: so
@@ -184,6 +235,7 @@ type delivery struct {
 	records []meter.Record
 	results []meter.Result
 	err     error
+	putOff  time.Duration // how long those wait that stay Sealed
 }
 
 // deliver sends the batches at the same time and settles them as they are
@@ -193,7 +245,9 @@ func (l *sendLoop) deliver(ctx context.Context, batches [][]meter.Record) (faile
 	send := func(records []meter.Record) {
 		results, err := l.sender.Send(ctx, records)
 		l.vitals.Requests.WithLabelValues(outcome(err)).Inc()
-		answered <- delivery{records, results, err}
+		d := delivery{records: records, results: results, err: err}
+		d.putOff = d.pause()
+		answered <- d
 	}
 	for _, records := range batches[1:] {
 		go send(records)
@@ -235,7 +289,7 @@ func (l *sendLoop) rest(ctx context.Context) time.Duration {
 func (l *sendLoop) settle(ctx context.Context, d delivery) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
 	defer cancel()
-	if err := l.ledger.Settle(ctx, d.results, time.Now(), d.putOff()); err != nil {
+	if err := l.ledger.Settle(ctx, d.results, time.Now(), d.putOff); err != nil {
 		return err
 	}
 	for i, r := range d.results {
@@ -250,10 +304,10 @@ func (l *sendLoop) settle(ctx context.Context, d delivery) error {
 	return nil
 }
 
-// putOff is how long the records wait that are still to be delivered. The more
-// often that was tried, the longer: so no record holds back the others, whatever
-// the API makes of it.
-func (d delivery) putOff() time.Duration {
+// pause returns how long the records wait that are still to be delivered. The
+// more often that was tried, the longer: so no record holds back the others,
+// whatever the API makes of it.
+func (d delivery) pause() time.Duration {
 	most := slices.MaxFunc(d.records, func(a, b meter.Record) int { return cmp.Compare(a.Attempts, b.Attempts) })
 	longest := unansweredMax
 	if d.err != nil {

@@ -55,9 +55,10 @@ func TestBatches(t *testing.T) {
 // where time is at the test's disposal.
 type sending struct {
 	*site
-	book *ledger.Ledger
-	loop *sendLoop
-	end  func()
+	book  *ledger.Ledger
+	front *front
+	loop  *sendLoop
+	end   func()
 }
 
 func newSending(t *testing.T, transport string, api sandbox.Config) *sending {
@@ -71,7 +72,8 @@ func newSending(t *testing.T, transport string, api sandbox.Config) *sending {
 	network := make(pipes)
 	ctx, stop := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	parts.Go(func() { s.box.Serve(ctx, network) })
+	s.front = newFront(s.box, 1)
+	s.front.serve(t, network)
 	deliver := must(sender.New(sender.Config{
 		Endpoint: "http://127.0.0.1", Transport: transport, Timeout: 30 * time.Second, Tokens: token("t1.test"), Dial: network.dial, Log: quiet,
 	}))
@@ -116,10 +118,19 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1),
 // when it has passed.
 func (s *sending) use(n int) {
 	s.t.Helper()
+	var skus []string
+	for i := range n {
+		skus = append(skus, fmt.Sprint("sku-", i))
+	}
+	s.useSKU(skus...)
+}
+
+func (s *sending) useSKU(skus ...string) {
+	s.t.Helper()
 	window := meter.WindowAt(time.Now(), time.Minute)
 	var tally meter.Tally
-	for i := range n {
-		rule := &meter.Rule{Name: fmt.Sprint("rule-", i), ProductID: product, SKU: fmt.Sprint("sku-", i), Per: 1}
+	for _, sku := range skus {
+		rule := &meter.Rule{Name: "rule-" + sku, ProductID: product, SKU: sku, Per: 1}
 		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10)
 	}
 	err := s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, time.Now())
@@ -209,4 +220,91 @@ func outOfOrder(stored []sandbox.Stored) (most time.Duration) {
 		}
 	}
 	return most
+}
+
+// Whatever Date an answer bears, whether or not validate_only is answered, and
+// whatever else the API says that is no verdict: usage is delivered soon, and
+// once.
+func TestNothingOutsideStopsDelivery(t *testing.T) {
+	dates := func(off time.Duration) ills { return ills{dates: []time.Duration{off}, always: true} }
+	for name, test := range map[string]struct {
+		ills ills
+		most time.Duration
+	}{
+		"twenty years behind":           {dates(-20 * 365 * 24 * time.Hour), 5 * time.Second},
+		"two hours behind":              {dates(-2 * time.Hour), 5 * time.Second},
+		"almost two minutes behind":     {dates(-115 * time.Second), 70 * time.Second},
+		"fifty minutes ahead":           {dates(50 * time.Minute), 5 * time.Second},
+		"three hours ahead":             {dates(3 * time.Hour), 5 * time.Second},
+		"no dates":                      {ills{noDate: true}, 5 * time.Second},
+		"validate_only is not answered": {ills{silent: true, noDate: true}, 70 * time.Second},
+	} {
+		for _, transport := range []string{sender.REST, sender.GRPC} {
+			t.Run(name+"/"+transport, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := newSending(t, transport, sandbox.Config{Latency: 50 * time.Millisecond, BurnRejected: true})
+					s.front.set(test.ills)
+					for range 5 {
+						s.use(3)
+						s.drained(test.most)
+					}
+					s.end()
+					if n := len(s.records(meter.Accepted)); n != 15 {
+						t.Errorf("%d records are accepted, want 15", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A wrong Date with a verdict that accepts nothing is believed. What it would
+// hold back is asked about, and goes as soon as the API accepts it. If nobody
+// answers the question, it goes after a minute.
+func TestHeldForAWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSending(t, sender.REST, sandbox.Config{Products: map[string][]string{product: {"sku-1"}}})
+		s.front.set(ills{dates: []time.Duration{-2 * time.Hour}, always: true})
+		s.use(1) // sku-0 is refused, with a Date two hours behind
+		s.drained(10 * time.Second)
+		s.front.set(ills{})
+		s.useSKU("sku-1")
+		s.drained(2 * time.Second)
+		s.front.set(ills{dates: []time.Duration{-2 * time.Hour}, always: true})
+		s.useSKU("sku-0")
+		s.drained(10 * time.Second)
+		s.front.set(ills{silent: true})
+		s.useSKU("sku-1")
+		if took := s.drained(100 * time.Second); took < time.Minute {
+			t.Errorf("it waited for %v: the clock is not what held it", took)
+		}
+		s.end()
+	})
+}
+
+// An answer that mentions no record is a failure at once, with its words.
+func TestAnswerWithoutVerdicts(t *testing.T) {
+	for _, transport := range []string{sender.REST, sender.GRPC} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSending(t, transport, sandbox.Config{})
+			s.front.set(ills{nothing: true})
+			s.use(1)
+			time.Sleep(5 * time.Second)
+			problems := s.loop.vitals.Problems()
+			if len(problems) != 1 || problems[0].Code != deliveryFailing || !strings.Contains(problems[0].Message, "mentions no record") {
+				t.Errorf("%s: %+v", transport, problems)
+			}
+			if transport == sender.REST && !strings.Contains(problems[0].Message, "billing is suspended") {
+				t.Errorf("%+v", problems)
+			}
+			s.front.set(ills{})
+			s.drained(30 * time.Second)
+			time.Sleep(10 * time.Second)
+			if problems := s.loop.vitals.Problems(); len(problems) != 0 {
+				t.Errorf("%s: after it %+v", transport, problems)
+			}
+			s.end()
+		})
+	}
 }

@@ -33,6 +33,7 @@ var (
 const bytesSKU = "dn2bbbbbbbbbbbbbbbbb"
 
 const (
+	nearlyExpired  = 59 * time.Minute // from this age on an attempt may find a record expired
 	perKilobyte    = 1000
 	requestTimeout = 1500 * time.Millisecond // shorter than a torn line has
 )
@@ -70,7 +71,9 @@ type simulation struct {
 	written usage
 	stamps  map[uint64]time.Time // by inode: the last time that the simulation gave a file
 
+	front   *front
 	network pipes // to the API over gRPC; nil where it is REST
+	hour    bool  // the API takes nothing that is over an hour old
 
 	born  time.Time
 	clock time.Duration // by how much the machine's clock is ahead of the API's
@@ -102,10 +105,15 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 		chance: rand.New(rand.NewPCG(uint64(seed), 1)),
 		stamps: make(map[uint64]time.Time),
 	}
+	maxAge := 100_000 * time.Hour
+	if s.hour = s.chance.IntN(3) == 0; s.hour {
+		maxAge = time.Hour
+	}
 	s.box = sandbox.New(sandbox.Config{
-		AnyToken: true, Seed: uint64(seed), MaxAge: 100_000 * time.Hour,
+		AnyToken: true, Seed: uint64(seed), MaxAge: maxAge,
 		DuplicateLast: s.chance.IntN(2) == 0, BurnRejected: s.chance.IntN(2) == 0,
 	})
+	s.front = newFront(s.box, seed)
 	if *seedFlag >= 0 {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -135,10 +143,7 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 // serveGRPC has the API be reached over gRPC.
 func (s *simulation) serveGRPC() {
 	s.network = make(pipes)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- s.box.Serve(ctx, s.network) }()
-	s.t.Cleanup(func() { cancel(); <-done })
+	s.front.serve(s.t, s.network)
 }
 
 func (s *simulation) note(format string, args ...any) {
@@ -166,7 +171,7 @@ func (s *simulation) RoundTrip(r *http.Request) (*http.Response, error) {
 	if s.dying == before {
 		panic(killed{})
 	}
-	response, err := s.box.Transport().RoundTrip(r)
+	response, err := s.front.RoundTrip(r)
 	if s.dying == after {
 		panic(killed{})
 	}
@@ -472,8 +477,30 @@ func (s *simulation) faults() {
 		faults = append(faults, fault)
 		names += " " + string(fault.Kind)
 	}
-	s.note("faults of the API:%s", names)
+	ills := s.ills()
+	s.note("faults of the API:%s; %+v", names, ills)
 	s.box.SetFaults(faults...)
+	s.front.set(ills)
+}
+
+// ills are what else the API does wrong from now on.
+func (s *simulation) ills() (ills ills) {
+	switch s.chance.IntN(8) {
+	case 0:
+		ills.noDate = true
+	case 1:
+		ills.dates = []time.Duration{-20 * 365 * 24 * time.Hour, -2 * time.Hour, -10 * time.Minute, 50 * time.Minute, 3 * time.Hour}
+	case 2, 3:
+		ills.poison = []string{sku, gibSKU, bytesSKU}[s.chance.IntN(3)]
+		ills.fails = []int{0, 1, 403, 404, 429, 500, 503}[s.chance.IntN(7)]
+	case 4:
+		ills.twice = true
+	case 5:
+		ills.silent = true
+	case 6:
+		ills.nothing = s.chance.IntN(2) == 0
+	}
+	return ills
 }
 
 // pass lets time go by.
@@ -575,6 +602,7 @@ func (s *simulation) do() {
 func (s *simulation) settle() {
 	s.note("settle")
 	s.box.SetFaults()
+	s.front.set(ills{})
 	for _, l := range s.logs {
 		l.mend(l.app)
 		l.close()
@@ -589,7 +617,7 @@ func (s *simulation) settle() {
 		if quiet++; s.unsettled() > 0 {
 			quiet = 0
 		}
-		if quiet > 20 && s.billed(sku) >= s.written.events {
+		if quiet > 20 && s.billed(sku)+s.lost()[sku] >= s.written.events {
 			break
 		}
 	}
@@ -602,20 +630,41 @@ func (s *simulation) unsettled() int {
 	return open + sealed
 }
 
-// verify checks that every unit written was billed once, and that nothing was
-// reported that did not happen.
+// lost returns the usage by SKU that the ledger knows as too old for the API, or
+// in doubt, and that the API does not have.
+func (s *simulation) lost() map[string]int64 {
+	stored := make(map[string]bool)
+	for _, r := range s.box.Records() {
+		stored[r.UUID] = true
+	}
+	lost := make(map[string]int64)
+	for _, r := range s.records(meter.Expired, meter.InDoubt) {
+		if !stored[r.UUID] {
+			lost[r.SKU] += r.Quantity
+		}
+	}
+	return lost
+}
+
+// verify checks that every unit written was billed once, or is known to be too
+// old, and that nothing was reported that did not happen.
 func (s *simulation) verify() {
 	s.t.Helper()
 	for _, want := range []struct {
 		sku   string
 		units int64
 	}{{sku, s.written.events}, {gibSKU, s.written.bytes / perKilobyte}, {bytesSKU, s.written.bytes}} {
-		if got := s.billed(want.sku); got != want.units {
+		if got := s.billed(want.sku) + s.lost()[want.sku]; got != want.units {
 			s.fail("%s: wrote %d, billed %d (%+d)", want.sku, want.units, got, got-want.units)
 		}
 	}
 	for _, r := range s.records() {
-		if r.State != meter.Accepted {
+		switch age := r.SettledAt.Sub(r.Timestamp); {
+		case r.State == meter.Accepted:
+		case r.State == meter.Expired && s.hour && age > time.Hour:
+		case r.State == meter.InDoubt && r.MaybeStored && (age > nearlyExpired || r.MaybeRefused && s.set):
+		case r.State == meter.Refused && r.Reason == "INVALID_TIMESTAMP" && s.set: // its usage was issued again
+		default:
 			s.fail("a record is %s in the end: %+v", r.State, r)
 		}
 	}

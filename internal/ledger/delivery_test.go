@@ -404,3 +404,76 @@ func TestPruneMuch(t *testing.T) {
 		t.Errorf("%s contributions are left", n)
 	}
 }
+
+// A record waits for the API's clock alone for five minutes, whatever is known
+// of that clock. Meanwhile it can be asked about.
+func TestHeldForTheClock(t *testing.T) {
+	l := open(t, t.TempDir())
+	sealed(t, l, ago(1)) // at noon
+	const behind = 2 * time.Hour
+	for _, test := range []struct {
+		after         time.Duration
+		pending, held int
+	}{
+		{0, 0, 1},
+		{longestHold - time.Millisecond, 0, 1},
+		{longestHold, 1, 0},
+		{-time.Second, 1, 0}, // our clock was set back
+	} {
+		now := noon.Add(test.after)
+		due, err := l.Pending(t.Context(), now, now.Add(-behind), meter.MaxRecords)
+		check(t, err)
+		held, err := l.Held(t.Context(), now, now.Add(-behind), meter.MaxRecords)
+		check(t, err)
+		if len(due) != test.pending || len(held) != test.held {
+			t.Errorf("after %v %d are pending and %d held, want %d and %d", test.after, len(due), len(held), test.pending, test.held)
+		}
+	}
+	if held := must(l.Held(t.Context(), noon, noon, meter.MaxRecords)); len(held) != 0 {
+		t.Errorf("what is due is held: %+v", held)
+	}
+	list := pending(t, l, noon)
+	check(t, l.Settle(t.Context(), []meter.Result{{UUID: list[0].UUID, State: meter.Sealed}}, noon, time.Minute))
+	if held := must(l.Held(t.Context(), noon, noon.Add(-behind), meter.MaxRecords)); len(held) != 0 {
+		t.Errorf("what was put off is held: %+v", held)
+	}
+}
+
+// Whether an attempt may have been refused for the record's time is known after
+// a crash, and stays known until the record is settled.
+func TestRefusableAttemptIsRemembered(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	sealed(t, l, ago(5))
+	attempt := func(refusable bool) {
+		t.Helper()
+		list := pending(t, l, noon)
+		list[0].Refusable = refusable
+		check(t, l.Attempt(t.Context(), list))
+	}
+	settle := func(maybeStored, maybeRefused bool) {
+		t.Helper()
+		uuid := one(t, l, Filter{}).UUID
+		check(t, l.Settle(t.Context(), []meter.Result{{UUID: uuid, State: meter.Sealed, MaybeStored: maybeStored, MaybeRefused: maybeRefused}}, noon, 0))
+	}
+	want := func(what string, maybeRefused bool) {
+		t.Helper()
+		if r := one(t, l, Filter{}); r.MaybeRefused != maybeRefused {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+	attempt(false)
+	want("an attempt in time", false)
+	l = open(t, crash(t, dir))
+	attempt(true)
+	want("an attempt at a bad time", true)
+	settle(true, false)
+	want("an answer that leaves no doubt", false)
+	attempt(true)
+	l = open(t, crash(t, dirOf(t, l)))
+	want("after a crash", true)
+	attempt(false)
+	want("an attempt in time after it", true)
+	settle(true, true)
+	want("no answer", true)
+}

@@ -72,19 +72,20 @@ func (l *Ledger) NextSeal(ctx context.Context) (time.Time, error) {
 }
 
 const recordColumns = `uuid, product_id, sku_id, window_start, window_end, quantity, state, reason, attempts,
-	in_flight OR maybe_stored, opened_at, settled_at`
+	in_flight OR maybe_stored, in_flight AND refusable OR maybe_refused, opened_at, settled_at`
 
 func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	var r meter.Record
 	var start, end, opened, settled string
 	err := rows.Scan(&r.UUID, &r.ProductID, &r.SKU, &start, &end, &r.Quantity, &r.State, &r.Reason, &r.Attempts,
-		&r.MaybeStored, &opened, &settled)
+		&r.MaybeStored, &r.MaybeRefused, &opened, &settled)
 	if err != nil {
 		return meter.Record{}, err
 	}
 	if r.Window, err = parseWindow(start, end); err != nil {
 		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
 	}
+	r.Timestamp = r.Window.StartTime()
 	r.OpenedAt, r.SettledAt = parseInstant(opened), parseInstant(settled)
 	return r, nil
 }
@@ -98,17 +99,34 @@ func parseWindow(start, end string) (meter.Window, error) {
 	return meter.Window{Start: from.Unix(), End: to.Unix()}, err
 }
 
+// longestHold is how long a record waits for the API's clock alone. What is
+// known of that clock may be wrong.
+const longestHold = 5 * time.Minute
+
+// due chooses the sealed records that were not put off, held those among them
+// that lie in the API's future, and have not waited for it for long.
+const (
+	due  = `state = 'sealed' AND (not_before <= @now OR not_before > @longestDelay)`
+	held = `window_start > @apiNow AND sealed_at > @longestHold AND sealed_at <= @now`
+)
+
+func dueAt(now, apiNow time.Time, limit int) []any {
+	return []any{
+		sql.Named("now", instant(now)), sql.Named("longestDelay", instant(now.Add(longestDelay))),
+		sql.Named("longestHold", instant(now.Add(-longestHold))), sql.Named("apiNow", apiNow.UTC().Format(windowLayout)),
+		sql.Named("horizon", apiNow.Add(-meter.UsableFor).UTC().Format(windowLayout)), sql.Named("limit", limit),
+	}
+}
+
 // Pending returns sealed records that are due for delivery at now, at most
-// limit: the oldest that the API still takes first, and those past
-// its hour only when there are no others. apiNow is the API's clock as far as
-// it is known: what lies in its future waits.
+// limit: the oldest that the API still takes first, and those past its hour
+// only when there are no others. apiNow is the API's clock as far as it is
+// known. What lies in its future waits for it, but not for long.
 func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
-	horizon := apiNow.Add(-meter.UsableFor).UTC().Format(windowLayout)
 	for _, side := range []string{">=", "<"} {
 		records, err := query(ctx, l.db, "pending", scanRecord, `SELECT `+recordColumns+` FROM records
-			WHERE state = 'sealed' AND (not_before <= ? OR not_before > ?) AND window_start <= ? AND window_start `+side+` ?
-			ORDER BY window_start, id LIMIT ?`,
-			instant(now), instant(now.Add(longestDelay)), apiNow.UTC().Format(windowLayout), horizon, limit)
+			WHERE `+due+` AND NOT (`+held+`) AND window_start `+side+` @horizon
+			ORDER BY window_start, id LIMIT @limit`, dueAt(now, apiNow, limit)...)
 		if err != nil || len(records) > 0 {
 			return records, err
 		}
@@ -116,12 +134,20 @@ func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) 
 	return nil, nil
 }
 
+// Held returns the records that Pending leaves out only because they lie in the
+// API's future, the oldest first.
+func (l *Ledger) Held(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
+	return query(ctx, l.db, "held", scanRecord, `SELECT `+recordColumns+` FROM records
+		WHERE `+due+` AND `+held+` ORDER BY window_start, id LIMIT @limit`, dueAt(now, apiNow, limit)...)
+}
+
 // Attempt notes that the delivery of the records begins. It comes before the
 // request leaves, so that after a crash their uuids are known to have been out.
 func (l *Ledger) Attempt(ctx context.Context, records []meter.Record) error {
 	return l.update(ctx, "attempt", func(tx *transaction) error {
 		for _, r := range records {
-			n, err := tx.exec(`UPDATE records SET attempts = attempts + 1, in_flight = 1 WHERE uuid = ? AND state = 'sealed'`, r.UUID)
+			n, err := tx.exec(`UPDATE records SET attempts = attempts + 1, in_flight = 1, refusable = ?,
+				maybe_refused = maybe_refused OR (in_flight AND refusable) WHERE uuid = ? AND state = 'sealed'`, r.Refusable, r.UUID)
 			if err != nil {
 				return err
 			}
@@ -156,15 +182,15 @@ func (l *Ledger) Release(ctx context.Context) error {
 
 func (t *transaction) settle(r meter.Result, now time.Time, retryAfter time.Duration) error {
 	if r.State == meter.Sealed {
-		_, err := t.exec(`UPDATE records SET in_flight = 0, maybe_stored = ?, reason = ?, not_before = ? WHERE uuid = ? AND state = 'sealed'`,
-			r.MaybeStored, r.Reason, instant(now.Add(retryAfter)), r.UUID)
+		_, err := t.exec(`UPDATE records SET in_flight = 0, maybe_stored = ?, maybe_refused = ?, reason = ?, not_before = ? WHERE uuid = ? AND state = 'sealed'`,
+			r.MaybeStored, r.MaybeRefused, r.Reason, instant(now.Add(retryAfter)), r.UUID)
 		return err
 	}
 	if !r.State.Settled() {
 		return fmt.Errorf("%s is no result", r.State)
 	}
-	n, err := t.exec(`UPDATE records SET state = ?, reason = ?, in_flight = 0, maybe_stored = ?, settled_at = ? WHERE uuid = ? AND state = 'sealed'`,
-		string(r.State), r.Reason, r.MaybeStored, instant(now), r.UUID)
+	n, err := t.exec(`UPDATE records SET state = ?, reason = ?, in_flight = 0, maybe_stored = ?, maybe_refused = ?, settled_at = ? WHERE uuid = ? AND state = 'sealed'`,
+		string(r.State), r.Reason, r.MaybeStored, r.MaybeRefused, instant(now), r.UUID)
 	if err != nil {
 		return err
 	}

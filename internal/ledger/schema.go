@@ -196,6 +196,12 @@ CREATE TABLE silences (
 	seconds INTEGER NOT NULL,
 	PRIMARY KEY (rule, day)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- Whether the attempt in flight may be refused for the record's time, and
+-- whether an attempt that was never answered may have been: the API may have
+-- taken note of the uuid then without storing the record.
+ALTER TABLE records ADD COLUMN refusable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE records ADD COLUMN maybe_refused INTEGER NOT NULL DEFAULT 0;
 `,
 }
 

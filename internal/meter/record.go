@@ -16,7 +16,7 @@ const (
 	Accepted State = "accepted" // the API has it
 	Refused  State = "refused"  // the API will not have it; Reason says why
 	Expired  State = "expired"  // the API found it older than an hour, and never had it
-	InDoubt  State = "in_doubt" // the API found it older than an hour after an attempt whose answer was lost
+	InDoubt  State = "in_doubt" // an answer was lost, and no later one tells whether the API has it
 	Foreign  State = "foreign"  // counted on another machine, before the disk was cloned; never sent from here
 )
 
@@ -26,20 +26,25 @@ var States = []State{Open, Sealed, InDoubt, Accepted, Refused, Expired, Foreign}
 // Settled reports whether nothing more is to be done for a record in s.
 func (s State) Settled() bool { return s != Open && s != Sealed }
 
-// Record is one usage record. UUID, ProductID, SKU, Quantity and Window never
-// change once it is sealed.
+// Record is one usage record. UUID, ProductID, SKU, Quantity, Window and
+// Timestamp never change once it is sealed.
 type Record struct {
 	UUID        string // lower case, 36 characters
 	ProductID   string
 	SKU         string
 	Window      Window
-	Quantity    int64 // units, > 0 once sealed
+	Timestamp   time.Time // UTC: the time that the API is told
+	Quantity    int64     // units, > 0 once sealed
 	State       State
-	Reason      string    // why it was refused or expired: the API's word, or ours; "" where none
-	Attempts    int       // deliveries that have begun
-	MaybeStored bool      // an earlier attempt may have reached the API: its answer was lost or said nothing of the record
-	OpenedAt    time.Time // UTC
-	SettledAt   time.Time // UTC; zero while unsettled
+	Reason      string // why it was refused or expired: the API's word, or ours; "" where none
+	Attempts    int    // deliveries that have begun
+	MaybeStored bool   // an earlier attempt may have reached the API: its answer was lost or said nothing of the record
+	// MaybeRefused says that the API may have refused such an attempt for the
+	// record's time. The uuid may be taken then although nothing is stored.
+	MaybeRefused bool
+	Refusable    bool      // the attempt that begins now may be refused for the record's time
+	OpenedAt     time.Time // UTC
+	SettledAt    time.Time // UTC; zero while unsettled
 }
 
 // Result is what one attempt to deliver came to for one record.
@@ -48,5 +53,7 @@ type Result struct {
 	State       State  // Accepted, Refused, Expired or InDoubt; Sealed where the record is to be sent again as it is
 	Reason      string // the API's reason, verbatim, or a short error
 	MaybeStored bool   // with Sealed: the API may have stored the record although it did not say so
-	Reissue     bool   // with Refused: certainly not counted and worth another try under a new uuid
+	// MaybeRefused says with MaybeStored that the API may have refused it for its time.
+	MaybeRefused bool
+	Reissue      bool // with Refused: certainly not counted and worth another try under a new uuid
 }

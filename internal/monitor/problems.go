@@ -98,7 +98,7 @@ func unbilledMessage(u ledger.Unbilled) string {
 var stateWords = map[meter.State]string{
 	meter.Refused: "refused by the API",
 	meter.Expired: "expired: the API found them older than an hour",
-	meter.InDoubt: "in doubt: they expired after an attempt whose answer was lost",
+	meter.InDoubt: "in doubt: an answer was lost, and no later one tells whether the API has them",
 	meter.Foreign: "set aside: another machine counted them",
 }
 

@@ -24,6 +24,10 @@ const (
 type answer struct {
 	accepted []string // uuids
 	rejected []rejection
+
+	dated
+	sends   int    // how often the transport sent the request
+	message string // what the answer says in place of verdicts; "" where nothing
 }
 
 type rejection struct {

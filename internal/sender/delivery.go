@@ -2,8 +2,10 @@ package sender
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,10 +50,10 @@ const (
 
 func (s *Sender) deliver(ctx context.Context, records []meter.Record, validateOnly bool) ([]meter.Result, error) {
 	d := delivery{
-		Sender: s, validateOnly: validateOnly, records: records, results: make([]meter.Result, len(records)), answers: s.answers.Load(),
+		Sender: s, validateOnly: validateOnly, records: slices.Clone(records), results: make([]meter.Result, len(records)), answers: s.answers.Load(),
 	}
 	for i, r := range records {
-		d.results[i] = meter.Result{UUID: r.UUID, State: meter.Sealed, MaybeStored: r.MaybeStored}
+		d.results[i] = meter.Result{UUID: r.UUID, State: meter.Sealed, MaybeStored: r.MaybeStored, MaybeRefused: r.MaybeRefused}
 	}
 	if len(records) == 0 {
 		return d.results, nil
@@ -87,12 +89,11 @@ func (d *delivery) write(ctx context.Context, batch []int) *Error {
 	answer, failed := d.attempt(ctx, batch)
 	switch {
 	case failed == nil:
-		d.settle(batch, answer)
-		return nil
+		return d.settle(batch, answer)
 	case failed.Status == http.StatusBadRequest && len(batch) > 1:
 		half := len(batch) / 2
 		if failed := d.write(ctx, batch[:half]); failed != nil {
-			d.leave(batch[half:], failed, false)
+			d.leave(batch[half:], failed)
 			return failed
 		}
 		return d.write(ctx, batch[half:])
@@ -100,7 +101,7 @@ func (d *delivery) write(ctx context.Context, batch []int) *Error {
 		d.alone = append(d.alone, refusal{batch[0], failed})
 		return nil
 	default:
-		d.leave(batch, failed, failed.maybeStored && !d.validateOnly)
+		d.leave(batch, failed)
 		return failed
 	}
 }
@@ -141,30 +142,83 @@ func (d *delivery) request(ctx context.Context, token string, batch []int) (answ
 	for i, index := range batch {
 		r.records[i] = d.records[index]
 	}
-	return d.transport.write(ctx, r)
+	refusable := d.refusable(batch)
+	a, failed := d.transport.write(ctx, r)
+	if failed != nil && failed.maybeStored || failed == nil && a.sends > 1 {
+		d.doubt(batch, refusable)
+	}
+	return a, failed
+}
+
+// refusable reports for each record whether the API may refuse it for its time now.
+func (d *delivery) refusable(batch []int) []bool {
+	list := make([]bool, len(batch))
+	for i, index := range batch {
+		r := d.records[index]
+		list[i] = r.Refusable || d.clock.isOld(r.Timestamp)
+	}
+	return list
+}
+
+// doubt notes that the API may have stored the records of a batch, or refused
+// those that are refusable, and that no answer tells.
+func (d *delivery) doubt(batch []int, refusable []bool) {
+	if d.validateOnly {
+		return
+	}
+	for i, index := range batch {
+		r := &d.records[index]
+		r.MaybeStored, r.MaybeRefused = true, r.MaybeRefused || refusable[i]
+	}
 }
 
 // settle takes in the API's answer to a batch.
-func (d *delivery) settle(batch []int, a answer) {
-	d.Sender.answers.Add(1)
+func (d *delivery) settle(batch []int, a answer) *Error {
 	verdicts := a.verdicts()
+	var mentioned []int
+	var accepted []time.Time
+	refusable := d.refusable(batch)
+	for i, index := range batch {
+		r := d.records[index]
+		v, ok := verdicts[strings.ToLower(r.UUID)]
+		switch {
+		case !ok:
+			d.doubt(batch[i:i+1], refusable[i:i+1])
+			continue
+		case v.accepted && !v.rejected:
+			accepted = append(accepted, r.Timestamp)
+		}
+		mentioned = append(mentioned, index)
+	}
+	if len(mentioned) == 0 {
+		text := "the answer mentions no record"
+		if a.message != "" {
+			text += ": " + a.message
+		}
+		failed := &Error{Kind: Retry, Status: http.StatusOK, Err: errors.New("write: 200: " + text), maybeStored: true, message: text}
+		d.leave(batch, failed)
+		return failed
+	}
+	d.clock.observeAnswer(a.dated, accepted)
+	d.Sender.answers.Add(1)
 	for _, i := range batch {
 		r := d.records[i]
 		key := strings.ToLower(r.UUID)
-		d.results[i] = judge(r, verdicts[key], d.validateOnly, d.clock.hasPassed(r.Window.StartTime()))
+		d.results[i] = judge(r, verdicts[key], d.validateOnly, d.clock.hasPassed(r.Timestamp) || !d.clock.isAhead(r.Timestamp))
 		delete(verdicts, key)
 		d.forgive(r.UUID)
 	}
 	if len(verdicts) > 0 {
 		d.log.Warn("the API's answer names records that were not asked about; they are ignored", "count", len(verdicts))
 	}
+	return nil
 }
 
 // leave leaves a batch Sealed, and says why.
-func (d *delivery) leave(batch []int, failed *Error, maybeStored bool) {
+func (d *delivery) leave(batch []int, failed *Error) {
 	for _, i := range batch {
 		d.results[i].Reason = excerpt(failed.Err.Error(), 300)
-		d.results[i].MaybeStored = d.results[i].MaybeStored || maybeStored
+		d.results[i].MaybeStored, d.results[i].MaybeRefused = d.records[i].MaybeStored, d.records[i].MaybeRefused
 	}
 }
 
@@ -182,8 +236,9 @@ func (d *delivery) judgeAlone() *Error {
 	for _, r := range d.alone {
 		record, words := d.records[r.index], orDefault(r.err.message, excerpt(r.err.Err.Error(), 300))
 		strikes, othersTaken := d.strike(record.UUID)
-		age := time.Now().Add(d.clock.get()).Sub(record.Window.StartTime())
+		age := d.clock.now().Sub(record.Timestamp)
 		result := &d.results[r.index]
+		result.MaybeStored, result.MaybeRefused = record.MaybeStored, record.MaybeRefused
 		switch {
 		case strikes >= enoughStrikes && othersTaken:
 			result.State, result.Reason = meter.Refused, words
@@ -192,7 +247,7 @@ func (d *delivery) judgeAlone() *Error {
 		case strikes >= enoughStrikes && age > unreadableDoubt:
 			result.State, result.Reason = meter.InDoubt, "over a day old, and always answered 400: "+words
 		default:
-			d.leave([]int{r.index}, r.err, false)
+			d.leave([]int{r.index}, r.err)
 			if !othersTaken {
 				failed = r.err
 			}

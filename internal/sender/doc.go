@@ -11,8 +11,9 @@
 // stored it all the same, for what the API says of a record later can be read
 // only with that knowledge:
 //
-//   - DUPLICATE is a success where the record had been sent before, and a
-//     collision of identifiers where it had not;
+//   - DUPLICATE is a success where the record had been sent before, unless that
+//     attempt may have been refused for the record's time: then the record is
+//     in doubt. Where it had not been sent it is a collision of identifiers;
 //   - EXPIRED leaves in doubt a record that may have been stored earlier, and
 //     is final otherwise.
 //

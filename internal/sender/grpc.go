@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	metering "github.com/yandex-cloud/go-genproto/yandex/cloud/marketplace/metering/v1"
@@ -27,7 +28,6 @@ import (
 type rpc struct {
 	target  string
 	options []grpc.DialOption
-	clock   *clock
 
 	mu   sync.Mutex
 	line *line // nil until it is needed, and after it has failed
@@ -41,7 +41,7 @@ type line struct {
 	retired  bool
 }
 
-func newGRPC(cfg Config, endpoint *url.URL, clock *clock) (*rpc, error) {
+func newGRPC(cfg Config, endpoint *url.URL) (*rpc, error) {
 	if cfg.HTTP != nil {
 		return nil, errors.New("a RoundTripper cannot carry gRPC")
 	}
@@ -56,7 +56,7 @@ func newGRPC(cfg Config, endpoint *url.URL, clock *clock) (*rpc, error) {
 	if endpoint.Scheme == "http" {
 		port, creds = "80", insecure.NewCredentials()
 	}
-	t := &rpc{target: "dns:///" + net.JoinHostPort(endpoint.Hostname(), orDefault(endpoint.Port(), port)), clock: clock}
+	t := &rpc{target: "dns:///" + net.JoinHostPort(endpoint.Hostname(), orDefault(endpoint.Port(), port))}
 	t.options = []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithUserAgent(cfg.UserAgent),
@@ -121,7 +121,7 @@ func (t *rpc) write(ctx context.Context, r request) (answer, *Error) {
 	for _, record := range r.records {
 		message.UsageRecords = append(message.UsageRecords, &metering.UsageRecord{
 			Uuid: strings.ToLower(record.UUID), SkuId: record.SKU, Quantity: record.Quantity,
-			Timestamp: timestamppb.New(timestamp(record)),
+			Timestamp: timestamppb.New(record.Timestamp),
 		})
 	}
 	l, err := t.take()
@@ -142,14 +142,14 @@ func (t *rpc) write(ctx context.Context, r request) (answer, *Error) {
 			}
 		}
 	}
-	t.clock.observe(both.Get("Date"), sent, time.Now())
+	sends := call.count()
 	if err != nil {
-		failed := failure(ctx, r, err, both, call.wasSent())
+		failed := failure(ctx, r, err, both, sends)
 		t.put(l, failed.Status == 0 || failed.Status >= 500)
 		return answer{}, failed
 	}
 	t.put(l, false)
-	a := answer{}
+	a := answer{dated: dated{both.Get("Date"), sent, time.Now()}, sends: sends}
 	for _, accepted := range response.GetAccepted() {
 		a.accepted = append(a.accepted, accepted.GetUuid())
 	}
@@ -177,9 +177,9 @@ var httpStatus = map[codes.Code]int{
 	codes.Unauthenticated:    http.StatusUnauthorized,
 }
 
-// failure makes an Error of what a call came to. sent is whether the request
-// was begun on a connection.
-func failure(ctx context.Context, r request, err error, header http.Header, sent bool) *Error {
+// failure makes an Error of what a call came to. sends says how
+// often the request was begun on a connection.
+func failure(ctx context.Context, r request, err error, header http.Header, sends int) *Error {
 	s := status.Convert(err)
 	e := &Error{
 		Status: orDefault(httpStatus[s.Code()], http.StatusInternalServerError), ClientID: r.id,
@@ -195,8 +195,11 @@ func failure(ctx context.Context, r request, err error, header http.Header, sent
 	case strings.HasPrefix(s.Message(), "grpc: received message"): // longer than maxBody: grpc-go's own words, not the API's
 		e.Kind, e.maybeStored, e.Status = Retry, true, 0
 	}
-	if !sent {
+	switch {
+	case sends == 0:
 		e.Kind, e.maybeStored, e.Status = Retry, false, 0
+	case sends > 1: // grpc-go repeats what the server claims not to have processed
+		e.maybeStored = true
 	}
 	for _, detail := range s.Details() {
 		switch detail := detail.(type) {
@@ -209,21 +212,14 @@ func failure(ctx context.Context, r request, err error, header http.Header, sent
 	return e
 }
 
-// call learns whether one call got as far as a connection.
-type call struct {
-	mu   sync.Mutex
-	sent bool
-}
+// call learns how often one call was begun on a connection.
+type call struct{ sends atomic.Int32 }
 
 type callKey struct{}
 
-func (c *call) wasSent() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sent
-}
+func (c *call) count() int { return int(c.sends.Load()) }
 
-// sentWatcher tells a call when its header goes out on a connection.
+// sentWatcher tells a call each time its header goes out on a connection.
 type sentWatcher struct{}
 
 func (sentWatcher) HandleRPC(ctx context.Context, s stats.RPCStats) {
@@ -231,9 +227,7 @@ func (sentWatcher) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		return
 	}
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
-		c.mu.Lock()
-		c.sent = true
-		c.mu.Unlock()
+		c.sends.Add(1)
 	}
 }
 func (sentWatcher) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }

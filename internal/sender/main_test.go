@@ -71,10 +71,11 @@ func must[T any](value T, err error) T {
 // records makes n sealed records of the minute that ended last.
 func records(n int) []meter.Record {
 	list := make([]meter.Record, n)
+	window := meter.WindowAt(time.Now().Add(-time.Minute), time.Minute)
 	for i := range list {
 		list[i] = meter.Record{
 			UUID: uuid.NewString(), ProductID: demoProduct, SKU: demoSKU, State: meter.Sealed, Quantity: int64(i + 1),
-			Window: meter.WindowAt(time.Now().Add(-time.Minute), time.Minute),
+			Window: window, Timestamp: window.StartTime(),
 		}
 	}
 	return list
@@ -86,7 +87,7 @@ func again(list []meter.Record, results []meter.Result) []meter.Record {
 	for i, r := range list {
 		if results[i].State == meter.Sealed {
 			r.Attempts++
-			r.MaybeStored = results[i].MaybeStored
+			r.MaybeStored, r.MaybeRefused = results[i].MaybeStored, results[i].MaybeRefused
 			next = append(next, r)
 		}
 	}

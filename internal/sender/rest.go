@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-
-	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // writePath is the method's address over REST.
@@ -28,11 +26,10 @@ type rest struct {
 	userAgent string
 	given     http.RoundTripper // nil: own
 	own       atomic.Pointer[http.Transport]
-	clock     *clock
 }
 
-func newREST(cfg Config, endpoint *url.URL, clock *clock) (*rest, error) {
-	t := &rest{url: endpoint.String() + writePath, userAgent: cfg.UserAgent, given: cfg.HTTP, clock: clock}
+func newREST(cfg Config, endpoint *url.URL) (*rest, error) {
+	t := &rest{url: endpoint.String() + writePath, userAgent: cfg.UserAgent, given: cfg.HTTP}
 	own, err := newTransport(cfg.CAFile, http.ProxyFromEnvironment, cfg.Dial)
 	if err != nil {
 		return nil, err
@@ -87,14 +84,11 @@ func encode(r request) ([]byte, error) {
 			UUID:      strings.ToLower(record.UUID),
 			SKU:       record.SKU,
 			Quantity:  strconv.FormatInt(record.Quantity, 10),
-			Timestamp: timestamp(record).Format(time.RFC3339),
+			Timestamp: record.Timestamp.UTC().Format(time.RFC3339),
 		}
 	}
 	return json.Marshal(body)
 }
-
-// timestamp is the time that a record bears: the start of its window, UTC.
-func timestamp(r meter.Record) time.Time { return r.Window.StartTime() }
 
 func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 	body, err := encode(r)
@@ -102,14 +96,17 @@ func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 		return answer{}, &Error{Kind: Slow, Err: err}
 	}
 	var asked, connected atomic.Bool
+	var sends atomic.Int32
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		GetConn:      func(string) { asked.Store(true) },
+		GotConn:      func(httptrace.GotConnInfo) { connected.Store(true) },
+		WroteHeaders: func() { sends.Add(1) },
 	})
 	post, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, &Error{Kind: Slow, Err: err}
 	}
+	post.GetBody = nil // so that the transport repeats no request that may have arrived
 	post.Header = http.Header{
 		"Content-Type":        {"application/json"},
 		"Accept":              {"application/json"},
@@ -130,11 +127,10 @@ func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 	if got.err != nil {
 		t.dropConnections()
 	}
-	if got.header.Get("Age") == "" { // not out of a cache
-		t.clock.observe(got.header.Get("Date"), sent, time.Now())
-	}
 	if got.status < 200 || got.status > 299 {
-		return answer{}, t.failure(r, got)
+		failed := t.failure(r, got)
+		failed.maybeStored = failed.maybeStored || sends.Load() > 1 // by an earlier copy
+		return answer{}, failed
 	}
 	a, err := parseAnswer(got.body)
 	if got.err != nil {
@@ -148,6 +144,13 @@ func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 			failed.Err = fmt.Errorf("%w: %s", failed.Err, text)
 		}
 		return answer{}, failed
+	}
+	a.sends, a.sent, a.answered = int(sends.Load()), sent, time.Now()
+	if got.header.Get("Age") == "" { // not out of a cache
+		a.date = got.header.Get("Date")
+	}
+	if len(a.accepted)+len(a.rejected) == 0 {
+		a.message = new(Error).readError(got, r.token)
 	}
 	return a, nil
 }

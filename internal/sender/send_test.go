@@ -48,7 +48,7 @@ func TestAcceptedOnce(t *testing.T) {
 			t.Fatalf("%d stored, want %d", len(stored), len(list))
 		}
 		for i, r := range stored {
-			if r.UUID != list[i].UUID || r.ProductID != demoProduct || r.SKU != demoSKU || r.Quantity != list[i].Quantity || !r.Timestamp.Equal(list[i].Window.StartTime()) {
+			if r.UUID != list[i].UUID || r.ProductID != demoProduct || r.SKU != demoSKU || r.Quantity != list[i].Quantity || !r.Timestamp.Equal(list[i].Timestamp) {
 				t.Errorf("stored %+v of %+v", r, list[i])
 			}
 		}
@@ -233,7 +233,7 @@ func TestFateOfConnections(t *testing.T) {
 			for _, r := range box.Records() {
 				list = append(list, meter.Record{
 					UUID: r.UUID, ProductID: r.ProductID, SKU: r.SKU, Quantity: r.Quantity,
-					Window: meter.Window{Start: r.Timestamp.Unix()}, Attempts: 1, MaybeStored: true,
+					Timestamp: r.Timestamp, Attempts: 1, MaybeStored: true,
 				})
 			}
 			if len(list) == 0 {
@@ -332,7 +332,7 @@ func TestRequestAsDocumented(t *testing.T) {
 	})
 	r := meter.Record{
 		UUID: "6DA9B1A4-7A2E-4C7B-8F0E-1E2D3C4B5A69", ProductID: demoProduct, SKU: demoSKU, Quantity: 1<<63 - 1,
-		Window: meter.Window{Start: 1726513260, End: 1726513320},
+		Timestamp: time.Unix(1726513260, 0),
 	}
 	s.Send(t.Context(), []meter.Record{r})
 	s.validateOnly = true
@@ -566,9 +566,10 @@ func TestAlwaysBad(t *testing.T) {
 		} {
 			box := sandbox.New(sandbox.Config{Skew: row.skew, Faults: []sandbox.Fault{{Kind: sandbox.FaultStatus, Status: 400}}})
 			s := connect(t, transport, box, Config{})
+			s.clock.observe(time.Now().Add(row.skew), time.Now(), time.Now())
 			list := records(2)
 			for i := range list {
-				list[i].Window = meter.WindowAt(time.Now().Add(-row.age), time.Second)
+				list[i].Timestamp = time.Now().Add(-row.age)
 				list[i].MaybeStored = row.maybeStored
 			}
 			for n := 1; n < enoughStrikes; n++ {
@@ -646,7 +647,7 @@ func TestDefectiveRecordsAreNotSent(t *testing.T) {
 		list[1].SKU = strings.Repeat("ж", 51)
 		list[2].Quantity = 0
 		list[3].Quantity = -1
-		list[4].Window = meter.Window{}
+		list[4].Timestamp = time.Time{}
 		list[5].SKU = "\xff"
 		list[6].SKU = strings.Repeat("ж", 50)
 		results, err := s.Send(t.Context(), list)

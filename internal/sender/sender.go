@@ -71,7 +71,7 @@ type Sender struct {
 	clock        *clock
 
 	answers atomic.Uint64 // requests that were answered with success
-	met     atomic.Bool   // the API was asked for its clock, whether or not it told
+	silence silence
 
 	mu     sync.Mutex
 	struck map[string]strikes // by uuid: records that were answered 400 alone
@@ -99,9 +99,9 @@ func New(cfg Config) (*Sender, error) {
 	}
 	switch cfg.Transport {
 	case "", REST:
-		s.transport, err = newREST(cfg, endpoint, s.clock)
+		s.transport, err = newREST(cfg, endpoint)
 	case GRPC:
-		s.transport, err = newGRPC(cfg, endpoint, s.clock)
+		s.transport, err = newGRPC(cfg, endpoint)
 	default:
 		err = fmt.Errorf("transport %q: it is %s or %s", cfg.Transport, REST, GRPC)
 	}
@@ -129,33 +129,10 @@ func (s *Sender) Validate(ctx context.Context, records []meter.Record) ([]meter.
 	return s.deliver(ctx, records, true)
 }
 
-// Meet makes acquaintance with the API's clock, where that is not known yet, or
-// ours was set since: it asks, with validate_only, about records that are to be
-// sent. For a record whose timestamp lies in the API's future is refused, its
-// uuid perhaps burnt; were that answer lost, the next would be DUPLICATE, and
-// usage that nobody has would pass for accepted. asked tells that it did ask:
-// with Skew known, other records may be due. err is that nobody answered.
-func (s *Sender) Meet(ctx context.Context, records []meter.Record) (asked bool, err error) {
-	if s.validateOnly || s.met.Load() && s.clock.trusted() {
-		return false, nil
-	}
-	_, err = s.Validate(ctx, records)
-	var failed *Error
-	switch errors.As(err, &failed); {
-	case s.clock.known():
-	case failed == nil, failed.Status/100 == 4: // it answers, and does not tell the time
-		s.clock.forget()
-	default:
-		return true, err
-	}
-	s.met.Store(true)
-	return true, nil
-}
-
-// Skew is the API's clock minus ours, as its last answer tells, to about a
-// second; 0 where they agree, and where nothing is known yet or since our clock
-// was set. Before the API's clock reaches a record's timestamp the record is
-// refused as INVALID_TIMESTAMP.
+// Skew returns the API's clock minus ours, as its last answer with a verdict
+// tells, to about a second. It returns 0 where they agree, where nothing is
+// known yet, and after our clock was set. Before the API's clock reaches a
+// record's timestamp, the API refuses the record as INVALID_TIMESTAMP.
 func (s *Sender) Skew() time.Duration { return s.clock.get() }
 
 // Close releases connections and closes the token source. Deliveries under

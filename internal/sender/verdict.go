@@ -9,24 +9,29 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// judge says what the API's verdict on a record makes of it. passed is
-// whether the API's clock has ever been seen past the record's timestamp.
+// judge says what the API's verdict on a record makes of it. passed reports
+// whether the API's clock may ever have been past the record's timestamp.
 func judge(r meter.Record, v verdict, validateOnly, passed bool) meter.Result {
-	result := meter.Result{UUID: r.UUID, State: meter.Refused, Reason: v.reason, MaybeStored: r.MaybeStored}
+	result := meter.Result{UUID: r.UUID, State: meter.Refused, Reason: v.reason, MaybeStored: r.MaybeStored, MaybeRefused: r.MaybeRefused}
+	accepted := meter.Result{UUID: r.UUID, State: meter.Accepted}
 	switch {
 	case v.accepted && (!v.rejected || v.reason == duplicate):
-		result.State, result.Reason, result.MaybeStored = meter.Accepted, "", false
+		return accepted
 
 	case v.accepted: // and rejected as well: the same uuid again will show which
 		result.State, result.MaybeStored = meter.Sealed, r.MaybeStored || !validateOnly
 		result.Reason = "the API's answer lists it as accepted and as rejected: " + v.reason
 
 	case !v.rejected:
-		result.State, result.MaybeStored = meter.Sealed, r.MaybeStored || !validateOnly
+		result.State = meter.Sealed
 		result.Reason = "the API's answer does not mention it"
 
+	case v.reason == duplicate && !validateOnly && r.MaybeRefused:
+		// A refusal for the record's time, whose answer was lost, may have used up the uuid.
+		result.State = meter.InDoubt
+
 	case v.reason == duplicate && !validateOnly && (r.Attempts > 0 || r.MaybeStored):
-		result.State, result.Reason, result.MaybeStored = meter.Accepted, "", false
+		return accepted
 
 	case v.reason == expired && r.MaybeStored && !validateOnly:
 		result.State = meter.InDoubt
@@ -34,14 +39,15 @@ func judge(r meter.Record, v verdict, validateOnly, passed bool) meter.Result {
 	case v.reason == expired:
 		result.State = meter.Expired
 
-	case v.reason == invalidTimestamp && r.MaybeStored && passed:
-		// The API's clock has gone back. When the record may have been stored,
-		// its timestamp may not have been in the future.
-		result.State = meter.Sealed
+	case v.reason == invalidTimestamp && r.MaybeStored && passed && !validateOnly:
+		// By what we know, the API's clock is past the timestamp. Its clocks may
+		// differ, so an attempt before may have been stored. If the next answer is
+		// DUPLICATE, this refusal or that attempt may be the cause.
+		result.State, result.MaybeRefused = meter.Sealed, true
 
 	case v.reason == invalidTimestamp:
-		// In the future now, so it was at every attempt before: never stored.
-		result.Reissue, result.MaybeStored = true, false
+		// The API's clock has never reached the timestamp: nothing is stored.
+		result.Reissue, result.MaybeStored, result.MaybeRefused = true, false, false
 	}
 	return result
 }
@@ -62,7 +68,7 @@ func defect(r meter.Record) string {
 		return fmt.Sprintf("not sent: an sku_id has 1 to %d characters", maxSKU)
 	case r.Quantity <= 0:
 		return "not sent: a quantity must be above 0"
-	case r.Window.Start <= 0:
+	case r.Timestamp.Unix() <= 0:
 		return "not sent: it has no timestamp"
 	}
 	return ""

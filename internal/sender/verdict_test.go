@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/sandbox"
 )
 
 func TestVerdicts(t *testing.T) {
@@ -20,8 +19,12 @@ func TestVerdicts(t *testing.T) {
 	type before struct {
 		attempts    int
 		maybeStored bool
+		refusable   bool // that attempt may have been refused for the record's time
+		ahead       bool // its timestamp is in the API's future
 	}
-	first, failed, lost := before{}, before{attempts: 1}, before{1, true}
+	first, failed, lost := before{}, before{attempts: 1}, before{attempts: 1, maybeStored: true}
+	refused := before{attempts: 1, maybeStored: true, refusable: true}
+	ahead := before{attempts: 1, maybeStored: true, ahead: true}
 	for _, row := range []struct {
 		name   string
 		body   string
@@ -42,7 +45,10 @@ func TestVerdicts(t *testing.T) {
 		{"expired, perhaps stored", lists("", reject("EXPIRED")), lost, meter.Result{State: meter.InDoubt, Reason: "EXPIRED", MaybeStored: true}},
 
 		{"in the future", lists("", reject("INVALID_TIMESTAMP")), first, meter.Result{State: meter.Refused, Reason: "INVALID_TIMESTAMP", Reissue: true}},
-		{"in the future, so never stored", lists("", reject("INVALID_TIMESTAMP")), lost, meter.Result{State: meter.Refused, Reason: "INVALID_TIMESTAMP", Reissue: true}},
+		{"duplicate of an attempt that may have been refused", lists("", reject("DUPLICATE")), refused, meter.Result{State: meter.InDoubt, Reason: "DUPLICATE", MaybeStored: true, MaybeRefused: true}},
+		{"accepted after an attempt that may have been refused", lists(accept, ""), refused, meter.Result{State: meter.Accepted}},
+		{"in the future, though it was not before", lists("", reject("INVALID_TIMESTAMP")), lost, meter.Result{State: meter.Sealed, Reason: "INVALID_TIMESTAMP", MaybeStored: true, MaybeRefused: true}},
+		{"in the future, so never stored", lists("", reject("INVALID_TIMESTAMP")), ahead, meter.Result{State: meter.Refused, Reason: "INVALID_TIMESTAMP", Reissue: true}},
 
 		{"refused", lists("", reject("INVALID_SKU_ID")), first, meter.Result{State: meter.Refused, Reason: "INVALID_SKU_ID"}},
 		{"refused, perhaps stored", lists("", reject("INVALID_SKU_ID")), lost, meter.Result{State: meter.Refused, Reason: "INVALID_SKU_ID", MaybeStored: true}},
@@ -56,15 +62,20 @@ func TestVerdicts(t *testing.T) {
 		{"accepted and duplicate", lists(accept, reject("DUPLICATE")), first, meter.Result{State: meter.Accepted}},
 		{"accepted and refused", lists(accept, reject("INVALID_SKU_ID")), first, meter.Result{State: meter.Sealed, Reason: "the API's answer lists it as accepted and as rejected: INVALID_SKU_ID", MaybeStored: true}},
 
-		{"not mentioned", lists("", ""), first, meter.Result{State: meter.Sealed, Reason: "the API's answer does not mention it", MaybeStored: true}},
-		{"no lists", `{}`, first, meter.Result{State: meter.Sealed, Reason: "the API's answer does not mention it", MaybeStored: true}},
-		{"unreadable entries", lists(`"`+id+`",{"uuid":7}`, `[1]`), first, meter.Result{State: meter.Sealed, Reason: "the API's answer does not mention it", MaybeStored: true}},
+		{"not mentioned", lists(`{"uuid":"OTHER"}`, ""), first, meter.Result{State: meter.Sealed, Reason: "the API's answer does not mention it", MaybeStored: true}},
+		{"unreadable entries", lists(`"`+id+`",{"uuid":7},{"uuid":"OTHER"}`, `[1]`), first, meter.Result{State: meter.Sealed, Reason: "the API's answer does not mention it", MaybeStored: true}},
 	} {
-		s := answering(t, func(*http.Request) (*http.Response, error) { return response(200, row.body), nil })
-		r := records(1)[0]
-		r.UUID, r.Attempts, r.MaybeStored = id, row.before.attempts, row.before.maybeStored
+		list := records(2)
+		s := answering(t, func(*http.Request) (*http.Response, error) {
+			return response(200, strings.ReplaceAll(row.body, "OTHER", list[1].UUID)), nil
+		})
+		r := &list[0]
+		r.UUID, r.Attempts, r.MaybeStored, r.MaybeRefused = id, row.before.attempts, row.before.maybeStored, row.before.refusable
+		if row.before.ahead {
+			r.Timestamp = time.Now().Add(time.Minute)
+		}
 		row.want.UUID = id
-		results, err := s.Send(t.Context(), []meter.Record{r})
+		results, err := s.Send(t.Context(), list)
 		if err != nil || results[0] != row.want {
 			t.Errorf("%s: %+v, %v\nwant %+v", row.name, results[0], err, row.want)
 		}
@@ -75,14 +86,15 @@ func TestVerdicts(t *testing.T) {
 // have been stored although the API calls the timestamp future now.
 func TestClockThatGoesBack(t *testing.T) {
 	r := records(1)[0]
-	body, date := `{}`, r.Window.StartTime().Add(time.Second)
+	other := records(1)[0]
+	body, date := `{"accepted":[{"uuid":"`+other.UUID+`"}]}`, r.Timestamp.Add(time.Second)
 	s := answering(t, func(*http.Request) (*http.Response, error) {
 		return response(200, body, "Date", date.Format(http.TimeFormat)), nil
 	})
-	results, _ := s.Send(t.Context(), []meter.Record{r})
+	results, _ := s.Send(t.Context(), []meter.Record{r, other})
 	body, date = `{"rejected":[{"uuid":"`+r.UUID+`","reason":3}]}`, date.Add(-time.Hour)
 	results, err := s.Send(t.Context(), again([]meter.Record{r}, results))
-	if want := (meter.Result{UUID: r.UUID, State: meter.Sealed, Reason: invalidTimestamp, MaybeStored: true}); err != nil || results[0] != want {
+	if want := (meter.Result{UUID: r.UUID, State: meter.Sealed, Reason: invalidTimestamp, MaybeStored: true, MaybeRefused: true}); err != nil || results[0] != want {
 		t.Errorf("%+v, %v; want %+v", results[0], err, want)
 	}
 }
@@ -141,39 +153,23 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// Before its clock is known the API is asked with validate_only, once; a clock
-// that it never tells is done without, and one of ours that was set is asked for
-// again.
-func TestMeet(t *testing.T) {
-	both(t, func(t *testing.T, transport string) {
-		box := sandbox.New(sandbox.Config{Skew: -90 * time.Second, BurnRejected: true, Faults: []sandbox.Fault{{Kind: sandbox.FaultDropAfter, Times: 2}}})
-		s := connect(t, transport, box, Config{})
-		list := records(2)
-		for n, want := range []struct{ asked, failed bool }{{true, true}, {true, true}, {true, false}, {false, false}} {
-			asked, err := s.Meet(t.Context(), list)
-			if asked != want.asked || (err != nil) != want.failed {
-				t.Errorf("%d: %v, %v; want %+v", n, asked, err, want)
-			}
+// An answer that mentions no record is a failure, in the answer's own words, and
+// may have stored all of them.
+func TestAnswerThatMentionsNoRecord(t *testing.T) {
+	for body, words := range map[string]string{
+		`{}`:                          "mentions no record: {}",
+		`{"accepted":[]}`:             `mentions no record: {"accepted":[]}`,
+		`{"accepted":[{"uuid":"x"}]}`: "mentions no record",
+		`{"code":7,"message":"billing account is suspended"}`: "mentions no record: billing account is suspended",
+	} {
+		s := answering(t, func(*http.Request) (*http.Response, error) { return response(200, body), nil })
+		results, err := s.Send(t.Context(), records(2))
+		checkFate(t, body, results, err, lost)
+		if e := err.(*Error); e.Status != 200 || !strings.Contains(e.Error(), words) {
+			t.Errorf("%s: %v", body, err)
 		}
-		if stats := box.Stats(); stats.Writes != 0 || stats.ValidateOnly != 3 || s.Skew() > -88*time.Second {
-			t.Errorf("%+v, skew %v", stats, s.Skew())
-		}
-	})
-	for _, status := range []int{200, 400, 403} {
-		s := answering(t, func(*http.Request) (*http.Response, error) { return response(status, `{}`), nil })
-		if asked, err := s.Meet(t.Context(), records(1)); !asked || err != nil {
-			t.Errorf("%d, without a date: %v, %v", status, asked, err)
-		}
-		if asked, err := s.Meet(t.Context(), records(1)); asked || err != nil {
-			t.Errorf("%d, asked before: %v, %v", status, asked, err)
-		}
-		s.clock.observe(time.Now().UTC().Format(http.TimeFormat), time.Now(), time.Now())
-		s.clock.wall = s.clock.wall.Add(-time.Hour) // ours was set
-		if asked, err := s.Meet(t.Context(), records(1)); !asked || err != nil {
-			t.Errorf("%d, after ours was set: %v, %v", status, asked, err)
-		}
-		if asked, err := s.Meet(t.Context(), records(1)); asked || err != nil {
-			t.Errorf("%d, after that: %v, %v", status, asked, err)
+		if _, err := s.Validate(t.Context(), records(2)); err == nil {
+			t.Errorf("%s: a question is answered by it", body)
 		}
 	}
 }
