@@ -98,7 +98,8 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 // match counts the lines of a block, and notes which rules found something.
 func (l *meterLoop) match(block meter.Block) {
 	l.silence.Read(block.Sources, len(block.Data))
-	for _, rule := range l.matcher.Match(block, l.batch.Tally) {
+	seen := l.matcher.Match(block, l.batch.Tally)
+	for _, rule := range seen.Rules {
 		l.silence.Matched(rule, l.now())
 	}
 }

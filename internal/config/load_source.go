@@ -83,6 +83,7 @@ func (l *loader) readSource(o *object) *rules.Source {
 	s.StartAt = o.choice("start_at", "beginning", "end")
 	s.Format = o.choice("format", "text", "json", "logfmt", "regexp")
 	l.readPattern(o, s)
+	l.readPrefix(o, s)
 	if node := o.values["timestamp"]; node != nil {
 		s.Timestamp = l.readTimestamp(node, s)
 	}
@@ -123,6 +124,23 @@ func (l *loader) readPattern(o *object, s *rules.Source) {
 		if s.Pattern = l.pattern(o, "pattern"); s.Pattern != nil && len(s.Pattern.Names()) == 0 {
 			l.fail(node, "write (?P<name>...)", "\"pattern\" has no named groups, so there would be no fields")
 		}
+	}
+}
+
+// readPrefix reads what stands before the part that the format reads. It must
+// match from the beginning of the line.
+func (l *loader) readPrefix(o *object, s *rules.Source) {
+	if o.values["prefix"] == nil {
+		return
+	}
+	re := l.pattern(o, "prefix")
+	switch {
+	case re == nil:
+		return
+	case re.MatchString(""):
+		l.fail(o.at("prefix"), "write what every line begins with, such as '^\\S+ \\S+ [FP] '", "\"prefix\" matches an empty text, so every line has it")
+	default:
+		s.Prefix = regexp.MustCompile(`^(?:` + re.String() + `)`)
 	}
 }
 
@@ -172,8 +190,11 @@ func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timesta
 		}
 	}
 	o.require("layout")
-	if t.Layout = o.text("layout", ""); t.Layout != "" {
-		l.checkTimestampLayout(o.at("layout"), t)
+	texts, nodes := o.texts("layout")
+	for i, text := range texts {
+		if text != "" {
+			t.Layouts = append(t.Layouts, l.layout(nodes[i], text))
+		}
 	}
 	if name := o.text("location", "UTC"); name != "UTC" {
 		location, err := time.LoadLocation(name)
@@ -190,6 +211,13 @@ func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timesta
 }
 
 func (l *loader) timestampField(o *object, s *rules.Source, t *fields.Timestamp) {
+	if node := o.values["field"]; node.Kind == yaml.SequenceNode && s.Format == "json" {
+		keys, _ := o.texts("field") // ["event.created"], without quotes around it
+		for _, key := range keys {
+			t.Path = append(t.Path, fields.Step{Key: key, Index: -1})
+		}
+		return
+	}
 	name := o.text("field", "")
 	if name == "" {
 		return
@@ -203,26 +231,28 @@ func (l *loader) timestampField(o *object, s *rules.Source, t *fields.Timestamp)
 		}
 		t.Path = []fields.Step{{Key: name, Index: -1}}
 	case "json":
-		for _, key := range strings.Split(name, ".") {
-			t.Path = append(t.Path, fields.Step{Key: key, Index: -1})
+		path, ok := fields.ParsePath(name)
+		if !ok {
+			l.fail(o.at("field"), `write a.b, and a key with a dot in it as ["a.b"]`, "%q is not a field: %q", "field", name)
 		}
+		t.Path = path
 	default:
 		t.Path = []fields.Step{{Key: name, Index: -1}}
 	}
 }
 
-func (l *loader) checkTimestampLayout(node *yaml.Node, t *fields.Timestamp) {
-	switch t.Layout {
-	case "rfc3339", "unix", "unix_ms":
-		return
+// layout reads one layout of a timestamp.
+func (l *loader) layout(node *yaml.Node, text string) fields.Layout {
+	layout, problem, hint := fields.NewLayout(text)
+	if problem == "" {
+		return layout
 	}
-	var missing string
-	if t.HasYear, missing = fields.CheckLayout(t.Layout); missing == "" {
-		return
+	if like := rules.DidYouMean(text, fields.LayoutNames); like != "" {
+		hint = like
 	}
-	hint := rules.DidYouMean(t.Layout, []string{"rfc3339", "unix", "unix_ms"})
 	if hint == "" {
-		hint = "write the time 2006-01-02 15:04:05 the way the log would, or use rfc3339, unix or unix_ms"
+		hint = "write the time 2006-01-02 15:04:05 the way the log would, or use rfc3339, iso8601, unix or unix_ms"
 	}
-	l.fail(node, hint, "the layout %q does not tell %s", t.Layout, missing)
+	l.fail(node, hint, "the layout %q %s", text, problem)
+	return layout
 }

@@ -1,8 +1,10 @@
 package fields
 
 import (
+	"encoding/json"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // Step is one part of a field's path: a key of a map, or, where Key is "" and
@@ -50,3 +52,41 @@ func Lookup(v any, path []Step) any {
 	}
 	return v
 }
+
+// ParsePath reads a path as people write it: a.b for a key in an object, ["a.b"]
+// for a key with a dot in it, [0] for an element of an array. It reports whether
+// the text is a path.
+func ParsePath(text string) (path []Step, ok bool) {
+	for begin := true; text != ""; begin = false {
+		if m := bracketed.FindStringSubmatch(text); m != nil {
+			step := Step{Index: -1}
+			if m[1] != "" {
+				if err := json.Unmarshal([]byte(m[1]), &step.Key); err != nil {
+					return nil, false
+				}
+			} else if index, err := strconv.Atoi(m[2]); err == nil {
+				step.Index = index
+			}
+			path, text = append(path, step), text[len(m[0]):]
+			continue
+		}
+		if !begin {
+			if text[0] != '.' {
+				return nil, false
+			}
+			text = text[1:]
+		}
+		end := strings.IndexAny(text, ".[")
+		if end < 0 {
+			end = len(text)
+		}
+		if end == 0 {
+			return nil, false
+		}
+		path, text = append(path, Step{text[:end], -1}), text[end:]
+	}
+	return path, len(path) > 0
+}
+
+// bracketed is a key in quotes, or an index, at the beginning of a text.
+var bracketed = regexp.MustCompile(`^\[(?:("(?:[^"\\]|\\.)*")|(\d{1,9}))\]`)

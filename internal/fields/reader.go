@@ -1,14 +1,42 @@
 package fields
 
+import "regexp"
+
 // Reader finds fields in the lines of one format.
 type Reader struct {
-	Format  string   // text, json, logfmt or regexp
-	Pattern *Pattern // of format regexp
+	Format  string         // text, json, logfmt or regexp
+	Pattern *Pattern       // of format regexp
+	Prefix  *regexp.Regexp // matches, from its beginning, what is before the part that Format reads; nil: nothing is
+}
+
+// Skip returns how many bytes the prefix of a line has. It reports whether the
+// line has one, if the reader asks for it.
+func (r Reader) Skip(line []byte) (skip int, ok bool) {
+	if r.Prefix == nil {
+		return 0, true
+	}
+	at := r.Prefix.FindIndex(line)
+	if at == nil || at[0] != 0 {
+		return 0, false
+	}
+	return at[1], true
 }
 
 // Find notes in found where the line has the fields that the tree asks for. It
 // reports whether the line is of the format; otherwise it notes nothing.
 func (r Reader) Find(line []byte, tree *Tree, found []Span) bool {
+	skip, ok := r.Skip(line)
+	if !ok {
+		return false
+	}
+	ok = r.find(line[skip:], tree, found)
+	if skip > 0 {
+		tree.shift(found, skip)
+	}
+	return ok
+}
+
+func (r Reader) find(line []byte, tree *Tree, found []Span) bool {
 	switch r.Format {
 	case "json":
 		s := jsonScanner{text: line, found: found}
@@ -37,6 +65,11 @@ func (r Reader) Find(line []byte, tree *Tree, found []Span) bool {
 // Map returns all fields of a line. The map is empty if the line is not of the
 // format.
 func (r Reader) Map(line []byte) map[string]any {
+	skip, ok := r.Skip(line)
+	if !ok {
+		return map[string]any{}
+	}
+	line = line[skip:]
 	switch r.Format {
 	case "json":
 		if v, err := DecodeJSON(line); err == nil {
@@ -66,4 +99,16 @@ func (r Reader) Map(line []byte) map[string]any {
 		return fields
 	}
 	return map[string]any{}
+}
+
+// Mismatch says why a line is not of the format. The line is one for which Find
+// reports false.
+func (r Reader) Mismatch(line []byte) string {
+	if _, ok := r.Skip(line); !ok {
+		return "the line does not begin with the prefix of its source"
+	}
+	if r.Format == "regexp" {
+		return "the pattern of its source does not match the line"
+	}
+	return "the line is not one JSON object"
 }

@@ -61,3 +61,17 @@ func (n *Tree) forget(found []Span) {
 		c.forget(found)
 	}
 }
+
+// shift moves the spans that were found below n by so many bytes.
+func (n *Tree) shift(found []Span, bytes int) {
+	if n.slot >= 0 && found[n.slot].Kind != 0 {
+		found[n.slot].From += bytes
+		found[n.slot].To += bytes
+	}
+	for _, c := range n.children {
+		c.shift(found, bytes)
+	}
+	for _, c := range n.elements {
+		c.shift(found, bytes)
+	}
+}

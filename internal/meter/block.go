@@ -10,6 +10,7 @@ type Block struct {
 	Start      int64     // offset in bytes of Data[0] in the generation
 	Data       []byte    // whole lines, each ended by '\n'; only the last line of a finished generation may lack it; the next read reuses the memory
 	ReadAt     time.Time // when it was read; also the time of events whose lines tell no time
+	Fresh      bool      // whether its lines were written shortly before ReadAt
 }
 
 // End returns the offset in bytes just past the block.

@@ -145,9 +145,11 @@ func (c collector) nothingWrong() (map[meter.AnomalyKey]int64, map[meter.Anomaly
 	counts := map[meter.AnomalyKey]int64{{Kind: meter.BytesMissed}: 0, {Kind: meter.LineTooLong}: 0}
 	for _, rule := range c.of.Config.Rules {
 		counts[meter.AnomalyKey{Kind: meter.RuleError, Subject: rule.Name}] = 0
+		counts[meter.AnomalyKey{Kind: meter.StaleRemainder, Subject: rule.Name}] = 0
 	}
 	for _, source := range c.of.Config.Sources {
 		counts[meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: source.Name}] = 0
+		counts[meter.AnomalyKey{Kind: meter.NotParsed, Subject: source.Name}] = 0
 	}
 	return counts, map[meter.AnomalyKind]int64{meter.BytesMissed: 0, meter.LineTooLong: 0}
 }

@@ -62,7 +62,7 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 	}
 	for _, a := range anomalies {
 		if st.At.Sub(a.Last) < recentAnomaly {
-			st.problem(string(a.Kind), anomalyMessage(a), anomalyHints[a.Kind])
+			st.problem(string(a.Kind), s.anomalyMessage(a), anomalyHints[a.Kind])
 			st.Problems[len(st.Problems)-1].latest = a.Last
 		}
 	}
@@ -120,17 +120,25 @@ func unbilledHint(u ledger.Unbilled) string {
 	return "nothing: the machine that counted them delivers them"
 }
 
-func anomalyMessage(a ledger.Anomaly) string {
+// anomalyMessage says what went wrong. The example holds a part of a log's line:
+// it is for people who may read the ledger, and not for everybody who may ask
+// the agent's address.
+func (s Subject) anomalyMessage(a ledger.Anomaly) string {
 	text := fmt.Sprintf("%s: %d times, the last at %s", a.Subject, a.Count, a.Last.UTC().Format(time.RFC3339))
 	if a.Bytes > 0 {
 		text += fmt.Sprintf(", %d bytes", a.Bytes)
 	}
-	return fmt.Sprintf("%s: %s; e.g. %s", anomalyWords[a.Kind], text, a.Example)
+	text = anomalyWords[a.Kind] + ": " + text
+	if s.Vitals == nil {
+		text += "; e.g. " + a.Example
+	}
+	return text
 }
 
 var anomalyWords = map[meter.AnomalyKind]string{
 	meter.RuleError:        "a rule failed on lines, which it did not count",
 	meter.BadTimestamp:     "the time of events could not be taken from their lines",
+	meter.NotParsed:        "lines that a rule looks for are not of their source's format: perhaps they are usage",
 	meter.LineTooLong:      "lines were too long to be read",
 	meter.ForeignRemainder: "less than a unit was set aside",
 	meter.StaleRemainder:   "less than a unit was set aside, since the rule changed",
@@ -141,6 +149,7 @@ var anomalyWords = map[meter.AnomalyKind]string{
 var anomalyHints = map[meter.AnomalyKind]string{
 	meter.RuleError:        "try the rule with `meterlog test FILE`, and mend it",
 	meter.BadTimestamp:     "see timestamp: of the source; the time of reading was taken",
+	meter.NotParsed:        "see format:, pattern: and prefix: of the source; `meterlog test FILE` shows such lines",
 	meter.LineTooLong:      "lines over 1 MiB are skipped: see what writes them",
 	meter.ForeignRemainder: "nothing: the machine that counted it goes on with it",
 	meter.StaleRemainder:   "bill it by hand if it matters; `sqlite3` finds it in the table set_aside of the ledger",

@@ -51,3 +51,22 @@ func TestReplaceTellsBeginAndEnd(t *testing.T) {
 		t.Errorf("problems: %+v", list)
 	}
 }
+
+// Who may read the ledger sees an example of what went wrong; who asks the
+// agent's address does not: it is a line of somebody's log.
+func TestExamplesStayInTheLedger(t *testing.T) {
+	s := newSite(t)
+	s.anomaly(meter.NotParsed, "mailer", noon)
+	for _, path := range []string{"/status", "/metrics", "/healthz", "/"} {
+		if _, body := s.get(path); strings.Contains(body, "an example") {
+			t.Errorf("%s shows the example", path)
+		}
+	}
+	if p := s.status(noon).find("not_parsed"); p == nil || p.Hint == "" {
+		t.Errorf("%+v", p)
+	}
+	s.Vitals = nil
+	if p := s.status(noon).find("not_parsed"); p == nil || !strings.Contains(p.Message, "an example") {
+		t.Errorf("%+v", p)
+	}
+}

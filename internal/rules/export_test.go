@@ -3,6 +3,9 @@ package rules
 // Count adds a hit to a tally.
 var Count = count
 
+// CountUnparsed adds a line that is not of its source's format to a tally.
+var CountUnparsed = countUnparsed
+
 // SetPlain makes the matcher evaluate every rule on every line, with the fields
 // that decode returns.
 func (m *Matcher) SetPlain(decode func(s *Source, line []byte) map[string]any) { m.plain = decode }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/expr-lang/expr"
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // evaluate is what an expression comes to on a line, as a quantity would be
@@ -24,7 +25,7 @@ func evaluateOn(t *testing.T, format, text, line string) (any, error) {
 	c.AddRule(&Rule{Sources: []string{"s"}, When: e})
 	m := NewMatcher(c)
 	m.env["file"] = "/var/log/app.log"
-	m.begin(m.plans["s"], []byte(line))
+	m.begin(&reading{Block: meter.Block{Data: []byte(line)}}, m.plans["s"], 0, len(line))
 	return m.run(e)
 }
 
@@ -36,6 +37,8 @@ func TestExpressions(t *testing.T) {
 		want any // an error's text where it begins with "!"
 	}{
 		{`line startsWith "{"`, true},
+		{`int("-")`, 0},
+		{`float("-")`, 0.0},
 		{`file`, "/var/log/app.log"},
 		{`source`, "s"},
 		{`fields.n`, 7},

@@ -187,14 +187,21 @@ func toInt(args ...any) (any, error) {
 		}
 	case nil:
 		return nil, nil
+	case string:
+		if v == noNumber {
+			return 0, nil
+		}
 	}
 	return builtin.Int(args[0]), nil
 }
 
 // toFloat is expr's float, but nil of nil.
 func toFloat(args ...any) (any, error) {
-	if args[0] == nil {
+	switch args[0] {
+	case nil:
 		return nil, nil
+	case noNumber:
+		return 0.0, nil
 	}
 	return rounding(builtin.Float)(args...)
 }

@@ -79,7 +79,9 @@ func sections(t *testing.T, file string) map[string]string {
 // hitsTally is the tally that Each comes to.
 func hitsTally(c *config.Config, block meter.Block) *meter.Tally {
 	var tally meter.Tally
-	rules.NewMatcher(&c.Set).Each(block, func(h rules.Hit) {
+	m := rules.NewMatcher(&c.Set)
+	m.Unparsed = func(u rules.Unparsed) { rules.CountUnparsed(&tally, u) }
+	m.Each(block, func(h rules.Hit) {
 		if !bytes.Equal(h.Line, rules.TrimLineEnd(block.Data[h.Start-block.Start:h.End-block.Start])) {
 			panic(fmt.Sprintf("hit %+v is not its line", h))
 		}

@@ -35,8 +35,12 @@ type Matcher struct {
 	loaded  []uint64      // by slot: the line for which it stands in env
 	wanted  search.Set
 	efforts []Effort // by rule; nil where they are not measured
-	counted []bool   // by rule: it counted a line of the block that Match reads
-	matched []string // names of these rules
+	seen    Seen
+	counted []bool // by rule: it counted a line of the block that Match reads
+
+	// Unparsed, where it is set, is called for each line that Each finds not to
+	// be of its source's format: after the line's hits.
+	Unparsed func(Unparsed)
 
 	// plain, where it is set, decodes a line's fields as a whole, and every
 	// rule is evaluated on every line: what the fast way is tested against.
@@ -58,10 +62,12 @@ type lineState struct {
 	plan   *plan
 	text   []byte // without its line end
 	parsed bool
+	alien  bool           // it is not of its source's format, as far as it was parsed
 	fields map[string]any // where they were wanted as a whole
 	named  bool           // `line` stands in env
 	timed  bool
 	window meter.Window // once timed
+	own    time.Time    // once timed: the event's own time, also if it is not believed; zero where it cannot be read
 }
 
 // NewMatcher returns a matcher for the configuration's rules.
@@ -123,37 +129,78 @@ type Hit struct {
 	Start, End int64  // byte range in the generation; End is behind the newline
 	Quantity   int64  // > 0 unless Err
 	Window     meter.Window
-	TimeErr    error // why the event's own time was not taken, on the line's first hit: Window is that of its reading
-	Err        error // the expression failed: nothing was counted
+	Time       time.Time // the event's own time, also if it is not believed; zero where it cannot be read, or its source has none
+	TimeErr    error     // why the event's own time was not taken, on the line's first hit: Window is that of its reading
+	Err        error     // the expression failed: nothing was counted
+}
+
+// Unparsed is a line that is not of its source's format, though a rule asked for
+// its fields.
+type Unparsed struct {
+	Source     string
+	Line       []byte // without its line end; valid until the callback returns
+	Start, End int64  // byte range in the generation
+	Why        string
+}
+
+// Seen is what a block told about rules and sources. It is valid until the next
+// call of Match.
+type Seen struct {
+	Rules []string    // those that counted a line
+	Times []EventTime // of each source that gives events their own time, the last one read
+}
+
+// EventTime is when an event happened by its own time.
+type EventTime struct {
+	Source string
+	At     time.Time
 }
 
 // Match evaluates every rule of the block's sources over its lines and adds
 // what they come to to tally.
-//
-// It returns the names of the rules that counted a line, for use until the next
-// call.
-func (m *Matcher) Match(block meter.Block, tally *meter.Tally) (matched []string) {
+func (m *Matcher) Match(block meter.Block, tally *meter.Tally) Seen {
 	clear(m.counted)
-	m.matched = m.matched[:0]
+	m.seen = Seen{m.seen.Rules[:0], m.seen.Times[:0]}
+	m.Unparsed = func(u Unparsed) { countUnparsed(tally, u) }
 	m.Each(block, func(h Hit) {
 		count(tally, block.Generation, h)
-		if h.Err == nil && !m.counted[h.Rule.index] {
-			m.counted[h.Rule.index] = true
-			m.matched = append(m.matched, h.Rule.Name)
-		}
+		m.see(h)
 	})
-	return m.matched
+	m.Unparsed = nil
+	return m.seen
+}
+
+func countUnparsed(tally *meter.Tally, u Unparsed) {
+	addAnomaly(tally, meter.AnomalyKey{Kind: meter.NotParsed, Subject: u.Source}, u.End-u.Start, u.Why, u.Line)
+}
+
+// see notes which rule counted, and the event's time.
+func (m *Matcher) see(h Hit) {
+	if h.Err == nil && !m.counted[h.Rule.index] {
+		m.counted[h.Rule.index] = true
+		m.seen.Rules = append(m.seen.Rules, h.Rule.Name)
+	}
+	if h.Time.IsZero() {
+		return
+	}
+	for i := range m.seen.Times {
+		if m.seen.Times[i].Source == h.Source {
+			m.seen.Times[i].At = h.Time
+			return
+		}
+	}
+	m.seen.Times = append(m.seen.Times, EventTime{h.Source, h.Time})
 }
 
 // count adds a hit to a tally.
 func count(tally *meter.Tally, generation int64, h Hit) {
 	size := h.End - h.Start
 	if h.Err != nil {
-		addAnomaly(tally, meter.AnomalyKey{Kind: meter.RuleError, Subject: h.Rule.Name}, size, h.Err, h.Line)
+		addAnomaly(tally, meter.AnomalyKey{Kind: meter.RuleError, Subject: h.Rule.Name}, size, h.Err.Error(), h.Line)
 		return
 	}
 	if h.TimeErr != nil {
-		addAnomaly(tally, meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: h.Source}, size, h.TimeErr, h.Line)
+		addAnomaly(tally, meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: h.Source}, size, h.TimeErr.Error(), h.Line)
 	}
 	tally.Add(meter.CountKey{Rule: &h.Rule.Rule, Window: h.Window, Generation: generation}, h.Quantity, h.Start, h.End)
 }
@@ -161,10 +208,10 @@ func count(tally *meter.Tally, generation int64, h Hit) {
 // MaxExample is the most bytes of a line that an anomaly's example holds.
 const MaxExample = 200
 
-func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, err error, line []byte) {
+func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, why string, line []byte) {
 	example := ""
 	if tally.Anomalies[key] == nil {
-		example = err.Error() + ": " + meter.Clip(string(line), MaxExample)
+		example = why + ": " + meter.Clip(string(line), MaxExample)
 	}
 	tally.AddAnomaly(key, size, example)
 }
@@ -187,7 +234,7 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 	read := &reading{block, meter.WindowAt(block.ReadAt, m.set.Interval), hit}
 	switch {
 	case len(plans) > 1 || m.plain != nil:
-		m.everyRule(read, plans)
+		m.severalSources(read, plans)
 	case plans[0].search.Always.Empty():
 		m.candidates(read, plans[0])
 	default:
@@ -222,10 +269,7 @@ func (m *Matcher) candidates(b *reading, p *plan) {
 		end := lineEnd(b.Data, at)
 		clear(m.wanted)
 		p.search.Take(b.Data, end, m.wanted)
-		m.begin(p, b.Data[start:end])
-		for i := m.wanted.Next(0); i >= 0; i = m.wanted.Next(i + 1) {
-			m.apply(b, p.rules[i], start, end)
-		}
+		m.wantedRules(b, p, start, end)
 		start = end
 	}
 }
@@ -239,26 +283,43 @@ func (m *Matcher) everyLine(b *reading, p *plan) {
 		clear(m.wanted)
 		copy(m.wanted, p.search.Always)
 		p.search.Take(b.Data, end, m.wanted)
-		m.begin(p, b.Data[start:end])
-		for i := m.wanted.Next(0); i >= 0; i = m.wanted.Next(i + 1) {
-			m.apply(b, p.rules[i], start, end)
-		}
+		m.wantedRules(b, p, start, end)
 		start = end
 	}
 }
 
-// everyRule evaluates every rule on every line, as each of the sources has it.
-func (m *Matcher) everyRule(b *reading, plans []*plan) {
+// wantedRules evaluates on a line the rules that want it.
+func (m *Matcher) wantedRules(b *reading, p *plan, start, end int) {
+	if m.begin(b, p, start, end) {
+		for i := m.wanted.Next(0); i >= 0; i = m.wanted.Next(i + 1) {
+			m.apply(b, p.rules[i], start, end)
+		}
+	}
+	m.end(b, start, end)
+}
+
+// severalSources evaluates the rules of several sources on every line, as each
+// of them has it. With plain every rule is evaluated.
+func (m *Matcher) severalSources(b *reading, plans []*plan) {
 	counted := make([]bool, len(m.set.Rules))
+	for _, p := range plans {
+		p.search.Begin(b.Data)
+	}
 	for start := 0; start < len(b.Data); {
 		end := lineEnd(b.Data, start)
 		clear(counted)
 		for _, p := range plans {
-			m.begin(p, b.Data[start:end])
-			for _, r := range p.rules {
-				if !counted[r.index] {
+			clear(m.wanted)
+			copy(m.wanted, p.search.Always)
+			p.search.Take(b.Data, end, m.wanted)
+			ours := m.begin(b, p, start, end)
+			for i, r := range p.rules {
+				if ours && !counted[r.index] && (m.plain != nil || m.wanted.Has(i)) {
 					counted[r.index] = m.apply(b, r, start, end)
 				}
+			}
+			if m.plain == nil && m.wanted.Next(0) >= 0 {
+				m.end(b, start, end)
 			}
 		}
 		start = end
@@ -271,11 +332,32 @@ func trimLineEnd(line []byte) []byte {
 	return bytes.TrimSuffix(line, []byte{'\r'})
 }
 
-// begin turns to a line.
-func (m *Matcher) begin(p *plan, line []byte) {
+// byteOrderMark may begin a file of UTF-8, and is no part of its first line.
+const byteOrderMark = "\ufeff"
+
+// begin turns to a line. It reports whether the line can be one of the source's:
+// without its prefix it counts nothing.
+func (m *Matcher) begin(b *reading, p *plan, start, end int) bool {
+	line := b.Data[start:end]
+	if b.Start+int64(start) == 0 {
+		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
+	}
 	m.line.number++
 	m.line.plan, m.line.text = p, trimLineEnd(line)
 	m.line.parsed, m.line.fields, m.line.named, m.line.timed = false, nil, false, false
+	_, ok := p.source.Skip(m.line.text)
+	m.line.alien = !ok
+	return ok
+}
+
+// end tells of a line that is not of its source's format. Blank lines are no
+// usage, and are not told of.
+func (m *Matcher) end(b *reading, start, end int) {
+	if !m.line.alien || m.Unparsed == nil || len(bytes.TrimSpace(m.line.text)) == 0 {
+		return
+	}
+	s := m.line.plan.source
+	m.Unparsed(Unparsed{s.Name, m.line.text, b.Start + int64(start), b.Start + int64(end), s.Mismatch(m.line.text)})
 }
 
 // apply evaluates a rule on the current line, and reports what it comes to. It
@@ -295,6 +377,7 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	}
 	if err == nil && m.line.plan.source.Timestamp != nil {
 		h.Window, h.TimeErr = m.window(b.ReadAt, b.window)
+		h.Time = m.line.own
 	}
 	b.hit(h)
 	return err == nil
@@ -375,6 +458,10 @@ func (m *Matcher) fields() map[string]any {
 			decode = m.plain
 		}
 		m.line.fields = decode(m.line.plan.source, m.line.text)
+		if len(m.line.fields) == 0 && !m.line.parsed { // perhaps it is not of the format
+			m.line.parsed = true
+			m.line.plan.find(m)
+		}
 	}
 	return m.line.fields
 }
@@ -405,7 +492,7 @@ func (p *plan) find(m *Matcher) {
 	for _, slot := range p.slots {
 		m.found[slot] = fields.Span{}
 	}
-	p.source.Find(m.line.text, p.root, m.found)
+	m.line.alien = !p.source.Find(m.line.text, p.root, m.found)
 }
 
 // window is the one that the current line's own time falls into, or else the
@@ -414,8 +501,9 @@ func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, err
 	if m.line.timed {
 		return m.line.window, nil
 	}
-	m.line.timed, m.line.window = true, read
+	m.line.timed, m.line.window, m.line.own = true, read, time.Time{}
 	at, err := m.line.plan.source.Timestamp.Read(m.timeValue(), readAt)
+	m.line.own = at
 	if err != nil {
 		return read, err
 	}

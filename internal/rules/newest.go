@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // probes are clocks at which a line's own time is read where nobody says what
@@ -23,7 +24,7 @@ func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 	}
 	for start := 0; start < len(lines); {
 		end := lineEnd(lines, start)
-		m.begin(p, lines[start:end])
+		m.begin(&reading{Block: meter.Block{Data: lines}}, p, start, end)
 		v := m.timeValue()
 		for _, probe := range probes {
 			if at, err := p.source.Timestamp.Read(v, probe); err == nil {

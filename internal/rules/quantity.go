@@ -45,7 +45,14 @@ func toQuantity(v any) (int64, error) {
 	return int64(i), nil
 }
 
+// noNumber is what web servers write for a number where there is nothing to
+// count, such as the size of an empty answer.
+const noNumber = "-"
+
 func stringQuantity(s string) (int64, error) {
+	if s == noNumber {
+		return 0, nil
+	}
 	whole, fraction, point := strings.Cut(s, ".")
 	digits := strings.TrimPrefix(whole, "-")
 	if digits == "" || strings.Trim(digits, "0123456789") != "" || strings.Trim(fraction, "0123456789") != "" || point && fraction == "" {

@@ -27,6 +27,9 @@ func NewSet(rules int) Set { return make(Set, (rules+63)/64) }
 
 func (s Set) Add(i int) { s[i/64] |= 1 << (i % 64) }
 
+// Has reports whether i is a member.
+func (s Set) Has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
+
 func (s Set) Union(t Set) {
 	for i, w := range t {
 		s[i] |= w

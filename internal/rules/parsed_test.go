@@ -1,0 +1,111 @@
+package rules_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+// notParsed returns how many lines of each source were not of its format, and
+// how many units were counted.
+func notParsed(t *testing.T, source string, rule string, blocks ...meter.Block) (lines map[string]int64, example string, units int64) {
+	t.Helper()
+	c := parse(t, "product_id: p\nsources:\n  - "+source+"\nrules:\n  - {name: r, sku_id: s, "+rule+"}\n")
+	m := rules.NewMatcher(&c.Set)
+	var tally meter.Tally
+	for _, b := range blocks {
+		b.Path, b.Sources, b.ReadAt = "/a.log", []string{c.Sources[0].Name}, readAt
+		m.Match(b, &tally)
+	}
+	lines = make(map[string]int64)
+	for key, a := range tally.Anomalies {
+		if key.Kind == meter.NotParsed {
+			lines[key.Subject] = a.Count
+			example = a.Example
+		}
+	}
+	for _, n := range tally.Counts {
+		units += n.Amount
+	}
+	return lines, example, units
+}
+
+// A line that holds the text of a rule, and is not of its source's format, is
+// seen. Other lines may be what they like.
+func TestLinesThatAreNotParsed(t *testing.T) {
+	const (
+		json = `{name: app, path: /a.log, format: json}`
+		sent = `when: 'fields.status == "200"', quantity: fields.bytes`
+	)
+	for _, test := range []struct {
+		source, rule, text string
+		lines, units       int64
+	}{
+		{json, sent, `{"status":"200","bytes":1}`, 0, 1},
+		{json, sent, `{"status":"200","bytes":1,"ua":"\x22wget\x22"}`, 1, 0},
+		{json, sent, `{"status":"200","bytes":1,"ratio":NaN}`, 1, 0},
+		{json, sent, `2026-03-01 {"status":"200","bytes":1}`, 1, 0},
+		{json, sent, `{"status":"200","bytes":1}{"status":"200","bytes":1}`, 1, 0},
+		{json, sent, `{"status":"200","bytes":1`, 1, 0},
+		{json, sent, `["status","200"]`, 1, 0},
+		{json, sent, `status="200"`, 1, 0},
+		{json, sent, "goroutine 1 [running]:\nmain.main()\n\n   \n", 0, 0}, // holds no text of the rule
+		{json, `when: 'line contains "sent"'`, "sent\n", 0, 1},             // asks for no field
+		{json, `when: fields.status != "500"`, "\n  \n", 0, 2},             // blank lines are none
+		{json, `when: fields.status != "500"`, "panic\n{}\n", 1, 2},
+		{json, sent, "\ufeff" + `{"status":"200","bytes":1}` + "\n\ufeff" + `{"status":"200","bytes":1}`, 1, 1}, // one begins the file
+		{`{name: app, path: /a.log, format: regexp, pattern: '^(?P<ip>\S+) (?P<status>\d+)$'}`, `when: 'fields.status == "200"'`, "a 200\na 200 b\nb 500 c\n", 1, 1},
+		{`{name: app, path: /a.log, format: logfmt}`, `when: 'fields.status == "200"'`, "status=200\nstatus 200\n", 0, 1},
+		{`{name: app, path: /a.log}`, `when: 'line contains "sent"'`, "sent\n", 0, 1},
+		{`{name: app, path: /a.log, prefix: '\S+ app: '}`, `when: 'line contains "sent"'`, "host app: sent\nsent\n host app: sent\nhost app: other\nother\n", 2, 1},
+		{`{name: app, path: /a.log, format: json, prefix: '^\S+ std(out|err) [FP] '}`, sent,
+			`2026-03-01T00:00:00Z stdout F {"status":"200","bytes":2}` + "\n" + `{"status":"200","bytes":1}` + "\n" + `t stdout F x{"status":"200","bytes":1}`, 2, 2},
+		{`{name: app, path: /a.log, format: logfmt, prefix: '\S+: '}`, `when: int(fields.n) > 1, quantity: fields.n`, "a: n=2\nn=3\nb: m=n n=4", 1, 6},
+		{`{name: app, path: /a.log, format: regexp, pattern: '^(?P<n>\d+)$', prefix: '\S+: '}`, `when: fields.n != nil, quantity: fields.n`, "a: 2\n3\nb: 4", 1, 6},
+	} {
+		lines, example, units := notParsed(t, test.source, test.rule, meter.Block{Data: []byte(test.text)})
+		if lines["app"] != test.lines || units != test.units {
+			t.Errorf("%s; %s on %q: %d lines are not parsed and %d units, want %d and %d (%s)", test.source, test.rule, test.text, lines["app"], units, test.lines, test.units, example)
+		}
+		if test.lines > 0 && !strings.Contains(example, ": ") {
+			t.Errorf("the example is %q", example)
+		}
+	}
+}
+
+// A byte order mark is skipped where a file begins, not where a block does.
+func TestByteOrderMarkBeginsAFile(t *testing.T) {
+	line := []byte("\ufeff{\"n\":1}\n")
+	lines, _, units := notParsed(t, `{name: app, path: /a.log, format: json}`, `when: fields.n == 1`, meter.Block{Data: line}, meter.Block{Data: line, Start: int64(len(line))})
+	if lines["app"] != 1 || units != 1 {
+		t.Errorf("%d lines are not parsed and %d units", lines["app"], units)
+	}
+}
+
+// Where a file is of several sources, each is told of its own lines, once.
+func TestLinesOfSeveralSourcesAreNotParsed(t *testing.T) {
+	c := parse(t, `
+product_id: p
+sources:
+  - {name: a, path: /a.log, format: json}
+  - {name: b, path: /a.log, format: regexp, pattern: '^n=(?P<n>\d+)$'}
+rules:
+  - {name: r, sku_id: s, when: 'fields.n == "5" or line contains "sent"'}
+  - {name: only, source: a, sku_id: s, when: 'fields.m == "6"'}
+`)
+	m := rules.NewMatcher(&c.Set)
+	var got []string
+	m.Unparsed = func(u rules.Unparsed) {
+		got = append(got, fmt.Sprintf("%s %d-%d %s", u.Source, u.Start, u.End, u.Line))
+	}
+	text := "n=5\nnothing\n{\"n\":\"5\"}\n\"6\"\nn=5x\n"
+	hits := 0
+	m.Each(meter.Block{Path: "/a.log", Sources: []string{"a", "b"}, Start: 100, Data: []byte(text), ReadAt: readAt}, func(rules.Hit) { hits++ })
+	if want := []string{`a 122-126 "6"`, `b 126-131 n=5x`}; !slices.Equal(got, want) || hits != 2 {
+		t.Errorf("%q, %d hits, want %q", got, hits, want)
+	}
+}
