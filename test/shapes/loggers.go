@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -112,22 +113,27 @@ func (r *run) feed(n int, pause time.Duration, program ...string) *feeder {
 	in, err := c.StdinPipe()
 	r.must(err)
 	r.must(c.Start())
-	f := &feeder{r: r, c: c}
+	f := &feeder{}
 	f.put = func() {
 		for range n / 20 {
-			_, err := in.Write([]byte(r.lines(20)))
-			r.must(err)
+			if f.err != nil {
+				return
+			}
+			if _, f.err = in.Write([]byte(r.lines(20))); f.err != nil {
+				return
+			}
 			r.rest(pause)
 		}
 	}
-	f.end = func() { in.Close(); c.Wait() }
+	f.end = func() error { in.Close(); return errors.Join(f.err, c.Wait()) }
 	return f
 }
 
+// feeder is a program that is fed with lines. After an error put does nothing.
 type feeder struct {
-	r        *run
-	c        *exec.Cmd
-	put, end func()
+	put func()
+	end func() error
+	err error
 }
 
 // loggers are programs that rotate what they are fed.
@@ -183,7 +189,7 @@ func loggers() []shape {
 					}
 					f.put()
 					r.settled()
-					f.end()
+					r.must(f.end())
 				},
 			})
 		}
@@ -286,7 +292,7 @@ for line in sys.stdin:
 						r.start()
 					}
 					f.put()
-					f.end()
+					r.must(f.end())
 				},
 			})
 		}

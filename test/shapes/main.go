@@ -51,6 +51,7 @@ type shape struct {
 	alone    bool     // it measures, so nothing else may run beside it
 	short    bool     // it represents its kind
 	expect   []string // codes of the problems that `status` must report
+	tolerate []string // codes of the problems that `status` may report
 	do       func(*run)
 }
 

@@ -61,7 +61,7 @@ func node() []shape {
 					}
 					f.put()
 					r.rest(3 * time.Second)
-					f.end()
+					f.end() // some loggers crash
 					r.countFiles()
 				},
 			})

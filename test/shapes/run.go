@@ -91,7 +91,11 @@ func (r *run) finish() {
 		r.start()
 	}
 	r.await(*patience)
-	for until := time.Now().Add(*calm); time.Now().Before(until) && r.difference() == ""; {
+	calm := *calm
+	if r.alone {
+		calm /= 4
+	}
+	for until := time.Now().Add(calm); time.Now().Before(until) && r.difference() == ""; {
 		r.rest(200 * time.Millisecond)
 	}
 	if d := r.difference(); d != "" {
@@ -102,7 +106,7 @@ func (r *run) finish() {
 	}
 	status, err := r.agent.Status()
 	r.must(err)
-	if err := status.Alarms(r.expect); err != nil {
+	if err := status.Alarms(r.expect, r.tolerate); err != nil {
 		r.faults = append(r.faults, err)
 	}
 	if err := r.agent.Stop(farewell); err != nil {
