@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
@@ -27,8 +28,9 @@ asks nobody.
 account's role, the product and every SKU are accepted. Nothing is billed. It
 takes no longer than delivery.timeout, and may stand in ExecStartPre=.
 
-With -v it tells, too, which texts are searched for to find the lines on which a
-rule is evaluated, or why it is evaluated on every line.
+With -v it also tells which texts are searched for to find the lines on which a
+rule is evaluated, or why it is evaluated on every line. For each regular
+expression it tells whether it is fast, or why it is slow.
 
 With --format json it prints one object, for a build pipeline:
   {"config","ok",
@@ -129,7 +131,8 @@ func describe(w io.Writer, conf *config.Config) {
 	writeColumns(w, rows, len(rows[0]))
 }
 
-// describeSearch tells how the lines of each rule are found.
+// describeSearch says how the lines of each rule are found, and how each pattern
+// is searched for.
 func describeSearch(w io.Writer, conf *config.Config) {
 	fmt.Fprintln(w)
 	for _, r := range conf.Rules {
@@ -138,6 +141,26 @@ func describeSearch(w io.Writer, conf *config.Config) {
 			fmt.Fprintf(w, "%s in %s: %s\n", r.Name, name, searchText(literals, why))
 		}
 	}
+	for _, s := range conf.Sources {
+		if s.Pattern != nil {
+			fmt.Fprintf(w, "pattern of %s: %s\n", s.Name, patternText(s.Pattern))
+		}
+		if s.Timestamp != nil && s.Timestamp.Pattern != nil {
+			fmt.Fprintf(w, "timestamp pattern of %s: %s\n", s.Name, patternText(s.Timestamp.Pattern))
+		}
+	}
+	for _, r := range conf.Rules {
+		for _, p := range r.Patterns() {
+			fmt.Fprintf(w, "pattern `%s` in %s: %s\n", p, r.Name, patternText(p))
+		}
+	}
+}
+
+func patternText(p *fields.Pattern) string {
+	if why := p.Slow(); why != "" {
+		return "slow, by regexp: " + why
+	}
+	return "fast, step by step"
 }
 
 func searchText(literals []rules.Literal, why string) string {

@@ -31,6 +31,7 @@ type Expression struct {
 	condition  condition // of a `when`
 	value      operand   // of a quantity
 	numbers    []numberUse
+	patterns   []*fields.Pattern // constant ones
 }
 
 // Mistake is what is wrong with an expression, and where.
@@ -96,7 +97,9 @@ func (s *Set) Quantity(text string) (*Expression, *Mistake) { return s.slots.com
 func (t *slotTable) compileWhen(text string) (*Expression, *Mistake) {
 	e, problem := t.compile(text, expr.AsBool(), false)
 	if problem == nil {
-		e.condition = translator{t}.condition(e.root)
+		tree := translator{slots: t}
+		e.condition = tree.condition(e.root)
+		e.patterns = append(e.patterns, tree.patterns...)
 	}
 	return e, problem
 }
@@ -107,7 +110,9 @@ func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 	if problem != nil {
 		return nil, problem
 	}
-	e.value = translator{t}.operand(e.root)
+	tree := translator{slots: t}
+	e.value = tree.operand(e.root)
+	e.patterns = append(e.patterns, tree.patterns...)
 	if isCall(e.root, "__add") { // of strings: numbers are added by another
 		return nil, &Mistake{e.root.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
 	}
@@ -163,7 +168,7 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expres
 	if err != nil {
 		return nil, explain(err)
 	}
-	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers}
+	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers, patterns: patch.patterns}
 	ast.Walk(&e.root, &usage{e, t})
 	return e, nil
 }

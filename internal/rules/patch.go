@@ -26,6 +26,7 @@ type patcher struct {
 	slots    *slotTable
 	quantity bool // + adds numbers only: two strings that look like numbers must not be joined to one
 	numbers  []numberUse
+	patterns []*fields.Pattern // of extract
 	problem  *Mistake
 }
 
@@ -286,6 +287,7 @@ func (p *patcher) extract(node *ast.Node, n *ast.CallNode) {
 	case compiled.Groups() == 0:
 		p.fail(pattern, fmt.Sprintf("the pattern %q has no group to extract", pattern.Value), "put ( and ) around the part that is wanted")
 	default:
+		p.patterns = append(p.patterns, compiled)
 		constant := &ast.ConstantNode{Value: compiled}
 		constant.SetType(reflect.TypeOf(compiled))
 		typed(node, call("__extract", n.Arguments[0], constant))

@@ -48,6 +48,15 @@ type Rule struct {
 	index int // among the set's rules
 }
 
+// Patterns returns the constant regular expressions of the rule.
+func (r *Rule) Patterns() []*fields.Pattern {
+	patterns := r.When.patterns
+	if r.Quantity != nil {
+		patterns = slices.Concat(patterns, r.Quantity.patterns)
+	}
+	return patterns
+}
+
 // Pos is a place in the configuration file, line and column from 1.
 type Pos struct {
 	Line, Column int

@@ -10,10 +10,13 @@ import (
 
 // translator turns the patched tree of an expression into conditions and
 // operands. It is the only reader of the tree, after the patcher.
-type translator struct{ slots *slotTable }
+type translator struct {
+	slots    *slotTable
+	patterns []*fields.Pattern // that it met in `matches`
+}
 
 // condition translates a part that is true or false.
-func (t translator) condition(node ast.Node) condition {
+func (t *translator) condition(node ast.Node) condition {
 	switch n := bare(node).(type) {
 	case *ast.BoolNode:
 		return always(n.Value)
@@ -49,7 +52,7 @@ func (t translator) condition(node ast.Node) condition {
 }
 
 // binary translates an operator. It returns nil if there is no condition for it.
-func (t translator) binary(n *ast.BinaryNode) condition {
+func (t *translator) binary(n *ast.BinaryNode) condition {
 	text, constant := n.Right.(*ast.StringNode)
 	switch n.Operator {
 	case "and", "&&":
@@ -69,6 +72,7 @@ func (t translator) binary(n *ast.BinaryNode) condition {
 	case "matches":
 		if constant {
 			if pattern, err := fields.Compile(text.Value); err == nil {
+				t.patterns = append(t.patterns, pattern)
 				return match{t.operand(n.Left), pattern}
 			}
 		}
@@ -78,7 +82,7 @@ func (t translator) binary(n *ast.BinaryNode) condition {
 
 // in translates a search in a list. It is safe if no value of the left side can
 // make it fail.
-func (t translator) in(left, right ast.Node, safe bool) condition {
+func (t *translator) in(left, right ast.Node, safe bool) condition {
 	c := in{of: t.operand(left), safe: safe, parts: []marker{t.marker(left), t.marker(right)}}
 	if list, isConstant := right.(*ast.ConstantNode); isConstant {
 		c.take(list.Value)
@@ -87,7 +91,7 @@ func (t translator) in(left, right ast.Node, safe bool) condition {
 }
 
 // operand translates a part that has a value.
-func (t translator) operand(node ast.Node) operand {
+func (t *translator) operand(node ast.Node) operand {
 	switch n := bare(node).(type) {
 	case *ast.IdentifierNode:
 		slot, isField := t.slots.index[n.Value]
@@ -132,10 +136,10 @@ func (t translator) operand(node ast.Node) operand {
 	return other(t.parts(node))
 }
 
-func (t translator) field(slot int) field { return field{slot, t.slots.paths[slot]} }
+func (t *translator) field(slot int) field { return field{slot, t.slots.paths[slot]} }
 
 // parts translates what a node is made of, without what it negates.
-func (t translator) parts(node ast.Node) []marker {
+func (t *translator) parts(node ast.Node) []marker {
 	var nodes []ast.Node
 	switch n := bare(node).(type) {
 	case *ast.BinaryNode:
@@ -157,7 +161,7 @@ func (t translator) parts(node ast.Node) []marker {
 }
 
 // marker translates a part of either kind.
-func (t translator) marker(node ast.Node) marker {
+func (t *translator) marker(node ast.Node) marker {
 	switch n := bare(node).(type) {
 	case *ast.UnaryNode:
 		return t.condition(n)
@@ -175,7 +179,7 @@ func (t translator) marker(node ast.Node) marker {
 }
 
 // reason returns why nothing can be derived from a node that has no condition.
-func (t translator) reason(node ast.Node) string {
+func (t *translator) reason(node ast.Node) string {
 	switch n := bare(node).(type) {
 	case *ast.BinaryNode:
 		switch n.Operator {
