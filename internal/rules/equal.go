@@ -14,9 +14,11 @@ func equality(left, right operand) condition {
 	if _, isConstant := left.(constant); isConstant {
 		left, right = right, left
 	}
-	c, _ := right.(constant)
-	_, isExtracted := left.(extracted)
-	if right == (constant{nil}) || isExtracted && c.value == "" {
+	absent := any(nil)
+	if _, isExtracted := left.(extracted); isExtracted { // it is never nil
+		absent = ""
+	}
+	if c, isConstant := right.(constant); isConstant && c.value == absent {
 		return negation(present{left})
 	}
 	return equal{left, right}
