@@ -30,14 +30,15 @@ var layers = map[string][]string{
 	"internal/sender":  {"internal/meter"},
 	"internal/sandbox": {"internal/meter"},
 	"internal/silence": {"internal/meter"},
+	"internal/pace":    {"internal/meter"},
 	"internal/recount": {"internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter", "internal/rules",
 		"internal/search", "internal/tailer"},
 	"internal/monitor": {"internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter", "internal/rules",
 		"internal/search", "internal/silence", "internal/tailer"},
 	"internal/agent": {"internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter", "internal/monitor",
-		"internal/rules", "internal/search", "internal/sender", "internal/silence", "internal/tailer"},
+		"internal/pace", "internal/rules", "internal/search", "internal/sender", "internal/silence", "internal/tailer"},
 	"cmd/meterlog": {"internal/agent", "internal/config", "internal/fields", "internal/glob", "internal/ledger", "internal/meter",
-		"internal/monitor", "internal/recount", "internal/rules", "internal/sandbox", "internal/search", "internal/sender", "internal/silence",
+		"internal/monitor", "internal/pace", "internal/recount", "internal/rules", "internal/sandbox", "internal/search", "internal/sender", "internal/silence",
 		"internal/tailer"},
 }
 

@@ -133,6 +133,7 @@ func (o *runOptions) agentConfig(c *cobra.Command, config *config.Config, delive
 		cfg.Settled = printAnswer(c.OutOrStdout())
 	}
 	if !o.throwAway() {
+		cfg.Spread = true
 		cfg.MachineIDFile = machineIDFile()
 		if config.Auth.Method == "metadata" && !o.sandbox {
 			cfg.InstanceID = (&sender.Metadata{Log: log}).InstanceID

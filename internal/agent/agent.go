@@ -23,6 +23,7 @@ import (
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/pace"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 	"github.com/meterlog/meterlog/internal/silence"
@@ -42,6 +43,11 @@ type Config struct {
 	// Until it answers nothing is delivered of a ledger that is bound to one.
 	MachineIDFile string
 	InstanceID    func(context.Context) (string, error)
+
+	// Spread has deliveries wait for this machine's own moment after the end of
+	// a window, so that a fleet does not send at the same second. Once never
+	// waits.
+	Spread bool
 
 	// Settled, if set, is told of every record that an answer settled or left
 	// as it is. It is called by the send loop.
@@ -86,6 +92,10 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	send := newSendLoop(cfg)
+	if send.pace, err = newPace(ctx, cfg); err != nil {
+		return nil, err
+	}
 	cfg.Vitals.ForgetActivity()
 	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
@@ -102,8 +112,21 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			batch:    ledger.Batch{Tally: new(meter.Tally)},
 			nextSeal: unknownSeal, // what an earlier run left open is looked at in the first step
 		},
-		send: newSendLoop(cfg),
+		send: send,
 	}, nil
+}
+
+// newPace returns the pace of this agent's deliveries.
+func newPace(ctx context.Context, cfg Config) (*pace.Pace, error) {
+	if !cfg.Spread {
+		return pace.New(pace.Config{}), nil
+	}
+	identity, err := cfg.Ledger.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	machine, _ := machineID(cfg.MachineIDFile) // where there is none, the ledger's name is enough
+	return pace.New(pace.Config{Interval: cfg.Rules.Interval, Identity: machine + " " + identity}), nil
 }
 
 // Run follows and delivers until ctx ends. What was read by then is committed;
@@ -162,5 +185,6 @@ func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, erro
 	if err := a.meter.readAll(ctx); err != nil {
 		return Summary{}, err
 	}
+	a.send.pace = pace.New(pace.Config{}) // somebody waits
 	return a.send.deliverAll(ctx, patience)
 }

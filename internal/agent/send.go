@@ -9,21 +9,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/pace"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
 const (
 	sendPause     = time.Second      // between looks while sealed records wait for their time
 	restPause     = 5 * time.Second  // the same while there are none; sealing wakes the loop, what others queue does not
-	retryPause    = time.Second      // after a failed delivery, growing up to retryMax
-	retryMax      = 6 * time.Second  // what an outage held back must be gone within a minute of its end
-	slowMax       = 20 * time.Second // the same for what somebody has to mend
+	retryPause    = time.Second      // before a record is sent again, growing with its attempts
 	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
 	failedMax     = 15 * time.Second // one whose request failed, so that others are tried in between
 	maxWidth      = 4                // requests at a time, for a backlog
@@ -48,7 +45,7 @@ type sendLoop struct {
 	log           *slog.Logger
 
 	width     int // requests at a time
-	backoff   *backoff.ExponentialBackOff
+	pace      *pace.Pace
 	askedHeld time.Time // when the API was last asked about records that wait for its clock
 	failing   string    // the last error that was reported; "" while deliveries succeed
 	failures  int       // in a row
@@ -69,13 +66,11 @@ func newSendLoop(cfg Config) *sendLoop {
 		mostTime:   time.Minute + 2*meter.MaxRecords*cfg.Rules.Delivery.Timeout, // a batch that is split into its records
 		log:        cfg.Log,
 		width:      1,
-		backoff:    backoff.NewExponentialBackOff(),
+		pace:       pace.New(pace.Config{}),
 	}
 	if l.settled == nil {
 		l.settled = func(meter.Record, meter.Result) {}
 	}
-	l.backoff.InitialInterval = retryPause
-	l.backoff.MaxInterval = retryMax
 	return l
 }
 
@@ -128,6 +123,9 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 	if len(records) == 0 {
 		return l.rest(ctx)
 	}
+	if wait := l.pace.Wait(now, meter.UsableFor-l.apiClock(now).Sub(records[0].Window.StartTime())); wait > 0 {
+		return wait
+	}
 	ready, err := l.vet(ctx, batches(records))
 	if len(ready) == 0 {
 		l.noteSkew()
@@ -151,7 +149,9 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 		return l.failed(ctx, err)
 	}
 	l.succeeded()
-	if len(records) == most { // a backlog: faster, as long as the API keeps up
+	l.pace.Succeeded(time.Now(), func() int { return l.sealed(ctx) })
+	l.pace.Requested(time.Now(), len(ready))
+	if len(records) == most && !l.pace.CatchingUp() { // a backlog: faster, as long as the API keeps up
 		l.width = min(2*most/meter.MaxRecords, maxWidth)
 	}
 	return 0
@@ -282,7 +282,18 @@ func (l *sendLoop) rest(ctx context.Context) time.Duration {
 	case sealed > 0:
 		return sendPause
 	}
+	l.pace.Idle()
 	return restPause
+}
+
+// sealed returns how many records wait for delivery, 0 where the ledger does
+// not tell.
+func (l *sendLoop) sealed(ctx context.Context) int {
+	_, sealed, err := l.ledger.Unsettled(ctx)
+	if err != nil {
+		return 0
+	}
+	return sealed
 }
 
 // settle notes the results, also after ctx has ended: they are known now.
@@ -322,16 +333,12 @@ func (l *sendLoop) failed(ctx context.Context, err error) time.Duration {
 		return 0
 	}
 	l.failures++
-	l.backoff.MaxInterval = retryMax
 	var refusal *sender.Error
 	asked := time.Duration(0)
 	if errors.As(err, &refusal) {
 		asked = refusal.RetryAfter
-		if refusal.Kind == sender.Slow {
-			l.backoff.MaxInterval = slowMax
-		}
 	}
-	pause := max(l.backoff.NextBackOff(), asked)
+	pause := l.pace.Failed(time.Now(), refusal != nil && refusal.Kind == sender.Slow, asked)
 	if text := cause(err); text != l.failing {
 		level := slog.LevelWarn
 		if refusal != nil && refusal.Kind == sender.Slow {
@@ -350,7 +357,6 @@ func (l *sendLoop) succeeded() {
 		l.vitals.Clear(deliveryFailing, "")
 	}
 	l.failing, l.failures = "", 0
-	l.backoff.Reset()
 }
 
 // prune deletes what was settled longer ago than the retention time.

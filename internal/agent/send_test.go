@@ -61,7 +61,7 @@ type sending struct {
 	end   func()
 }
 
-func newSending(t *testing.T, transport string, api sandbox.Config) *sending {
+func newSending(t *testing.T, transport string, api sandbox.Config, with ...func(*sendLoop)) *sending {
 	api.AnyToken = true
 	s := &sending{site: &site{t: t, dir: memoryDir(t), box: sandbox.New(api)}}
 	book, err := ledger.Open(t.Context(), filepath.Join(s.dir, "state"))
@@ -78,6 +78,9 @@ func newSending(t *testing.T, transport string, api sandbox.Config) *sending {
 		Endpoint: "http://127.0.0.1", Transport: transport, Timeout: 30 * time.Second, Tokens: token("t1.test"), Dial: network.dial, Log: quiet,
 	}))
 	s.loop = newSendLoop(Config{Ledger: book, Sender: deliver, Rules: &config.Config{Retention: 24 * time.Hour}, Vitals: monitor.NewVitals(), Log: slog.New(&s.logged)})
+	for _, change := range with {
+		change(s.loop)
+	}
 	parts.Go(func() { s.loop.run(ctx) })
 	s.end = func() {
 		stop()
