@@ -39,6 +39,9 @@ the usage of the other machine aside.`,
 		if err != nil {
 			return err
 		}
+		if err := ledger.ActAsOwner(dir); err != nil {
+			return fmt.Errorf("reset: %w", err)
+		}
 		removed, err := ledger.Remove(c.Context(), dir)
 		if err != nil {
 			return fmt.Errorf("reset: %w", err)

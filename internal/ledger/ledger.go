@@ -5,12 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", in pure Go
@@ -24,22 +24,27 @@ const (
 	windowLayout  = "2006-01-02T15:04:05Z"
 )
 
-// CorruptError is returned by Open when the database is damaged. meterlog
-// never begins a new one by itself: it would bill everything again.
+// CorruptError is returned when the database is damaged, or is not the one that
+// the state folder held. meterlog never begins a new one by itself: it would
+// bill everything again.
 type CorruptError struct {
 	Path   string
 	Detail string
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("ledger: %s is damaged: %s: restore a backup of it, or set the file aside and decide with `start_at: end` where counting begins anew", e.Path, e.Detail)
+	return fmt.Sprintf("ledger: %s is damaged: %s: restore a backup of it, or set the file aside and decide with `start_at: end` where counting begins again; then remove the file %s beside it, which remembers the old one", e.Path, e.Detail, lockName)
 }
 
 // Ledger is the open accounting book. Make one with Open; Close it.
 type Ledger struct {
 	Reader
-	lock   *os.File // nil beside another process that has it; see Requeue
+	folder *folder // nil beside another process that has the folder; see Requeue
+	made   bool
 	sealed chan struct{}
+
+	attaching sync.Mutex                   // guards folder
+	damage    atomic.Pointer[CorruptError] // that Check has found
 
 	binding sync.Mutex // keeps Commit and BindInstance apart; guards doubt
 	doubt   *doubt     // what was counted before, until BindInstance; nil where that is known to be of this machine
@@ -48,124 +53,55 @@ type Ledger struct {
 // Open locks the folder dir, which is made if need be, and opens the ledger in
 // it; a missing one is created. It returns a *LockedError when another process
 // has it, and a *CorruptError when it is damaged.
+//
+// Open checks a small ledger whole. For a large one it checks what costs
+// nothing, and Check does the rest.
 func Open(ctx context.Context, dir string) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	lockFile, err := lock(dir)
+	held, err := takeFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	db, err := openDatabase(ctx, dir)
-	if err != nil {
-		lockFile.Close()
+	l := &Ledger{folder: held, sealed: make(chan struct{}, 1)}
+	if err := l.open(ctx); err != nil {
+		if l.db != nil {
+			l.db.Close()
+		}
+		held.release()
 		return nil, err
 	}
-	return &Ledger{Reader: Reader{db}, lock: lockFile, sealed: make(chan struct{}, 1)}, nil
+	return l, nil
 }
 
-func openDatabase(ctx context.Context, dir string) (*sql.DB, error) {
-	path := filepath.Join(dir, FileName)
-	exists, err := present(path)
-	if err == nil && !exists {
-		if err = create(ctx, path); err != nil {
-			err = fmt.Errorf("ledger: create %s: %w", path, err)
-		}
+// open finds or makes the database and opens it.
+func (l *Ledger) open(ctx context.Context) (err error) {
+	path := l.folder.path()
+	if l.made, err = l.folder.prepare(ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, err
+	if err := l.folder.lockBook(); err != nil {
+		return err
 	}
-	if err = verify(ctx, path); err != nil {
-		// What Requeue writes meanwhile in another process can look like damage
-		// to who reads without the journal.
-		err = verify(ctx, path)
+	if err := l.folder.inspect(ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, explain(path, err)
+	if l.db, err = connect(path, "rw"); err != nil {
+		return err
 	}
-	db, err := connect(path, "rw")
-	if err != nil {
-		return nil, err
+	if err := migrate(ctx, l.db); err != nil {
+		return explain(path, err)
 	}
-	if err := migrate(ctx, db); err != nil {
-		db.Close()
-		return nil, explain(path, err)
+	if err := l.enter(ctx); err != nil {
+		return err
 	}
-	return db, nil
+	removeDraft(path) // an earlier edition may have left its journal
+	return nil
 }
 
-// present reports whether there is a database. Where there is none, but should
-// be, or where it can be none, it is damaged.
-func present(path string) (bool, error) {
-	info, err := os.Stat(path)
-	damaged := func(detail string) (bool, error) { return false, &CorruptError{Path: path, Detail: detail} }
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Lstat(path); err == nil {
-			return damaged("it is a symbolic link that leads nowhere: is its disk mounted?")
-		}
-		for _, suffix := range []string{"-wal", "-shm", "-journal"} {
-			if _, err := os.Stat(path + suffix); err == nil {
-				return damaged("it is missing, though its " + FileName + suffix + " is there")
-			}
-		}
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("ledger: %w", err)
-	case !info.Mode().IsRegular():
-		return damaged("it is no regular file")
-	case info.Size() == 0:
-		return damaged("it is empty")
-	}
-	return true, nil
-}
-
-// create makes the database under another name and renames it, so that a
-// ledger that exists has always been whole.
-func create(ctx context.Context, path string) error {
-	draft := path + ".new"
-	for _, leftover := range []string{draft, draft + "-wal", draft + "-shm", draft + "-journal"} {
-		if err := os.Remove(leftover); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	db, err := connect(draft, "rwc")
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
-		return err
-	}
-	if err := migrate(ctx, db); err != nil {
-		return err
-	}
-	if err := db.Close(); err != nil { // folds the journal into the file
-		return err
-	}
-	if err := syncPath(draft); err != nil {
-		return err
-	}
-	if err := os.Chmod(draft, 0o640); err != nil {
-		return err
-	}
-	if err := handOver(draft); err != nil {
-		return err
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return err
-	}
-	return syncPath(filepath.Dir(path))
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
+// Made reports whether Open created the ledger.
+func (l *Ledger) Made() bool { return l.made }
 
 // immutable is the mode of a connection to a database that has no journal and
 // that nobody writes.
@@ -193,48 +129,14 @@ func connect(path, mode string) (*sql.DB, error) {
 	return db, nil
 }
 
-// verify refuses what is no ledger, or a damaged one, and changes nothing: a
-// connection that may write would set the journal's mode when it opens, and
-// fold the journal into the damaged file when it closes.
-func verify(ctx context.Context, path string) error {
-	mode := "ro"
-	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
-		mode = immutable // "ro" would make an empty journal
-	}
-	db, err := connect(path, mode)
+// syncPath waits until a file or a folder has reached the disk.
+func syncPath(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	var id int64
-	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return err
-	}
-	if id != applicationID {
-		return errors.New("malformed: it is not a ledger of meterlog")
-	}
-	var finding string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&finding); err != nil {
-		return err
-	}
-	if finding != "ok" {
-		return errors.New("malformed: " + strings.Join(strings.Fields(finding), " "))
-	}
-	var pageSize int64
-	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&pageSize); err != nil {
-		return err
-	}
-	if info, err := os.Stat(path); mode == immutable && (err != nil || info.Size()%pageSize != 0) {
-		return errors.New("malformed: its last page is cut")
-	}
-	var tables int
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'generations', 'records')").Scan(&tables); err != nil {
-		return err
-	}
-	if tables != 3 {
-		return errors.New("malformed: it has lost its tables")
-	}
-	return nil
+	defer f.Close()
+	return f.Sync()
 }
 
 // explain tells damage from other failures to open the database.
@@ -252,27 +154,49 @@ func explain(path string, err error) error {
 // It is for one reader.
 func (l *Ledger) Sealed() <-chan struct{} { return l.sealed }
 
-// Close ends the use of the ledger and frees its lock.
+// Close marks the clean end, ends the use of the ledger and frees its lock.
 func (l *Ledger) Close() error {
-	err := l.db.Close()
-	if l.lock != nil {
-		err = errors.Join(err, l.lock.Close())
+	if l.folder == nil {
+		return l.db.Close()
 	}
-	return err
+	l.leave()
+	// The lock's own descriptor of the database must outlive those of SQLite:
+	// to close any of them ends this process's locks on the file.
+	return errors.Join(l.db.Close(), l.folder.release())
 }
 
 // update runs f in one transaction, which is durable when update returns nil.
+// It refuses where the state folder no longer holds what is open.
 func (l *Ledger) update(ctx context.Context, operation string, f func(*transaction) error) error {
-	tx, err := l.db.BeginTx(ctx, nil)
+	err := l.Attached(ctx)
+	if err == nil {
+		err = l.transact(ctx, f)
+	}
 	if err != nil {
 		return fmt.Errorf("ledger: %s: %w", operation, err)
 	}
+	return nil
+}
+
+func (l *Ledger) transact(ctx context.Context, f func(*transaction) error) error {
+	tx, err := l.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
 	defer tx.Rollback()
-	if err := f(&transaction{ctx: ctx, tx: tx, statements: make(map[string]*sql.Stmt)}); err != nil {
-		return fmt.Errorf("ledger: %s: %w", operation, err)
+	t := &transaction{ctx: ctx, tx: tx, statements: make(map[string]*sql.Stmt)}
+	if err := f(t); err != nil {
+		return err
+	}
+	commits, err := t.number()
+	if err != nil {
+		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("ledger: %s: %w", operation, err)
+		return err
+	}
+	if l.folder != nil && commits > 0 {
+		l.folder.remember(commits)
 	}
 	return nil
 }
@@ -282,6 +206,7 @@ type transaction struct {
 	ctx        context.Context // that of the call of update
 	doubt      *doubt          // the ledger's, for Commit
 	tx         *sql.Tx
+	changed    bool // a statement of exec has changed rows
 	statements map[string]*sql.Stmt
 }
 
@@ -306,7 +231,9 @@ func (t *transaction) exec(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return result.RowsAffected()
+	n, err := result.RowsAffected()
+	t.changed = t.changed || n > 0
+	return n, err
 }
 
 // scan reads the one row that the query gives; sql.ErrNoRows where there is none.

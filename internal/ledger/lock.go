@@ -38,21 +38,15 @@ const (
 // lock takes the folder for this process until the file is closed or the
 // process ends, however it ends.
 func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := openFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: lock: %w", err)
 	}
-	f.Chmod(0o640) // whatever the umask: who may read the ledger sees whether it is written
-	if err := handOver(f.Name()); err != nil {
+	if err := handOver(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("ledger: lock: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	for tries := 1; errors.Is(err, syscall.EWOULDBLOCK) && tries < lockTries; tries++ {
-		time.Sleep(lockPause)
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
-	if err != nil {
+	if err := flock(f); err != nil {
 		defer f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, &LockedError{Dir: dir, PID: readPID(f)}
@@ -60,16 +54,70 @@ func lock(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("ledger: lock %s: %w", dir, err)
 	}
 	// The pid is for people: a full disk must not keep the agent from starting.
-	if f.Truncate(0) == nil {
-		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
+	note(f, recall(f))
 	return f, nil
+}
+
+// flock takes the exclusive lock of an open file. Where another has it, the
+// error is EWOULDBLOCK.
+func flock(f *os.File) error {
+	for tries := 1; ; tries++ {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || tries == lockTries {
+			return err
+		}
+		time.Sleep(lockPause)
+	}
+}
+
+// memory is what the lock's file remembers of the ledger. It is written without
+// waiting for the disk, after each commit: what it says has happened, and more
+// may have. So a ledger with fewer commits is an older state of itself.
+type memory struct {
+	ledger  string // its id; "" where nothing is remembered
+	commits int64
+	boot    string // the start of the machine during which it was written
+}
+
+// memoryLength is the size of the file, however long the numbers in it are.
+const memoryLength = 160
+
+// note writes the pid of this process and what is to be remembered.
+func note(f *os.File, m memory) error {
+	text := strconv.Itoa(os.Getpid()) + "\n"
+	if m.ledger != "" {
+		text += fmt.Sprintf("ledger %s commits %d boot %s", m.ledger, m.commits, m.boot)
+	}
+	_, err := f.WriteAt([]byte(text+strings.Repeat(" ", max(0, memoryLength-1-len(text)))+"\n"), 0)
+	return err
+}
+
+// recall reads what the lock's file remembers.
+func recall(f *os.File) (m memory) {
+	_, rest, _ := strings.Cut(lockText(f), "\n")
+	if n, _ := fmt.Sscanf(rest, "ledger %s commits %d boot %s", &m.ledger, &m.commits, &m.boot); n < 2 {
+		return memory{}
+	}
+	return m
+}
+
+// forget makes the lock's file remember nothing.
+func forget(f *os.File) error {
+	return errors.Join(f.Truncate(0), f.Sync())
+}
+
+// remember notes the number of a commit that has reached the disk.
+func (f *folder) remember(commits int64) {
+	f.noting.Lock()
+	defer f.noting.Unlock()
+	f.commits = max(f.commits, commits)
+	note(f.lock, memory{ledger: f.id, commits: f.commits, boot: bootID()})
 }
 
 // Owner returns the pid of the process that writes the ledger in dir, and
 // whether there is one. The pid is 0 where it cannot be told.
 func Owner(dir string) (pid int, running bool) {
-	f, err := os.Open(filepath.Join(dir, lockName))
+	f, err := openFile(filepath.Join(dir, lockName), os.O_RDONLY)
 	if err != nil {
 		return 0, false
 	}
@@ -81,11 +129,16 @@ func Owner(dir string) (pid int, running bool) {
 }
 
 func readPID(f *os.File) int {
-	text := make([]byte, 32)
+	first, _, _ := strings.Cut(lockText(f), "\n")
+	pid, _ := strconv.Atoi(strings.TrimSpace(first))
+	return pid
+}
+
+func lockText(f *os.File) string {
+	text := make([]byte, memoryLength)
 	n, err := f.ReadAt(text, 0)
 	if err != nil && err != io.EOF {
-		return 0
+		return ""
 	}
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
-	return pid
+	return string(text[:n])
 }

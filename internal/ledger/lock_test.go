@@ -13,11 +13,14 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 const holdVariable = "METERLOG_TEST_HOLD_LEDGER"
 
-// holdLedger opens the ledger, says so, and keeps it until standard input ends.
+// holdLedger opens the ledger, commits one mail in the first minute, says so, and
+// keeps the ledger until standard input ends.
 func holdLedger(dir string) int {
 	l, err := Open(context.Background(), dir)
 	if err != nil {
@@ -25,6 +28,10 @@ func holdLedger(dir string) int {
 		return 1
 	}
 	defer l.Close()
+	if err := l.Commit(context.Background(), counts(mails, map[meter.Window]int64{minute(0): 1}), noon); err != nil {
+		fmt.Println(err)
+		return 1
+	}
 	fmt.Println("open")
 	io.Copy(io.Discard, os.Stdin)
 	return 0

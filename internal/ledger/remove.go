@@ -22,27 +22,42 @@ func Remove(ctx context.Context, dir string) (removed Removed, err error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return Removed{}, nil
 	}
-	lockFile, err := lock(dir)
+	held, err := takeFolder(dir)
 	if err != nil {
 		return Removed{}, err
 	}
-	defer lockFile.Close()
-	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); err == nil {
-		removed.Unsettled, removed.Units = unsettled(ctx, dir)
+	defer held.release()
+	path := held.path()
+	if _, err := os.Lstat(path); err == nil {
+		removed.Unsettled, removed.Units = -1, 0
+		switch err := held.lockBook(); {
+		case err == nil:
+			removed.Unsettled, removed.Units = unsettled(ctx, dir)
+		case isLocked(err):
+			return Removed{}, err
+		}
+	}
+	// Before the database goes, the lock forgets it: a removal that is broken off
+	// must not look like a ledger that was taken away.
+	if err := forget(held.lock); err != nil {
+		return Removed{}, err
 	}
 	// The database goes first: what is left without it is no ledger, while one
 	// without its journal is an older state of it.
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".new", ".new-wal", ".new-shm", ".new-journal"} {
-		switch err := os.Remove(path + suffix); {
-		case err == nil:
-			removed.Files = append(removed.Files, FileName+suffix)
-		case !errors.Is(err, fs.ErrNotExist):
-			return removed, err
+	for _, name := range []string{FileName, FileName + draftSuffix} {
+		for _, suffix := range append([]string{""}, journals...) {
+			switch err := os.Remove(filepath.Join(dir, name+suffix)); {
+			case err == nil:
+				removed.Files = append(removed.Files, name+suffix)
+			case !errors.Is(err, fs.ErrNotExist):
+				return removed, err
+			}
 		}
 	}
 	return removed, syncPath(dir)
 }
+
+func isLocked(err error) bool { return errors.As(err, new(*LockedError)) }
 
 func unsettled(ctx context.Context, dir string) (n int, units int64) {
 	r, err := OpenReader(dir)

@@ -55,7 +55,7 @@ func Requeue(ctx context.Context, dir string, uuids []string, now time.Time) (re
 // openToRequeue opens an existing ledger, with its lock where that is free.
 func openToRequeue(ctx context.Context, dir string) (*Ledger, error) {
 	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("ledger: %s: %w", dir, ErrNone)
 	} else if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)

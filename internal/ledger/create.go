@@ -1,0 +1,165 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// draftSuffix is added to the name of a ledger that is being made.
+const draftSuffix = ".new"
+
+// journals are the files that SQLite may keep beside a database, by what they
+// add to its name.
+var journals = []string{"-wal", "-shm", "-journal"}
+
+// create writes an empty ledger under another name, checks it and renames it.
+// It has no journal at any time. So whatever stops it, the folder holds either
+// no ledger or a whole one.
+func create(ctx context.Context, path string) error {
+	image, err := blank(ctx)
+	if err != nil {
+		return err
+	}
+	if err := removeDraft(path); err != nil {
+		return err
+	}
+	draft := path + draftSuffix
+	err = writeFile(draft, image)
+	if err == nil {
+		_, err = examine(ctx, draft, true)
+	}
+	if err != nil {
+		os.Remove(draft) // a full disk has use for its room
+		return err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(path))
+}
+
+// removeDraft removes what a creation that was broken off has left.
+func removeDraft(path string) error {
+	for _, suffix := range append([]string{""}, journals...) {
+		if err := os.Remove(path + draftSuffix + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFile writes a file that is not there yet to the disk.
+func writeFile(path string, data []byte) error {
+	f, err := openFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = handOver(f)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// The two bytes of a database's header that say which journal it has, see
+// https://www.sqlite.org/fileformat2.html.
+const (
+	journalVersions = 18
+	writeAheadLog   = 2
+)
+
+// blank returns the bytes of a ledger that holds nothing. They are made in
+// memory, where nothing can be left behind.
+func blank(ctx context.Context) (image []byte, err error) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, db); err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?)`, ledgerKey, uuid.NewString()); err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	err = conn.Raw(func(driver any) (err error) {
+		image, err = driver.(interface{ Serialize() ([]byte, error) }).Serialize()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	image[journalVersions], image[journalVersions+1] = writeAheadLog, writeAheadLog
+	return image, nil
+}
+
+// halfMade reports whether the ledger is one that an earlier edition did not
+// finish: it renamed a draft whose journal it could not fold into it, and left
+// that journal behind. Such a ledger holds nothing, since nothing was ever
+// counted in a draft. The proof is that it has no page that this journal does
+// not hold as well.
+func halfMade(path string) bool {
+	if info, err := os.Lstat(path + "-wal"); err == nil && info.Size() > 0 {
+		return false
+	}
+	journal, err := readSmall(path + draftSuffix + "-wal")
+	if err != nil {
+		return false
+	}
+	book, err := readSmall(path)
+	if err != nil {
+		return false
+	}
+	const header, frameHeader, pageSizeAt = 32, 24, 8
+	if len(journal) < header {
+		return false
+	}
+	size := int(binary.BigEndian.Uint32(journal[pageSizeAt:]))
+	if size < 512 || size > 65536 || len(book)%size != 0 {
+		return false
+	}
+	drafted := map[string]bool{string(make([]byte, size)): true}
+	for rest := journal[header:]; len(rest) >= frameHeader+size; rest = rest[frameHeader+size:] {
+		drafted[string(rest[frameHeader:frameHeader+size])] = true
+	}
+	for page := range slices.Chunk(book, size) {
+		if !drafted[string(page)] {
+			return false
+		}
+	}
+	return true
+}
+
+// readSmall reads a file of a size that an empty ledger may have.
+func readSmall(path string) ([]byte, error) {
+	const most = 1 << 20
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > most:
+		return nil, errors.New("it is not a small file")
+	}
+	return os.ReadFile(path)
+}

@@ -1,0 +1,387 @@
+package ledger
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+)
+
+// GoneError is returned when the state folder does not hold any more what is
+// open. Nothing is counted or delivered then: another agent may begin there.
+type GoneError struct {
+	Dir    string
+	Detail string
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("%s does not hold the open ledger any more: %s", e.Dir, e.Detail)
+}
+
+// fileID tells a file from every other file of the machine.
+type fileID struct{ dev, ino uint64 }
+
+func identify(info fs.FileInfo) fileID {
+	s := info.Sys().(*syscall.Stat_t)
+	return fileID{uint64(s.Dev), s.Ino}
+}
+
+// folder is the state folder as this process holds it.
+type folder struct {
+	dir     string
+	lock    *os.File // locked; it remembers how far the ledger was
+	book    *os.File // the database, locked as well
+	id      string   // of the ledger
+	checked bool     // the whole database was read
+
+	marked   bool              // the database's own file says that it is in use
+	expected map[string]fileID // what the folder must hold, by name; nil until that is known
+
+	noting  sync.Mutex // guards lock and commits
+	commits int64      // the newest that lock remembers
+}
+
+// takeFolder locks the folder for this process.
+func takeFolder(dir string) (*folder, error) {
+	f, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &folder{dir: dir, lock: f}, nil
+}
+
+func (f *folder) path() string { return filepath.Join(f.dir, FileName) }
+
+// release frees the locks.
+func (f *folder) release() error {
+	var err error
+	if f.book != nil {
+		err = f.book.Close()
+	}
+	return errors.Join(err, f.lock.Close())
+}
+
+// openFile opens a file of the state folder. It follows no link, waits for no
+// pipe, and refuses what is not a regular file.
+func openFile(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o640)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("%s is a symbolic link: no link is followed in the state folder: remove it", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file: remove it", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// prepare makes the ledger where there is none. It reports whether it did.
+func (f *folder) prepare(ctx context.Context) (made bool, err error) {
+	path, known := f.path(), recall(f.lock)
+	if known.ledger == "" && halfMade(path) {
+		if err := os.Remove(path); err != nil {
+			return false, fmt.Errorf("ledger: %w", err)
+		}
+	}
+	exists, err := present(path)
+	switch {
+	case err != nil || exists:
+		return false, err
+	case known.ledger != "":
+		return false, &CorruptError{Path: path, Detail: "it is missing, though the file " + lockName + " remembers it"}
+	}
+	if err := create(ctx, path); err != nil {
+		return false, fmt.Errorf("ledger: create %s: %w", path, err)
+	}
+	return true, nil
+}
+
+// lockBook locks the database itself, whose lock nobody can take away by
+// removing a file: who removes the database has another one after that.
+func (f *folder) lockBook() (err error) {
+	if f.book, err = openFile(f.path(), os.O_RDONLY); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	if err := flock(f.book); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return &LockedError{Dir: f.dir}
+		}
+		return fmt.Errorf("ledger: lock %s: %w", f.path(), err)
+	}
+	return nil
+}
+
+// inspect refuses a damaged database, and one that is not as the last process
+// left it.
+func (f *folder) inspect(ctx context.Context) error {
+	path := f.path()
+	info, err := f.book.Stat()
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	f.checked = info.Size() <= checkedAtOnce
+	unfolded := true
+	if journal, err := os.Lstat(path + "-wal"); err != nil || journal.Size() == 0 {
+		unfolded = false
+	}
+	found, err := examine(ctx, path, f.checked)
+	if err != nil {
+		// What Requeue writes meanwhile in another process can look like damage
+		// to who reads without the journal.
+		found, err = examine(ctx, path, f.checked)
+	}
+	if err != nil {
+		return explain(path, err)
+	}
+	f.id = found.id
+	known := recall(f.lock)
+	detail := ""
+	switch {
+	case known.ledger != "" && known.ledger != found.id:
+		detail = "it is another ledger than the one that the file " + lockName + " remembers"
+	case known.commits > found.commits:
+		detail = fmt.Sprintf("it is an older state of it, without the last %d commits: its %s-wal was taken away, or a copy put in its place", known.commits-found.commits, FileName)
+	case !unfolded && found.running != "" && found.running == birthmark(f.book) && (known.ledger == "" || known.boot != bootID()):
+		detail = "its " + FileName + "-wal is missing after an end that was not clean: put it back, or put a backup in place as a new file"
+	}
+	if detail != "" {
+		return &CorruptError{Path: path, Detail: detail}
+	}
+	return nil
+}
+
+// birthmark tells a file from its copies and from what is put in its place,
+// also after the machine has started again.
+func birthmark(f *os.File) string {
+	var s unix.Statx_t
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &s); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d.%09d", s.Ino, s.Btime.Sec, s.Btime.Nsec)
+}
+
+// enter notes in the database that it is in use, so that the next process knows
+// whether it came to a clean end, and notes what the folder holds now.
+func (l *Ledger) enter(ctx context.Context) error {
+	f := l.folder
+	f.expected, f.marked = nil, false
+	if err := f.unmoved(); err != nil { // the connection is made by the name
+		return err
+	}
+	err := l.transact(ctx, func(t *transaction) (err error) {
+		if f.id == "" {
+			f.id = uuid.NewString()
+			if err := t.setMeta(ledgerKey, f.id); err != nil {
+				return err
+			}
+		}
+		return t.setMeta(runningKey, birthmark(f.book))
+	})
+	if err != nil {
+		return explain(f.path(), err)
+	}
+	l.mark(ctx)
+	expected := make(map[string]fileID)
+	for _, name := range watched {
+		info, err := os.Lstat(filepath.Join(f.dir, name))
+		if name == lockName {
+			info, err = f.lock.Stat()
+		}
+		if err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+		expected[name] = identify(info)
+	}
+	if err := f.unmoved(); err != nil {
+		return err
+	}
+	f.expected = expected
+	return nil
+}
+
+// unmoved reports whether the database is where it was when it was locked.
+func (f *folder) unmoved() error {
+	held, err := f.book.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(f.path())
+	if err == nil && identify(there) == identify(held) {
+		return nil
+	}
+	return &GoneError{f.dir, change(FileName, err)}
+}
+
+// change says what became of a file that is not as it was, by what lstat says.
+func change(name string, err error) string {
+	switch {
+	case err == nil:
+		return name + " was replaced"
+	case errors.Is(err, fs.ErrNotExist):
+		return name + " is missing"
+	}
+	return err.Error()
+}
+
+// watched are the files whose places are compared with what is open.
+var watched = []string{FileName, FileName + "-wal", FileName + "-shm", lockName}
+
+// mark folds the journal into the database, so that its own file says that it
+// is in use. A reader can delay that: it is tried again.
+func (l *Ledger) mark(ctx context.Context) {
+	var busy, frames, folded int
+	err := l.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &folded)
+	l.folder.marked = err == nil && busy == 0 && folded == frames
+}
+
+// leave notes the clean end.
+func (l *Ledger) leave() error {
+	ctx := context.Background()
+	if err := l.folder.compare(); err != nil {
+		return err
+	}
+	return l.transact(ctx, clean)
+}
+
+func clean(t *transaction) error {
+	_, err := t.exec(`DELETE FROM meta WHERE key = ?`, runningKey)
+	return err
+}
+
+// Attached reports what keeps the ledger from being written: a *CorruptError
+// where Check has found damage, a *GoneError where the state folder does not
+// hold what is open. It brings back a journal or a lock that was taken away.
+func (l *Ledger) Attached(ctx context.Context) error {
+	if l.folder == nil {
+		return nil
+	}
+	l.attaching.Lock()
+	defer l.attaching.Unlock()
+	if corrupt := l.damage.Load(); corrupt != nil {
+		return corrupt
+	}
+	if l.folder.expected == nil { // it could not be opened again before
+		if err := l.enter(ctx); err != nil {
+			return err
+		}
+	}
+	if !l.folder.marked {
+		l.mark(ctx)
+	}
+	for range watched { // each can be lost once
+		err := l.folder.compare()
+		lost := new(lostError)
+		if !errors.As(err, &lost) {
+			return err
+		}
+		if err := l.restore(ctx, lost.name); err != nil {
+			return &GoneError{l.folder.dir, fmt.Sprintf("%s was taken away, and cannot be brought back: %v", lost.name, err)}
+		}
+	}
+	return l.folder.compare()
+}
+
+// lostError says that a file is gone that can be made again.
+type lostError struct {
+	GoneError
+	name string
+}
+
+// compare reports what the folder does not hold any more.
+func (f *folder) compare() error {
+	for _, name := range watched {
+		info, err := os.Lstat(filepath.Join(f.dir, name))
+		if err == nil && f.expected[name] == identify(info) {
+			continue
+		}
+		gone := GoneError{f.dir, change(name, err)}
+		if name == FileName {
+			return &gone
+		}
+		return &lostError{gone, name}
+	}
+	return nil
+}
+
+// restore brings back a lock or a journal that was taken away from a database
+// that is still there. All that the lost journal held is folded into the
+// database before it is opened again: the open descriptor has it.
+func (l *Ledger) restore(ctx context.Context, name string) error {
+	if name != lockName {
+		if err := l.refold(ctx); err != nil {
+			return err
+		}
+		return l.enter(ctx)
+	}
+	renewed, err := lock(l.folder.dir)
+	if err != nil {
+		return err
+	}
+	info, err := renewed.Stat()
+	if err != nil {
+		renewed.Close()
+		return err
+	}
+	l.folder.replaceLock(renewed)
+	l.folder.expected[lockName] = identify(info)
+	return nil
+}
+
+func (f *folder) replaceLock(renewed *os.File) {
+	f.noting.Lock()
+	defer f.noting.Unlock()
+	f.lock.Close()
+	f.lock = renewed
+	note(f.lock, memory{ledger: f.id, commits: f.commits, boot: bootID()})
+}
+
+// refold folds the open journal into the database and closes the connection:
+// the next one begins another journal.
+func (l *Ledger) refold(ctx context.Context) error {
+	if err := l.transact(ctx, clean); err != nil {
+		return err
+	}
+	conn, err := l.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var busy, frames, folded int
+	if err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &folded); err != nil {
+		return err
+	}
+	if busy != 0 {
+		return errors.New("others read it")
+	}
+	err = conn.Raw(func(any) error { return driver.ErrBadConn }) // which closes it
+	if errors.Is(err, driver.ErrBadConn) {
+		return nil
+	}
+	return err
+}
+
+// bootID names the time since the machine was started; "" where it cannot be
+// told.
+var bootID = sync.OnceValue(func() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+})

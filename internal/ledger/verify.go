@@ -1,0 +1,131 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// checkedAtOnce is how large a ledger may be, in bytes, to be checked whole
+// before it is used. That takes some 50 ms.
+const checkedAtOnce = 8 << 20
+
+// present reports whether there is a database. Where there is none, but should
+// be, or where it can be none, it is damaged.
+func present(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	damaged := func(detail string) (bool, error) { return false, &CorruptError{Path: path, Detail: detail} }
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		for _, suffix := range journals {
+			if _, err := os.Lstat(path + suffix); err == nil {
+				return damaged("it is missing, though its " + FileName + suffix + " is there")
+			}
+		}
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("ledger: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return damaged("it is a symbolic link, and no link is followed in the state folder: to have it on another disk, name a folder there with `state:`")
+	case !info.Mode().IsRegular():
+		return damaged("it is no regular file")
+	case info.Size() == 0:
+		return damaged("it is empty")
+	}
+	return true, nil
+}
+
+// state is what a database says of itself.
+type state struct {
+	id      string // of this ledger; "" in one that an earlier edition made
+	commits int64  // that it has had
+	running string // identity of the file in which it did not come to a clean end; "" after a clean one
+}
+
+// examine refuses what is no ledger, or a damaged one, and changes nothing: a
+// connection that may write would set the journal's mode when it opens, and
+// fold the journal into the damaged file when it closes. Only where whole is
+// set does it read all of it.
+func examine(ctx context.Context, path string, whole bool) (s state, err error) {
+	mode := "ro"
+	if info, err := os.Lstat(path + "-wal"); err != nil || info.Size() == 0 {
+		mode = immutable // "ro" would make an empty journal
+	}
+	db, err := connect(path, mode)
+	if err != nil {
+		return s, err
+	}
+	defer db.Close()
+	var id int64
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return s, err
+	}
+	if id != applicationID {
+		return s, errors.New("malformed: it is not a ledger of meterlog")
+	}
+	if whole {
+		if err := quickCheck(ctx, db); err != nil {
+			return s, err
+		}
+	}
+	var pageSize int64
+	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&pageSize); err != nil {
+		return s, err
+	}
+	if info, err := os.Lstat(path); mode == immutable && (err != nil || info.Size()%pageSize != 0) {
+		return s, errors.New("malformed: its last page is cut")
+	}
+	var tables int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'generations', 'records')").Scan(&tables); err != nil {
+		return s, err
+	}
+	if tables != 3 {
+		return s, errors.New("malformed: it has lost its tables")
+	}
+	err = db.QueryRowContext(ctx, `SELECT
+		coalesce((SELECT value FROM meta WHERE key = ?), ''),
+		coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0),
+		coalesce((SELECT value FROM meta WHERE key = ?), '')`, ledgerKey, commitsKey, runningKey).Scan(&s.id, &s.commits, &s.running)
+	return s, err
+}
+
+// quickCheck reads the whole database.
+func quickCheck(ctx context.Context, db *sql.DB) error {
+	var finding string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&finding); err != nil {
+		return err
+	}
+	if finding != "ok" {
+		return errors.New("malformed: " + strings.Join(strings.Fields(finding), " "))
+	}
+	return nil
+}
+
+// Check reads the whole ledger beside the work, where Open has not done so. If
+// it is damaged, Check returns a *CorruptError, and nothing is written any more.
+func (l *Ledger) Check(ctx context.Context) error {
+	if l.folder == nil || l.folder.checked {
+		return nil
+	}
+	path := l.folder.path()
+	db, err := connect(path, "ro")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := quickCheck(ctx, db); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		err = explain(path, err)
+		if corrupt := new(CorruptError); errors.As(err, &corrupt) {
+			l.damage.Store(corrupt)
+		}
+		return err
+	}
+	return nil
+}
