@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 // files is what the folder holds, by name, but for the lock and for the memory
@@ -23,7 +24,7 @@ func files(t *testing.T, dir string) map[string]string {
 	entries, err := os.ReadDir(dir)
 	check(t, err)
 	for _, e := range entries {
-		if e.Name() != lockName && !strings.HasSuffix(e.Name(), "-shm") && !e.IsDir() {
+		if e.Name() != store.LockName && !strings.HasSuffix(e.Name(), "-shm") && !e.IsDir() {
 			data, err := os.ReadFile(filepath.Join(dir, e.Name()))
 			check(t, err)
 			held[e.Name()] = string(data)
@@ -164,7 +165,7 @@ func TestMissingLedgerWithItsJournalIsRefused(t *testing.T) {
 // A database of somebody else is not touched either, whatever its mode.
 func TestForeignDatabaseIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
-	db := must(connect(filepath.Join(dir, FileName), "rwc"))
+	db := must(store.Connect(filepath.Join(dir, FileName), "rwc"))
 	for _, statement := range []string{"PRAGMA journal_mode = DELETE", "CREATE TABLE mine (x)", "INSERT INTO mine VALUES (1)"} {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)
@@ -195,7 +196,7 @@ func TestCrashWhileTheLedgerIsMade(t *testing.T) {
 
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dir := full(t)
-	db := must(connect(filepath.Join(dir, FileName), "rw"))
+	db := must(store.Connect(filepath.Join(dir, FileName), "rw"))
 	if _, err := db.Exec("PRAGMA user_version = 1000"); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +275,7 @@ func must[T any](value T, err error) T {
 // leaves it.
 func TestLedgerWithoutTablesIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	db := must(connect(filepath.Join(dir, FileName), "rwc"))
+	db := must(store.Connect(filepath.Join(dir, FileName), "rwc"))
 	for _, statement := range []string{"PRAGMA journal_mode = DELETE", fmt.Sprintf("PRAGMA application_id = %d", applicationID), "CREATE TABLE meta (x)"} {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 // killed leaves a folder as an agent leaves it that was killed after it had
@@ -62,21 +64,21 @@ func TestFolderBetweenTwoRuns(t *testing.T) {
 		refused string // what the refusal says; "" where it goes on
 	}{
 		"nothing":         {func(*testing.T, string) {}, ""},
-		"lock removed":    {func(t *testing.T, dir string) { remove(t, dir, lockName) }, ""},
+		"lock removed":    {func(t *testing.T, dir string) { remove(t, dir, store.LockName) }, ""},
 		"index removed":   {func(t *testing.T, dir string) { remove(t, dir, shm) }, ""},
 		"journal removed": {func(t *testing.T, dir string) { remove(t, dir, wal) }, "older state of it, without the last"},
 		"journal emptied": {func(t *testing.T, dir string) { check(t, os.Truncate(in(dir, wal), 0)) }, "older state of it, without the last"},
 		"journal cut":     {func(t *testing.T, dir string) { check(t, os.Truncate(in(dir, wal), 32)) }, "older state of it, without the last"},
-		"journal and lock removed": {func(t *testing.T, dir string) { remove(t, dir, wal, lockName) },
+		"journal and lock removed": {func(t *testing.T, dir string) { remove(t, dir, wal, store.LockName) },
 			"ledger.db-wal is missing after an end that was not clean"},
 		"journal removed, and the machine started again": {func(t *testing.T, dir string) {
 			remove(t, dir, wal)
-			rewriteLock(t, dir, func(m *memory) { m.boot, m.commits = "another", 1 })
+			restarted(t, dir)
 		}, "ledger.db-wal is missing after an end that was not clean"},
 		"journal folded by another program": {fold, ""},
 		"journal folded by another program, lock removed": {func(t *testing.T, dir string) {
 			fold(t, dir)
-			remove(t, dir, lockName)
+			remove(t, dir, store.LockName)
 		}, "ledger.db-wal is missing after an end that was not clean"},
 		"all but the lock removed": {func(t *testing.T, dir string) { remove(t, dir, wal, shm, FileName) }, "the file lock remembers it"},
 		"database removed":         {func(t *testing.T, dir string) { remove(t, dir, FileName) }, "it is missing, though its ledger.db-wal is there"},
@@ -121,7 +123,7 @@ func TestFolderBetweenTwoRuns(t *testing.T) {
 // fold folds the journal as sqlite3 does when it closes the database.
 func fold(t *testing.T, dir string) {
 	t.Helper()
-	db := must(connect(in(dir, FileName), "rw"))
+	db := must(store.Connect(in(dir, FileName), "rw"))
 	_, err := db.Exec("SELECT count(*) FROM records")
 	check(t, errors.Join(err, db.Close()))
 	if _, err := os.Stat(in(dir, FileName+"-wal")); !errors.Is(err, os.ErrNotExist) {
@@ -129,13 +131,17 @@ func fold(t *testing.T, dir string) {
 	}
 }
 
-func rewriteLock(t *testing.T, dir string, change func(*memory)) {
+// restarted makes the lock one that was written before the machine was started
+// again, and whose last writes were lost with that.
+func restarted(t *testing.T, dir string) {
 	t.Helper()
-	f := must(os.OpenFile(in(dir, lockName), os.O_RDWR, 0))
-	defer f.Close()
-	m := recall(f)
-	change(&m)
-	check(t, note(f, m))
+	text := string(must(os.ReadFile(in(dir, store.LockName))))
+	boot := strings.TrimSpace(string(must(os.ReadFile("/proc/sys/kernel/random/boot_id"))))
+	older := strings.Replace(regexp.MustCompile("commits [0-9]+").ReplaceAllString(text, "commits 1"), boot, "another", 1)
+	if older == text {
+		t.Fatalf("the lock holds %q", text)
+	}
+	check(t, os.WriteFile(in(dir, store.LockName), []byte(older), 0o640))
 }
 
 // An operator says that an older state is meant by removing the lock.
@@ -152,7 +158,7 @@ func TestBackupIsRestored(t *testing.T) {
 	if _, err := Open(t.Context(), dir); !isA[*CorruptError](err) {
 		t.Fatalf("with the lock that remembers a newer state: %v", err)
 	}
-	remove(t, dir, lockName)
+	remove(t, dir, store.LockName)
 	opened(t, dir, 1)
 }
 
@@ -165,14 +171,14 @@ func TestFolderUnderTheAgent(t *testing.T) {
 		undo    func(t *testing.T, dir string)
 		gone    string // what the agent says; "" where it goes on
 	}{
-		"lock removed":    {happens: func(t *testing.T, dir string) { remove(t, dir, lockName) }},
-		"lock replaced":   {happens: func(t *testing.T, dir string) { replace(t, in(dir, lockName), in(dir, lockName)) }},
+		"lock removed":    {happens: func(t *testing.T, dir string) { remove(t, dir, store.LockName) }},
+		"lock replaced":   {happens: func(t *testing.T, dir string) { replace(t, in(dir, store.LockName), in(dir, store.LockName)) }},
 		"journal removed": {happens: func(t *testing.T, dir string) { remove(t, dir, wal) }},
 		"index removed":   {happens: func(t *testing.T, dir string) { remove(t, dir, shm) }},
 		"journal replaced": {happens: func(t *testing.T, dir string) {
 			replace(t, in(dir, wal), in(dir, wal))
 		}},
-		"all of these removed": {happens: func(t *testing.T, dir string) { remove(t, dir, lockName, wal, shm) }},
+		"all of these removed": {happens: func(t *testing.T, dir string) { remove(t, dir, store.LockName, wal, shm) }},
 		"database moved": {
 			happens: func(t *testing.T, dir string) { check(t, os.Rename(in(dir, FileName), in(dir, "aside"))) },
 			undo:    func(t *testing.T, dir string) { check(t, os.Rename(in(dir, "aside"), in(dir, FileName))) },
@@ -204,10 +210,10 @@ func TestFolderUnderTheAgent(t *testing.T) {
 		},
 		"lock replaced by a link": {
 			happens: func(t *testing.T, dir string) {
-				remove(t, dir, lockName)
-				check(t, os.Symlink("elsewhere", in(dir, lockName)))
+				remove(t, dir, store.LockName)
+				check(t, os.Symlink("elsewhere", in(dir, store.LockName)))
 			},
-			undo: func(t *testing.T, dir string) { remove(t, dir, lockName) },
+			undo: func(t *testing.T, dir string) { remove(t, dir, store.LockName) },
 			gone: "symbolic link",
 		},
 	} {
@@ -256,7 +262,7 @@ func TestEndAfterTheFolderWasReplaced(t *testing.T) {
 // it is.
 func TestLinksInTheFolder(t *testing.T) {
 	const text = "not of meterlog"
-	for _, name := range []string{lockName, FileName, FileName + "-wal", FileName + "-shm", FileName + "-journal", FileName + draftSuffix, FileName + draftSuffix + "-wal"} {
+	for _, name := range []string{store.LockName, FileName, FileName + "-wal", FileName + "-shm", FileName + "-journal", FileName + store.DraftSuffix, FileName + store.DraftSuffix + "-wal"} {
 		for how, link := range map[string]func(target, path string) error{"symbolic": os.Symlink, "hard": os.Link} {
 			for what, act := range map[string]func(dir string) error{
 				"opened": func(dir string) error {
@@ -286,7 +292,7 @@ func TestLinksInTheFolder(t *testing.T) {
 					dir := t.TempDir()
 					check(t, link(outside, in(dir, name)))
 					err := act(dir)
-					if how == "symbolic" && name == lockName && what != "read" && err == nil {
+					if how == "symbolic" && name == store.LockName && what != "read" && err == nil {
 						t.Error("the link was followed")
 					}
 					after := must(os.Stat(outside))
@@ -308,7 +314,7 @@ func TestLinksInTheFolder(t *testing.T) {
 // it. Such a ledger holds nothing and is made again.
 func TestHalfMadeLedgerOfAnEarlierEdition(t *testing.T) {
 	draft := in(t.TempDir(), FileName)
-	db := must(connect(draft, "rwc"))
+	db := must(store.Connect(draft, "rwc"))
 	defer db.Close()
 	_, err := db.Exec("PRAGMA application_id = 1835822951")
 	check(t, err)

@@ -14,9 +14,6 @@ import (
 const (
 	machineKey  = "machine"  // the machine that the ledger is bound to
 	instanceKey = "instance" // the cloud's name of it
-	ledgerKey   = "ledger"   // the id of the ledger
-	commitsKey  = "commits"  // how many it has had
-	runningKey  = "running"  // the birthmark of the database while a process writes it
 )
 
 // foreignReason is the reason of records that were set aside.
@@ -166,16 +163,6 @@ func (t *transaction) bind(key, id string, before *doubt, now time.Time) (foreig
 func (t *transaction) setMeta(key, value string) error {
 	_, err := t.exec(`INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`, key, value)
 	return err
-}
-
-// number counts a transaction that has changed something. It returns how many
-// there were; 0 where this one changed nothing.
-func (t *transaction) number() (commits int64, err error) {
-	if !t.changed {
-		return 0, nil
-	}
-	err = t.scan(`INSERT INTO meta (key, value) VALUES (?, 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING CAST(value AS INTEGER)`, []any{commitsKey}, &commits)
-	return commits, err
 }
 
 func (t *transaction) meta(key string) (value string, err error) {

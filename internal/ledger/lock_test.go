@@ -12,9 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 const holdVariable = "METERLOG_TEST_HOLD_LEDGER"
@@ -93,35 +93,10 @@ func TestOneProcessWrites(t *testing.T) {
 	open(t, dir).Close()
 }
 
-// To ask for the owner takes the lock for an instant. That must not keep an
-// agent from starting.
-func TestOwnerDoesNotHinderAStart(t *testing.T) {
-	dir := t.TempDir()
-	check(t, open(t, dir).Close())
-	synctest.Test(t, func(t *testing.T) {
-		f := must(os.Open(filepath.Join(dir, lockName)))
-		defer f.Close()
-		check(t, syscall.Flock(int(f.Fd()), syscall.LOCK_SH)) // as Owner does
-		locked := make(chan error)
-		go func() {
-			held, err := lock(dir)
-			if err == nil {
-				err = held.Close()
-			}
-			locked <- err
-		}()
-		synctest.Wait() // it has tried
-		check(t, syscall.Flock(int(f.Fd()), syscall.LOCK_UN))
-		if err := <-locked; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestOneWhoAsksIsNotTakenForTheOwner(t *testing.T) {
 	dir := t.TempDir()
 	check(t, open(t, dir).Close())
-	f := must(os.Open(filepath.Join(dir, lockName)))
+	f := must(os.Open(filepath.Join(dir, store.LockName)))
 	defer f.Close()
 	check(t, syscall.Flock(int(f.Fd()), syscall.LOCK_SH)) // as another that asks
 	if pid, running := Owner(dir); running {
@@ -133,11 +108,11 @@ func TestOneWhoAsksIsNotTakenForTheOwner(t *testing.T) {
 // or an earlier version, has left the lock to its owner alone.
 func TestLockIsReadAsTheLedgerIs(t *testing.T) {
 	dir := t.TempDir()
-	check(t, os.WriteFile(filepath.Join(dir, lockName), nil, 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, store.LockName), nil, 0o600))
 	l, err := Open(t.Context(), dir)
 	check(t, err)
 	defer l.Close()
-	for _, name := range []string{lockName, FileName} {
+	for _, name := range []string{store.LockName, FileName} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		check(t, err)
 		if mode := info.Mode().Perm(); mode != 0o640 {

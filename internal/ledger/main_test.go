@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 // TestMain makes the test binary hold a ledger where a test asks it to, as
@@ -122,7 +123,7 @@ func audit(t *testing.T, dir string) {
 // raw opens the database as sqlite3 would.
 func raw(t *testing.T, dir string) *sql.DB {
 	t.Helper()
-	db, err := connect(filepath.Join(dir, FileName), "ro")
+	db, err := store.Connect(filepath.Join(dir, FileName), "ro")
 	if err != nil {
 		t.Fatal(err)
 	}

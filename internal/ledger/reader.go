@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 // Reader reads a ledger. One that another process may be writing is opened
@@ -24,19 +25,19 @@ var ErrNone = errors.New("there is no ledger yet: `meterlog run` makes it")
 // OpenReader opens the ledger in dir for reading, without its lock.
 func OpenReader(dir string) (*Reader, error) {
 	path := filepath.Join(dir, FileName)
-	if exists, err := present(path); err != nil {
+	if exists, err := store.Present(path); err != nil {
 		return nil, err
 	} else if !exists {
 		return nil, fmt.Errorf("ledger: %s: %w", dir, ErrNone)
 	}
-	db, err := connect(path, "ro")
+	db, err := store.Connect(path, "ro")
 	if err != nil {
 		return nil, err
 	}
 	r := &Reader{db}
 	if err := r.knowsSchema(context.Background()); err != nil {
 		r.Close()
-		return nil, explain(path, err)
+		return nil, store.Explain(path, err)
 	}
 	return r, nil
 }

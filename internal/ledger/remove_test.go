@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 func TestRemove(t *testing.T) {
@@ -27,7 +29,7 @@ func TestRemove(t *testing.T) {
 		}
 	}
 	for _, entry := range must(os.ReadDir(left)) {
-		if entry.Name() != lockName {
+		if entry.Name() != store.LockName {
 			t.Errorf("%s is left", entry.Name())
 		}
 	}

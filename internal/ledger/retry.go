@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 // Retry is what became of one record that was to be delivered again.
@@ -64,14 +65,14 @@ func openToRequeue(ctx context.Context, dir string) (*Ledger, error) {
 	if locked := new(LockedError); !errors.As(err, &locked) {
 		return l, err
 	}
-	db, err := connect(path, "rw")
+	beside, err := store.Beside(dir)
 	if err != nil {
 		return nil, err
 	}
-	l = &Ledger{Reader: Reader{db}}
+	l = &Ledger{Reader: Reader{beside.DB}, store: beside}
 	if err := l.knowsSchema(ctx); err != nil {
 		l.Close()
-		return nil, explain(path, err)
+		return nil, store.Explain(path, err)
 	}
 	return l, nil
 }

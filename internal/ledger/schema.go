@@ -4,11 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 // applicationID stands in the header of the database (PRAGMA application_id):
 // "mlog" in ASCII.
 const applicationID = 0x6d6c6f67
+
+var schema = store.Schema{ApplicationID: applicationID, Tables: []string{"generations", "records"}, Migrate: migrate}
 
 // migrations[i] brings a database from schema version i to i+1 (PRAGMA
 // user_version). They are never edited, only added to.

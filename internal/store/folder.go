@@ -1,7 +1,8 @@
-package ledger
+package store
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ func (e *GoneError) Error() string {
 type fileID struct{ dev, ino uint64 }
 
 func identify(info fs.FileInfo) fileID {
-	s := info.Sys().(*syscall.Stat_t)
-	return fileID{uint64(s.Dev), s.Ino}
+	stat := info.Sys().(*syscall.Stat_t)
+	return fileID{uint64(stat.Dev), stat.Ino}
 }
 
 // folder is the state folder as this process holds it.
@@ -92,21 +93,21 @@ func openFile(path string, flags int) (*os.File, error) {
 }
 
 // prepare makes the ledger where there is none. It reports whether it did.
-func (f *folder) prepare(ctx context.Context) (made bool, err error) {
+func (f *folder) prepare(ctx context.Context, schema Schema) (made bool, err error) {
 	path, known := f.path(), recall(f.lock)
 	if known.ledger == "" && halfMade(path) {
 		if err := os.Remove(path); err != nil {
 			return false, fmt.Errorf("ledger: %w", err)
 		}
 	}
-	exists, err := present(path)
+	exists, err := Present(path)
 	switch {
 	case err != nil || exists:
 		return false, err
 	case known.ledger != "":
-		return false, &CorruptError{Path: path, Detail: "it is missing, though the file " + lockName + " remembers it"}
+		return false, &CorruptError{Path: path, Detail: "it is missing, though the file " + LockName + " remembers it"}
 	}
-	if err := create(ctx, path); err != nil {
+	if err := create(ctx, path, schema); err != nil {
 		return false, fmt.Errorf("ledger: create %s: %w", path, err)
 	}
 	return true, nil
@@ -129,7 +130,7 @@ func (f *folder) lockBook() (err error) {
 
 // inspect refuses a damaged database, and one that is not as the last process
 // left it.
-func (f *folder) inspect(ctx context.Context) error {
+func (f *folder) inspect(ctx context.Context, schema Schema) error {
 	path := f.path()
 	info, err := f.book.Stat()
 	if err != nil {
@@ -140,21 +141,21 @@ func (f *folder) inspect(ctx context.Context) error {
 	if journal, err := os.Lstat(path + "-wal"); err != nil || journal.Size() == 0 {
 		unfolded = false
 	}
-	found, err := examine(ctx, path, f.checked)
+	found, err := examine(ctx, path, schema, f.checked)
 	if err != nil {
 		// What Requeue writes meanwhile in another process can look like damage
 		// to who reads without the journal.
-		found, err = examine(ctx, path, f.checked)
+		found, err = examine(ctx, path, schema, f.checked)
 	}
 	if err != nil {
-		return explain(path, err)
+		return Explain(path, err)
 	}
 	f.id = found.id
 	known := recall(f.lock)
 	detail := ""
 	switch {
 	case known.ledger != "" && known.ledger != found.id:
-		detail = "it is another ledger than the one that the file " + lockName + " remembers"
+		detail = "it is another ledger than the one that the file " + LockName + " remembers"
 	case known.commits > found.commits:
 		detail = fmt.Sprintf("it is an older state of it, without the last %d commits: its %s-wal was taken away, or a copy put in its place", known.commits-found.commits, FileName)
 	case !unfolded && found.running != "" && found.running == birthmark(f.book) && (known.ledger == "" || known.boot != bootID()):
@@ -169,38 +170,38 @@ func (f *folder) inspect(ctx context.Context) error {
 // birthmark tells a file from its copies and from what is put in its place,
 // also after the machine has started again.
 func birthmark(f *os.File) string {
-	var s unix.Statx_t
-	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &s); err != nil {
+	var x unix.Statx_t
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &x); err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%d-%d.%09d", s.Ino, s.Btime.Sec, s.Btime.Nsec)
+	return fmt.Sprintf("%d-%d.%09d", x.Ino, x.Btime.Sec, x.Btime.Nsec)
 }
 
 // enter notes in the database that it is in use, so that the next process knows
 // whether it came to a clean end, and notes what the folder holds now.
-func (l *Ledger) enter(ctx context.Context) error {
-	f := l.folder
+func (s *Store) enter(ctx context.Context) error {
+	f := s.folder
 	f.expected, f.marked = nil, false
 	if err := f.unmoved(); err != nil { // the connection is made by the name
 		return err
 	}
-	err := l.transact(ctx, func(t *transaction) (err error) {
+	err := s.transact(ctx, func(tx *sql.Tx) (changed bool, err error) {
 		if f.id == "" {
 			f.id = uuid.NewString()
-			if err := t.setMeta(ledgerKey, f.id); err != nil {
-				return err
+			if err := setMeta(ctx, tx, idKey, f.id); err != nil {
+				return false, err
 			}
 		}
-		return t.setMeta(runningKey, birthmark(f.book))
+		return true, setMeta(ctx, tx, runningKey, birthmark(f.book))
 	})
 	if err != nil {
-		return explain(f.path(), err)
+		return Explain(f.path(), err)
 	}
-	l.mark(ctx)
+	s.mark(ctx)
 	expected := make(map[string]fileID)
 	for _, name := range watched {
 		info, err := os.Lstat(filepath.Join(f.dir, name))
-		if name == lockName {
+		if name == LockName {
 			info, err = f.lock.Stat()
 		}
 		if err != nil {
@@ -240,61 +241,61 @@ func change(name string, err error) string {
 }
 
 // watched are the files whose places are compared with what is open.
-var watched = []string{FileName, FileName + "-wal", FileName + "-shm", lockName}
+var watched = []string{FileName, FileName + "-wal", FileName + "-shm", LockName}
 
 // mark folds the journal into the database, so that its own file says that it
 // is in use. A reader can delay that: it is tried again.
-func (l *Ledger) mark(ctx context.Context) {
+func (s *Store) mark(ctx context.Context) {
 	var busy, frames, folded int
-	err := l.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &folded)
-	l.folder.marked = err == nil && busy == 0 && folded == frames
+	err := s.DB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &folded)
+	s.folder.marked = err == nil && busy == 0 && folded == frames
 }
 
-// leave notes the clean end.
-func (l *Ledger) leave() error {
-	ctx := context.Background()
-	if err := l.folder.compare(); err != nil {
-		return err
+// leave notes the clean end, where the folder still holds the database.
+func (s *Store) leave() {
+	if s.folder.compare() == nil {
+		s.clean(context.Background())
 	}
-	return l.transact(ctx, clean)
 }
 
-func clean(t *transaction) error {
-	_, err := t.exec(`DELETE FROM meta WHERE key = ?`, runningKey)
-	return err
+func (s *Store) clean(ctx context.Context) error {
+	return s.transact(ctx, func(tx *sql.Tx) (changed bool, err error) {
+		_, err = tx.ExecContext(ctx, `DELETE FROM meta WHERE key = ?`, runningKey)
+		return true, err
+	})
 }
 
 // Attached reports what keeps the ledger from being written: a *CorruptError
 // where Check has found damage, a *GoneError where the state folder does not
 // hold what is open. It brings back a journal or a lock that was taken away.
-func (l *Ledger) Attached(ctx context.Context) error {
-	if l.folder == nil {
+func (s *Store) Attached(ctx context.Context) error {
+	if s.folder == nil {
 		return nil
 	}
-	l.attaching.Lock()
-	defer l.attaching.Unlock()
-	if corrupt := l.damage.Load(); corrupt != nil {
+	s.attaching.Lock()
+	defer s.attaching.Unlock()
+	if corrupt := s.damage.Load(); corrupt != nil {
 		return corrupt
 	}
-	if l.folder.expected == nil { // it could not be opened again before
-		if err := l.enter(ctx); err != nil {
+	if s.folder.expected == nil { // it could not be opened again before
+		if err := s.enter(ctx); err != nil {
 			return err
 		}
 	}
-	if !l.folder.marked {
-		l.mark(ctx)
+	if !s.folder.marked {
+		s.mark(ctx)
 	}
 	for range watched { // each can be lost once
-		err := l.folder.compare()
+		err := s.folder.compare()
 		lost := new(lostError)
 		if !errors.As(err, &lost) {
 			return err
 		}
-		if err := l.restore(ctx, lost.name); err != nil {
-			return &GoneError{l.folder.dir, fmt.Sprintf("%s was taken away, and cannot be brought back: %v", lost.name, err)}
+		if err := s.restore(ctx, lost.name); err != nil {
+			return &GoneError{s.folder.dir, fmt.Sprintf("%s was taken away, and cannot be brought back: %v", lost.name, err)}
 		}
 	}
-	return l.folder.compare()
+	return s.folder.compare()
 }
 
 // lostError says that a file is gone that can be made again.
@@ -322,14 +323,14 @@ func (f *folder) compare() error {
 // restore brings back a lock or a journal that was taken away from a database
 // that is still there. All that the lost journal held is folded into the
 // database before it is opened again: the open descriptor has it.
-func (l *Ledger) restore(ctx context.Context, name string) error {
-	if name != lockName {
-		if err := l.refold(ctx); err != nil {
+func (s *Store) restore(ctx context.Context, name string) error {
+	if name != LockName {
+		if err := s.refold(ctx); err != nil {
 			return err
 		}
-		return l.enter(ctx)
+		return s.enter(ctx)
 	}
-	renewed, err := lock(l.folder.dir)
+	renewed, err := lock(s.folder.dir)
 	if err != nil {
 		return err
 	}
@@ -338,8 +339,8 @@ func (l *Ledger) restore(ctx context.Context, name string) error {
 		renewed.Close()
 		return err
 	}
-	l.folder.replaceLock(renewed)
-	l.folder.expected[lockName] = identify(info)
+	s.folder.replaceLock(renewed)
+	s.folder.expected[LockName] = identify(info)
 	return nil
 }
 
@@ -353,11 +354,11 @@ func (f *folder) replaceLock(renewed *os.File) {
 
 // refold folds the open journal into the database and closes the connection:
 // the next one begins another journal.
-func (l *Ledger) refold(ctx context.Context) error {
-	if err := l.transact(ctx, clean); err != nil {
+func (s *Store) refold(ctx context.Context) error {
+	if err := s.clean(ctx); err != nil {
 		return err
 	}
-	conn, err := l.db.Conn(ctx)
+	conn, err := s.DB.Conn(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package ledger
+package store
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("ledger: open %s: locked by another meterlog%s: stop it first, or give this one a folder of its own with --state", e.Dir, who)
 }
 
-const lockName = "lock"
+const LockName = "lock"
 
 // Owner has the lock for an instant; another that keeps it through so many
 // tries writes the ledger.
@@ -38,7 +38,7 @@ const (
 // lock takes the folder for this process until the file is closed or the
 // process ends, however it ends.
 func lock(dir string) (*os.File, error) {
-	f, err := openFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
+	f, err := openFile(filepath.Join(dir, LockName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: lock: %w", err)
 	}
@@ -117,7 +117,7 @@ func (f *folder) remember(commits int64) {
 // Owner returns the pid of the process that writes the ledger in dir, and
 // whether there is one. The pid is 0 where it cannot be told.
 func Owner(dir string) (pid int, running bool) {
-	f, err := openFile(filepath.Join(dir, lockName), os.O_RDONLY)
+	f, err := openFile(filepath.Join(dir, LockName), os.O_RDONLY)
 	if err != nil {
 		return 0, false
 	}

@@ -1,4 +1,4 @@
-package ledger
+package store
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// draftSuffix is added to the name of a ledger that is being made.
-const draftSuffix = ".new"
+// DraftSuffix is added to the name of a ledger that is being made.
+const DraftSuffix = ".new"
 
 // journals are the files that SQLite may keep beside a database, by what they
 // add to its name.
@@ -24,18 +24,18 @@ var journals = []string{"-wal", "-shm", "-journal"}
 // create writes an empty ledger under another name, checks it and renames it.
 // It has no journal at any time. So whatever stops it, the folder holds either
 // no ledger or a whole one.
-func create(ctx context.Context, path string) error {
-	image, err := blank(ctx)
+func create(ctx context.Context, path string, schema Schema) error {
+	image, err := blank(ctx, schema)
 	if err != nil {
 		return err
 	}
 	if err := removeDraft(path); err != nil {
 		return err
 	}
-	draft := path + draftSuffix
+	draft := path + DraftSuffix
 	err = writeFile(draft, image)
 	if err == nil {
-		_, err = examine(ctx, draft, true)
+		_, err = examine(ctx, draft, schema, true)
 	}
 	if err != nil {
 		os.Remove(draft) // a full disk has use for its room
@@ -50,7 +50,7 @@ func create(ctx context.Context, path string) error {
 // removeDraft removes what a creation that was broken off has left.
 func removeDraft(path string) error {
 	for _, suffix := range append([]string{""}, journals...) {
-		if err := os.Remove(path + draftSuffix + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(path + DraftSuffix + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -82,20 +82,20 @@ const (
 
 // blank returns the bytes of a ledger that holds nothing. They are made in
 // memory, where nothing can be left behind.
-func blank(ctx context.Context) (image []byte, err error) {
+func blank(ctx context.Context, schema Schema) (image []byte, err error) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", schema.ApplicationID)); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, db); err != nil {
+	if err := schema.Migrate(ctx, db); err != nil {
 		return nil, err
 	}
-	if _, err := db.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?)`, ledgerKey, uuid.NewString()); err != nil {
+	if _, err := db.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?)`, idKey, uuid.NewString()); err != nil {
 		return nil, err
 	}
 	conn, err := db.Conn(ctx)
@@ -123,7 +123,7 @@ func halfMade(path string) bool {
 	if info, err := os.Lstat(path + "-wal"); err == nil && info.Size() > 0 {
 		return false
 	}
-	journal, err := readSmall(path + draftSuffix + "-wal")
+	journal, err := readSmall(path + DraftSuffix + "-wal")
 	if err != nil {
 		return false
 	}

@@ -1,4 +1,4 @@
-package ledger
+package store
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 // before it is used. That takes some 50 ms.
 const checkedAtOnce = 8 << 20
 
-// present reports whether there is a database. Where there is none, but should
+// Present reports whether there is a database. Where there is none, but should
 // be, or where it can be none, it is damaged.
-func present(path string) (bool, error) {
+func Present(path string) (bool, error) {
 	info, err := os.Lstat(path)
 	damaged := func(detail string) (bool, error) { return false, &CorruptError{Path: path, Detail: detail} }
 	switch {
@@ -50,12 +50,12 @@ type state struct {
 // connection that may write would set the journal's mode when it opens, and
 // fold the journal into the damaged file when it closes. Only where whole is
 // set does it read all of it.
-func examine(ctx context.Context, path string, whole bool) (s state, err error) {
+func examine(ctx context.Context, path string, schema Schema, whole bool) (s state, err error) {
 	mode := "ro"
 	if info, err := os.Lstat(path + "-wal"); err != nil || info.Size() == 0 {
 		mode = immutable // "ro" would make an empty journal
 	}
-	db, err := connect(path, mode)
+	db, err := Connect(path, mode)
 	if err != nil {
 		return s, err
 	}
@@ -64,7 +64,7 @@ func examine(ctx context.Context, path string, whole bool) (s state, err error) 
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return s, err
 	}
-	if id != applicationID {
+	if id != schema.ApplicationID {
 		return s, errors.New("malformed: it is not a ledger of meterlog")
 	}
 	if whole {
@@ -79,17 +79,19 @@ func examine(ctx context.Context, path string, whole bool) (s state, err error) 
 	if info, err := os.Lstat(path); mode == immutable && (err != nil || info.Size()%pageSize != 0) {
 		return s, errors.New("malformed: its last page is cut")
 	}
-	var tables int
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'generations', 'records')").Scan(&tables); err != nil {
-		return s, err
-	}
-	if tables != 3 {
-		return s, errors.New("malformed: it has lost its tables")
+	for _, table := range append([]string{"meta"}, schema.Tables...) {
+		var there bool
+		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table).Scan(&there); err != nil {
+			return s, err
+		}
+		if !there {
+			return s, errors.New("malformed: it has lost its tables")
+		}
 	}
 	err = db.QueryRowContext(ctx, `SELECT
 		coalesce((SELECT value FROM meta WHERE key = ?), ''),
 		coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0),
-		coalesce((SELECT value FROM meta WHERE key = ?), '')`, ledgerKey, commitsKey, runningKey).Scan(&s.id, &s.commits, &s.running)
+		coalesce((SELECT value FROM meta WHERE key = ?), '')`, idKey, commitsKey, runningKey).Scan(&s.id, &s.commits, &s.running)
 	return s, err
 }
 
@@ -107,12 +109,12 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 
 // Check reads the whole ledger beside the work, where Open has not done so. If
 // it is damaged, Check returns a *CorruptError, and nothing is written any more.
-func (l *Ledger) Check(ctx context.Context) error {
-	if l.folder == nil || l.folder.checked {
+func (s *Store) Check(ctx context.Context) error {
+	if s.folder == nil || s.folder.checked {
 		return nil
 	}
-	path := l.folder.path()
-	db, err := connect(path, "ro")
+	path := s.folder.path()
+	db, err := Connect(path, "ro")
 	if err != nil {
 		return err
 	}
@@ -121,9 +123,9 @@ func (l *Ledger) Check(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		err = explain(path, err)
+		err = Explain(path, err)
 		if corrupt := new(CorruptError); errors.As(err, &corrupt) {
-			l.damage.Store(corrupt)
+			s.damage.Store(corrupt)
 		}
 		return err
 	}
