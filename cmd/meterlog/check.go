@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
@@ -119,6 +123,7 @@ func describe(w io.Writer, conf *config.Config) {
 	for _, problem := range unreadable {
 		fmt.Fprintf(w, "not readable for you: %s\n", problem)
 	}
+	describeHistory(w, conf)
 	fmt.Fprintln(w)
 	rows = [][]string{{"RULE", "SKU", "QUANTITY", "SOURCES"}}
 	for _, r := range conf.Rules {
@@ -133,6 +138,26 @@ func describe(w io.Writer, conf *config.Config) {
 
 // describeSearch says how the lines of each rule are found, and how each pattern
 // is searched for.
+// describeHistory says what the first scan of a source will find. Where the
+// ledger cannot be read, every scan is taken for the first.
+func describeHistory(w io.Writer, conf *config.Config) {
+	var known []meter.Generation
+	var globs map[string]time.Time
+	if reader, err := ledger.OpenReader(stateDir("", conf)); err == nil {
+		defer reader.Close()
+		known, _ = reader.Generations(context.Background())
+		globs, _ = reader.Globs(context.Background())
+	}
+	for _, h := range monitor.FindHistory(conf, known, globs) {
+		files, are := meter.Plural(int64(h.Files), "file"), "are"
+		if h.Files == 1 {
+			are = "is"
+		}
+		writeWrapped(w, "", "  ", fmt.Sprintf("history: source %s has %s with %s that %s there before its first scan; the lines are %s", h.Source.Name, files, sizeText(h.Bytes), are, h.Fate()))
+	}
+}
+
+// describeSearch tells how the lines of each rule are found.
 func describeSearch(w io.Writer, conf *config.Config) {
 	fmt.Fprintln(w)
 	for _, r := range conf.Rules {

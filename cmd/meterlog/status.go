@@ -143,11 +143,18 @@ func printSources(w io.Writer, st monitor.Status) {
 func printProblems(w io.Writer, st monitor.Status) {
 	if len(st.Problems) == 0 {
 		fmt.Fprintln(w, "nothing is wrong")
-		return
+	} else {
+		printList(w, "problems:", st.Problems)
 	}
-	fmt.Fprintln(w, "problems:")
+	if len(st.Notes) > 0 {
+		printList(w, "notes:", st.Notes)
+	}
+}
+
+func printList(w io.Writer, title string, list []monitor.ProblemStatus) {
+	fmt.Fprintln(w, title)
 	shown := make(map[string]int)
-	for _, p := range st.Problems {
+	for _, p := range list {
 		if shown[p.Code]++; shown[p.Code] <= mostProblems {
 			writeWrapped(w, "  ", "    ", p.Code+": "+p.Message)
 			writeWrapped(w, "      → ", "        ", p.Hint)

@@ -97,6 +97,10 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	cfg.Vitals.ForgetActivity()
+	tally := new(meter.Tally)
+	for _, h := range monitor.FindHistory(cfg.Rules, known, globs) {
+		tally.PutAnomaly(meter.AnomalyKey{Kind: meter.History, Subject: h.Source.Name}, h.Anomaly())
+	}
 	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
 		meter: &meterLoop{
@@ -109,7 +113,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			now:      time.Now,
 			silence:  silence.New(watchedRules(cfg.Rules), activity, time.Now()),
 			kept:     time.Now(),
-			batch:    ledger.Batch{Tally: new(meter.Tally)},
+			batch:    ledger.Batch{Tally: tally},
 			nextSeal: unknownSeal, // what an earlier run left open is looked at in the first step
 		},
 		send: send,

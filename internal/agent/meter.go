@@ -49,6 +49,8 @@ type meterLoop struct {
 	silence *silence.Watch
 	kept    time.Time // when the ledger last took what silence knows
 	ending  bool      // the next commit is the last
+	clocks  clockWatch
+	fresh   freshness
 
 	reported map[meter.AnomalyKey]bool // anomalies that were spoken of since the start
 }
@@ -81,6 +83,7 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 		block, ok := l.tailer.Next(l.now())
 		if !ok {
 			drained = true
+			l.fresh.drained(l.now())
 			break
 		}
 		l.match(block)
@@ -98,9 +101,13 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 // match counts the lines of a block, and notes which rules found something.
 func (l *meterLoop) match(block meter.Block) {
 	l.silence.Read(block.Sources, len(block.Data))
+	block.Fresh = l.fresh.fresh(block)
 	seen := l.matcher.Match(block, l.batch.Tally)
 	for _, rule := range seen.Rules {
 		l.silence.Matched(rule, l.now())
+	}
+	if block.Fresh {
+		l.clocks.see(seen.Times, block.ReadAt)
 	}
 }
 
@@ -182,6 +189,10 @@ func (l *meterLoop) write(ctx context.Context, now time.Time) error {
 // the ledger has their numbers.
 func (l *meterLoop) report(tally *meter.Tally) {
 	for key, a := range tally.Anomalies {
+		if key.Kind == meter.History {
+			l.log.Info("a source held lines before its first scan", "source", key.Subject, "files", a.Count, "bytes", a.Bytes, "example", a.Example)
+			continue
+		}
 		if l.reported[key] {
 			continue
 		}

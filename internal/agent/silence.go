@@ -16,14 +16,15 @@ func watchedRules(config *config.Config) []silence.Rule {
 	return watched
 }
 
-// attend compares the silence of each rule with what is usual for it. It logs
-// what begins and what ends. About once a minute the next commit keeps what was
+// attend compares the silence of each rule with what is usual for it, and the
+// times of each source with the clock. It logs what begins and what ends. About once a minute the next commit keeps what was
 // measured, if there is one.
 func (l *meterLoop) attend(now time.Time) {
 	l.silence.Tick(now)
 	activity := l.silence.Activities()
 	l.vitals.SetActivity(activity)
-	begun, ended := l.vitals.Replace([]string{silence.Silent, silence.NeverMatched}, silence.Problems(activity, now))
+	present := append(silence.Problems(activity, now), l.clocks.problems()...)
+	begun, ended := l.vitals.Replace([]string{silence.Silent, silence.NeverMatched, timesOff}, present)
 	for _, p := range begun {
 		if p.Note() {
 			l.log.Info(p.Message, "code", p.Code, "hint", p.Hint)
@@ -32,7 +33,7 @@ func (l *meterLoop) attend(now time.Time) {
 		l.log.Warn(p.Message, "code", p.Code, "hint", p.Hint)
 	}
 	for _, p := range ended {
-		l.log.Info("the rule is silent no longer", "rule", p.Subject)
+		l.log.Info("the problem is over", "code", p.Code, "of", p.Subject)
 	}
 	since := now.Sub(l.kept)
 	if l.ending || !l.batch.Empty() && (since >= keepPause || since < 0 || len(begun)+len(ended) > 0) {

@@ -101,6 +101,15 @@ func (t *Tally) AddAnomaly(key AnomalyKey, bytes int64, example string) {
 	a.Bytes += bytes
 }
 
+// PutAnomaly adds what was counted elsewhere under a key that is new to the
+// tally.
+func (t *Tally) PutAnomaly(key AnomalyKey, a *Anomaly) {
+	if t.Anomalies == nil {
+		t.Anomalies = make(map[AnomalyKey]*Anomaly)
+	}
+	t.Anomalies[key] = a
+}
+
 // AddAnomalies adds the anomalies of other to t.
 func (t *Tally) AddAnomalies(other *Tally) {
 	for key, a := range other.Anomalies {

@@ -62,8 +62,7 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 	}
 	for _, a := range anomalies {
 		if st.At.Sub(a.Last) < recentAnomaly {
-			st.problem(string(a.Kind), s.anomalyMessage(a), anomalyHints[a.Kind])
-			st.Problems[len(st.Problems)-1].latest = a.Last
+			st.add(ProblemStatus{Code: string(a.Kind), Message: s.anomalyMessage(a), Hint: anomalyHints[a.Kind], latest: a.Last})
 		}
 	}
 	return nil
@@ -124,6 +123,9 @@ func unbilledHint(u ledger.Unbilled) string {
 // it is for people who may read the ledger, and not for everybody who may ask
 // the agent's address.
 func (s Subject) anomalyMessage(a ledger.Anomaly) string {
+	if a.Kind == meter.History {
+		return s.historyMessage(a)
+	}
 	text := fmt.Sprintf("%s: %d times, the last at %s", a.Subject, a.Count, a.Last.UTC().Format(time.RFC3339))
 	if a.Bytes > 0 {
 		text += fmt.Sprintf(", %d bytes", a.Bytes)
@@ -131,6 +133,17 @@ func (s Subject) anomalyMessage(a ledger.Anomaly) string {
 	text = anomalyWords[a.Kind] + ": " + text
 	if s.Vitals == nil {
 		text += "; e.g. " + a.Example
+	}
+	return text
+}
+
+// historyMessage says what a source held before its first scan.
+func (s Subject) historyMessage(a ledger.Anomaly) string {
+	text := fmt.Sprintf("%s: %s with %d bytes were there before the first scan at %s", a.Subject, meter.Plural(a.Count, "file"), a.Bytes, a.Last.UTC().Format(time.RFC3339))
+	if s.Config != nil {
+		if source := s.Config.Source(a.Subject); source != nil {
+			text += "; their lines are " + History{Source: source}.Fate()
+		}
 	}
 	return text
 }

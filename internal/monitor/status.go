@@ -39,6 +39,7 @@ type Status struct {
 	TimeLeft        int64               `json:"time_left_s"`        // seconds until the API takes that record no longer; 3600 where there is none
 	SKUs            []SKUStatus         `json:"skus"`
 	Problems        []ProblemStatus     `json:"problems"`
+	Notes           []ProblemStatus     `json:"notes"` // what is good to know; nobody has to act
 
 	LastMinutes []int64   `json:"-"` // quantities of all SKUs in each of the last 60 minutes, oldest first
 	At          time.Time `json:"-"` // when it was read
@@ -73,7 +74,6 @@ type ProblemStatus struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
-	Note    bool   `json:"note,omitempty"` // nobody has to act
 
 	latest time.Time // when it last happened, where it is not going on
 }
@@ -82,7 +82,7 @@ type ProblemStatus struct {
 func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	st := Status{
 		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(meter.UsableFor / time.Second),
-		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{},
+		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{},
 		Records: make(map[meter.State]int), LastMinutes: make([]int64, 60),
 	}
 	for _, state := range meter.States {
@@ -127,14 +127,23 @@ func (s Subject) Line(ctx context.Context, now time.Time) string {
 		units = add(units, n)
 	}
 	line := fmt.Sprintf("%d units in the last hour, %d records waiting", units, st.Records[meter.Sealed])
-	if wrong := s.Vitals.Problems(); len(wrong) > 0 {
+	wrong := slices.DeleteFunc(s.Vitals.Problems(), meter.Problem.Note)
+	if len(wrong) > 0 {
 		line = fmt.Sprintf("%s: %s; %s", wrong[0].Code, wrong[0].Message, line)
 	}
 	return line
 }
 
 func (st *Status) problem(code, message, hint string) {
-	st.Problems = append(st.Problems, ProblemStatus{Code: code, Message: message, Hint: hint, Note: meter.IsNote(code)})
+	st.add(ProblemStatus{Code: code, Message: message, Hint: hint})
+}
+
+func (st *Status) add(p ProblemStatus) {
+	if meter.IsNote(p.Code) {
+		st.Notes = append(st.Notes, p)
+		return
+	}
+	st.Problems = append(st.Problems, p)
 }
 
 // billable reports whether usage in this state is, or is to be, billed.

@@ -181,10 +181,11 @@ func TestEveryProblemSaysWhatToDo(t *testing.T) {
 		s.settle(state, "", noon.Add(time.Duration(i)*time.Minute))
 	}
 	st := s.status(noon.Add(time.Hour))
-	if want := len(anomalyWords) + 3 + 1; len(st.Problems) != want { // 1: no files
-		t.Errorf("%d problems, want %d: %+v", len(st.Problems), want, st.Problems)
+	all := append(st.Problems, st.Notes...)
+	if want := len(anomalyWords) + 3 + 1; len(all) != want || len(st.Notes) != 1 { // 1: no files, 1: the history
+		t.Errorf("%d problems and notes, want %d: %+v", len(all), want, all)
 	}
-	for _, p := range st.Problems {
+	for _, p := range all {
 		if p.Message == "" || p.Hint == "" || strings.HasPrefix(p.Message, ":") {
 			t.Errorf("%+v", p)
 		}
