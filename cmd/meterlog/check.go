@@ -136,8 +136,6 @@ func describe(w io.Writer, conf *config.Config) {
 	writeColumns(w, rows, len(rows[0]))
 }
 
-// describeSearch says how the lines of each rule are found, and how each pattern
-// is searched for.
 // describeHistory says what the first scan of a source will find. Where the
 // ledger cannot be read, every scan is taken for the first.
 func describeHistory(w io.Writer, conf *config.Config) {
@@ -157,7 +155,8 @@ func describeHistory(w io.Writer, conf *config.Config) {
 	}
 }
 
-// describeSearch tells how the lines of each rule are found.
+// describeSearch says how the lines of each rule are found, and how each pattern
+// is searched for.
 func describeSearch(w io.Writer, conf *config.Config) {
 	fmt.Fprintln(w)
 	for _, r := range conf.Rules {
