@@ -136,6 +136,11 @@ func (d *document) syntax(err error) {
 			return
 		}
 	}
+	for _, n := range []int{line, d.syntaxLine(line), max(line-1, 1)} {
+		if d.quoteMistake(n, message) {
+			return
+		}
+	}
 	line = d.syntaxLine(line)
 	text := d.lines[line-1]
 	hint := "check the indentation and the quotes"
@@ -191,7 +196,18 @@ const maxMerged = 1000
 func (d *document) object(node *yaml.Node, what string, known []string) *object {
 	node = resolve(node)
 	if node.Kind != yaml.MappingNode {
-		d.fail(node, "", "%s must be a mapping of %s, not %s", what, strings.Join(known, ", "), describe(node))
+		hint := ""
+		switch {
+		case node.Kind == yaml.ScalarNode && what == "auth":
+			hint = fmt.Sprintf("write auth: {method: %s}", node.Value)
+		case node.Kind == yaml.ScalarNode && what == "a source":
+			hint = "write - path: " + node.Value
+		case node.Kind == yaml.ScalarNode && what == "timestamp":
+			hint = fmt.Sprintf("write timestamp: {field: %s, layout: rfc3339}", node.Value)
+		case node.Kind == yaml.ScalarNode && len(known) > 0 && node.Value != "":
+			hint = fmt.Sprintf("write keys with a colon and a blank: %s: …", known[0])
+		}
+		d.fail(node, hint, "%s must be a mapping of %s, not %s", what, strings.Join(known, ", "), describe(node))
 		return nil
 	}
 	o := &object{doc: d, node: node, what: what, keys: map[string]*yaml.Node{}, values: map[string]*yaml.Node{}}
@@ -219,7 +235,7 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 			o.doc.fail(key, fmt.Sprintf("it stands already in line %d", first.Line), "duplicate key %q", name)
 			continue
 		case known != nil && !slices.Contains(known, name):
-			hint := rules.OneOf(name, known)
+			hint := meantKey(name, known)
 			o.doc.fail(key, hint, "unknown key %q", name)
 			o.meant = append(o.meant, hint)
 			own[name] = key
@@ -358,6 +374,10 @@ func (o *object) texts(name string) (list []string, nodes []*yaml.Node) {
 // choice is a key's string, which must be one of those given; the first stands
 // in for a missing one.
 func (o *object) choice(name string, choices ...string) string {
+	if node := o.values[name]; node != nil && node.Kind == yaml.ScalarNode && node.ShortTag() != "!!str" && node.Value != "" {
+		o.doc.fail(node, rules.OneOf(node.Value, choices), "unknown %s %q", name, node.Value)
+		return choices[0]
+	}
 	s := o.text(name, choices[0])
 	if !slices.Contains(choices, s) {
 		o.doc.fail(o.at(name), rules.OneOf(s, choices), "unknown %s %q", name, s)
@@ -388,11 +408,16 @@ func (o *object) duration(name string, absent time.Duration) time.Duration {
 				hint = fmt.Sprintf("write it in hours: %dh", n*24)
 			}
 		}
+		if g := wordySpan.FindStringSubmatch(strings.ToLower(s)); g != nil {
+			hint = fmt.Sprintf("write %s: %s%s", name, g[1], g[2][:1])
+		}
 		o.doc.fail(node, hint, "%q is not a time span: %q", name, s)
 		return absent
 	}
 	return span
 }
+
+var wordySpan = regexp.MustCompile(`^([0-9]+)\s*(s|sec|secs|second|seconds|m|min|mins|minute|minutes|h|hr|hour|hours)$`)
 
 // list is the items of a key that must be a list with at least one.
 func (o *object) list(name string) []*yaml.Node {

@@ -76,6 +76,7 @@ func Parse(name string, text []byte) (*Config, error) {
 		}
 		return nil, problems
 	}
+	l.warn()
 	l.config.Warnings = l.warnings.sorted()
 	return l.config, nil
 }
@@ -93,21 +94,28 @@ func (l *loader) read(root *yaml.Node) {
 		return
 	}
 	o.require("product_id", "sources", "rules")
+	l.warnOfPlain(o)
 	c := l.config
 	c.ProductID = l.id(o, "product_id")
 	l.readSources(o)
 	l.readRules(o)
 	c.Interval = o.duration("interval", defaultInterval)
 	switch {
-	case c.Interval < time.Second || c.Interval > 30*time.Minute:
-		l.fail(o.at("interval"), "", "\"interval\" must be from 1s to 30m: %s", o.at("interval").Value)
+	case c.Interval > 30*time.Minute:
+		l.fail(o.at("interval"), "write 30m or less: the API takes usage of the last hour only", "\"interval\" must be from 1s to 30m: %s", o.at("interval").Value)
+	case c.Interval < time.Second:
+		l.fail(o.at("interval"), "write 1s or more", "\"interval\" must be from 1s to 30m: %s", o.at("interval").Value)
 	case c.Interval%time.Second != 0:
 		l.fail(o.at("interval"), "", "\"interval\" must be whole seconds: %s", o.at("interval").Value)
 	}
 	l.readDelivery(o)
 	l.readAuth(o)
 	c.State = o.text("state", "")
-	c.Listen = o.text("listen", "")
+	if node := o.values["listen"]; node != nil && node.ShortTag() == "!!int" {
+		l.fail(node, "write listen: 127.0.0.1:"+node.Value, "\"listen\" must be host:port, not a port alone")
+	} else {
+		c.Listen = o.text("listen", "")
+	}
 	if c.Listen != "" {
 		l.checkListen(o.at("listen"), c.Listen)
 	}
@@ -149,6 +157,7 @@ func (l *loader) readDelivery(top *object) {
 	if o == nil {
 		return
 	}
+	l.warnOfPlain(o)
 	d.Endpoint = l.endpoint(o, "endpoint", defaultEndpoint)
 	d.Transport = o.choice("transport", "rest", "grpc")
 	if d.Timeout = o.duration("timeout", defaultTimeout); d.Timeout <= 0 {
@@ -165,6 +174,8 @@ func (l *loader) endpoint(o *object, key, absent string) string {
 	switch {
 	case err != nil:
 		l.fail(node, "write https://host or https://host:port", "%q is not a URL: %q", key, text)
+	case u.Scheme != "https" && u.Scheme != "http" && !strings.Contains(text, "://"):
+		l.fail(node, "write https://"+text, "%q must begin with https:// or http://: %q", key, text)
 	case u.Scheme != "https" && u.Scheme != "http":
 		l.fail(node, "write https://host or https://host:port", "%q must begin with https:// or http://: %q", key, text)
 	case u.Hostname() == "":
@@ -188,6 +199,7 @@ func (l *loader) readAuth(top *object) {
 	if o == nil {
 		return
 	}
+	l.warnOfPlain(o)
 	a.Method = o.choice("method", "metadata", "key", "token")
 	a.KeyFile = o.text("key_file", "")
 	a.TokenFile = o.text("token_file", "")

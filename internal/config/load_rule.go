@@ -24,6 +24,7 @@ func (l *loader) readRules(top *object) {
 
 func (l *loader) readRule(o *object) *rules.Rule {
 	o.require("name", "when", "sku_id")
+	l.warnOfPlain(o)
 	r := &rules.Rule{Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}, Constant: 1, QuantityText: "1"}
 	r.ProductID = l.config.ProductID
 	r.SKU = l.id(o, "sku_id")
@@ -41,7 +42,7 @@ func (l *loader) readRule(o *object) *rules.Rule {
 	l.readRuleSources(o, r)
 	if node := o.values["when"]; node != nil {
 		r.WhenText = node.Value
-		r.When = l.expression(node, "when", l.config.Condition)
+		r.When = l.expression(node, "when", r.Sources, l.config.Condition)
 		l.checkFields(node, r, r.When)
 	}
 	if node := o.values["quantity"]; node != nil {
@@ -54,7 +55,7 @@ func (l *loader) readRule(o *object) *rules.Rule {
 		n, ok := l.wholeNumber(node)
 		switch {
 		case !ok:
-			l.fail(node, "", "\"per\" must be a whole number, not %s", valueOf(node))
+			l.fail(node, numberHint("per", node.Value), "\"per\" must be a whole number, not %s", valueOf(node))
 		case n < 1:
 			l.fail(node, "", "\"per\" must be at least 1: %s", node.Value)
 		case n > maxPer:
@@ -129,6 +130,8 @@ func (l *loader) readQuantity(node *yaml.Node, r *rules.Rule) {
 				l.fail(node, "", "\"quantity\" does not fit 63 bits: %s", node.Value)
 			case n < 0:
 				l.fail(node, "", "\"quantity\" must not be negative: %s", node.Value)
+			case n == 0:
+				l.zeroQuantity(node)
 			}
 			r.Constant = n
 			return
@@ -137,12 +140,25 @@ func (l *loader) readQuantity(node *yaml.Node, r *rules.Rule) {
 			return
 		}
 	}
-	r.Quantity = l.expression(node, "quantity", l.config.Quantity)
+	if r.Quantity = l.expression(node, "quantity", r.Sources, l.config.Quantity); r.Quantity == nil {
+		return
+	}
+	n, constant, err := r.Quantity.Constant()
+	switch {
+	case err != nil:
+		l.fail(node, "write a number, or what a line has: fields.bytes", "quantity: it fails on every line: %v", err)
+	case constant && n == 0:
+		l.zeroQuantity(node)
+	}
+}
+
+func (l *loader) zeroQuantity(node *yaml.Node) {
+	l.fail(node, "write how much a line counts, such as 1 or fields.bytes", "quantity: it is always 0, so the rule would never count")
 }
 
 // expression compiles a scalar. A boolean or number that stands there as such
 // is an expression, too.
-func (l *loader) expression(node *yaml.Node, key string, compile func(string) (*rules.Expression, *rules.Mistake)) *rules.Expression {
+func (l *loader) expression(node *yaml.Node, key string, sources []string, compile func(string) (*rules.Expression, *rules.Mistake)) *rules.Expression {
 	switch {
 	case node.Kind != yaml.ScalarNode:
 		l.fail(node, "put an expression that begins with [ or { in quotes", "%q must be an expression, not %s", key, describe(node))
@@ -151,13 +167,33 @@ func (l *loader) expression(node *yaml.Node, key string, compile func(string) (*
 		l.fail(node, "", "%q has no value", key)
 		return nil
 	}
+	if l.tagged(node, key) {
+		return nil
+	}
 	e, problem := compile(node.Value)
+	if problem != nil && strings.Contains(problem.Hint, "a field is named fields.") && l.allText(sources) {
+		problem.Hint = "a text is written in quotes; a part of the line is extract(line, `size=(\\d+)`)"
+	}
+	if problem != nil && problem.Unfinished() && l.commented(node, key) {
+		return nil
+	}
+	if e != nil {
+		for _, w := range e.Warnings() {
+			line, column := l.position(node, w.Offset)
+			l.warnAt(line, column, w.Hint, "%s: %s", key, w.Message)
+		}
+	}
 	if problem != nil {
 		line, column := l.position(node, problem.Offset)
 		l.failAt(line, column, problem.Hint, "%s: %s", key, problem.Message)
 		return nil
 	}
 	return e
+}
+
+// allText reports whether none of the sources has fields.
+func (l *loader) allText(names []string) bool {
+	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return l.config.Source(name).Format != "text" })
 }
 
 // checkFields refuses an expression that cannot work with any of its rule's

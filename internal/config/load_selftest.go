@@ -186,7 +186,7 @@ func (l *loader) natural(node *yaml.Node, rule, what string) *int64 {
 }
 
 // expectableKinds are the anomalies of a source that a test may expect.
-var expectableKinds = []string{string(meter.BadTimestamp), "not_parsed"}
+var expectableKinds = []string{string(meter.BadTimestamp), string(meter.NotParsed)}
 
 func (l *loader) readExpectErrors(node *yaml.Node) map[string]int64 {
 	if node == nil {

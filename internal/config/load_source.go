@@ -78,10 +78,11 @@ var notName = regexp.MustCompile(`[^a-z0-9_-]+`)
 func (l *loader) readSource(o *object) *rules.Source {
 	s := &rules.Source{Name: o.text("name", ""), Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}}
 	o.require("path")
+	l.warnOfPlain(o)
 	s.Paths = l.globs(o, "path", false)
 	s.Exclude = l.globs(o, "exclude", true)
 	s.StartAt = o.choice("start_at", "beginning", "end")
-	s.Format = o.choice("format", "text", "json", "logfmt", "regexp")
+	s.Format = l.readFormat(o)
 	l.readPattern(o, s)
 	l.readPrefix(o, s)
 	if node := o.values["timestamp"]; node != nil {
@@ -117,12 +118,18 @@ func (l *loader) readPattern(o *object, s *rules.Source) {
 	node := o.values["pattern"]
 	switch {
 	case s.Format != "regexp" && node != nil:
-		l.fail(o.keys["pattern"], "write `format: regexp`", "\"pattern\" is only for format regexp")
+		if format := o.values["format"]; format == nil || format.Value == s.Format { // else that was told of the format
+			l.fail(o.keys["pattern"], "write `format: regexp`", "\"pattern\" is only for format regexp")
+		}
 	case s.Format == "regexp" && node == nil:
 		l.fail(o.at("format"), "give one with named groups: '^(?P<ts>\\S+) (?P<msg>.*)'", "format regexp needs a \"pattern\"")
 	case node != nil:
 		if s.Pattern = l.pattern(o, "pattern"); s.Pattern != nil && len(s.Pattern.Names()) == 0 {
-			l.fail(node, "write (?P<name>...)", "\"pattern\" has no named groups, so there would be no fields")
+			hint := "write (?P<name>...)"
+			if g := grokName.FindStringSubmatch(node.Value); g != nil {
+				hint = fmt.Sprintf("the names of grok are not known here: write (?P<%s>\\S+) for %s", g[1], g[0])
+			}
+			l.fail(node, hint, "\"pattern\" has no named groups, so there would be no fields")
 		}
 	}
 }
@@ -144,6 +151,30 @@ func (l *loader) readPrefix(o *object, s *rules.Source) {
 	}
 }
 
+var grokName = regexp.MustCompile(`%\{\w+:(\w+)\}`)
+
+// foreignFormats are names of other programs for formats.
+var foreignFormats = map[string]string{
+	"jsonl": "json", "ndjson": "json", "jsonlines": "json", "docker": "json", "plain": "text", "raw": "text", "line": "text", "none": "text", "key=value": "logfmt", "kv": "logfmt", "keyvalue": "logfmt",
+	"nginx": "regexp", "apache": "regexp", "combined": "regexp", "common": "regexp", "syslog": "regexp", "csv": "regexp", "grok": "regexp", "regex": "regexp", "pattern": "regexp",
+}
+
+// readFormat reads what the lines are.
+func (l *loader) readFormat(o *object) string {
+	formats := []string{"text", "json", "logfmt", "regexp"}
+	node := o.values["format"]
+	if node == nil || foreignFormats[strings.ToLower(node.Value)] == "" {
+		return o.choice("format", formats...)
+	}
+	meant := foreignFormats[strings.ToLower(node.Value)]
+	hint := fmt.Sprintf("write format: %s", meant)
+	if meant == "regexp" {
+		hint += ", and a pattern: see the examples for nginx and postfix"
+	}
+	l.fail(node, hint, "unknown format %q", node.Value)
+	return formats[0]
+}
+
 // pattern compiles a key's regular expression. It returns nil after a problem.
 func (l *loader) pattern(o *object, key string) *fields.Pattern {
 	text := o.text(key, "")
@@ -160,8 +191,14 @@ func (l *loader) pattern(o *object, key string) *fields.Pattern {
 			}
 		}
 		line, column := l.position(node, offset)
-		l.failAt(line, column, "", "%q is not a regular expression: %s", key, message)
+		message, hint := rules.PatternMistake(message)
+		message = strings.Replace(message, "the pattern", "it", 1)
+		l.failAt(line, column, hint, "%s: %s", key, message)
 		return nil
+	}
+	if part := rules.DoubledBackslash(text); part != "" {
+		line, column := l.position(o.at(key), utf8.RuneCountInString(text[:strings.Index(text, part)]))
+		l.warnAt(line, column, "write "+part[1:], "%s: it looks for a backslash: %s is one, and then the letter", key, part)
 	}
 	return re
 }

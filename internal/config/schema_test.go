@@ -202,7 +202,7 @@ func TestSchemaTakesWhatParseTakes(t *testing.T) {
 	}
 	for i, rule := range []string{
 		"{name: r, when: true, sku_id: s}", "{name: 'ä b', when: 'true', sku_id: 'ü x', quantity: 9223372036854775807, per: 4611686018427387904}",
-		"{name: r, source: [a], when: 'true', sku_id: s, quantity: '1'}", "{name: r, source: a, when: 'true', sku_id: " + strings.Repeat("ж", 50) + ", quantity: 0}",
+		"{name: r, source: [a], when: 'true', sku_id: s, quantity: '1'}", "{name: r, source: a, when: 'true', sku_id: " + strings.Repeat("ж", 50) + ", quantity: 1}",
 	} {
 		texts[fmt.Sprint("rule ", i)] = "product_id: p\nsources: [{path: a.log, exclude: [b, 'c/d'], start_at: end}]\nrules: [" + rule + "]\n"
 	}

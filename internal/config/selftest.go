@@ -55,16 +55,25 @@ func (c *Config) RunTests() []TestResult {
 	return results
 }
 
-func (t Test) run(c *Config, m *rules.Matcher) TestResult {
-	now := t.Now
-	if now.IsZero() {
-		if now = m.Newest(t.Source, t.Lines); now.IsZero() {
-			now = untimed
-		}
-		now = now.Add(time.Second)
+// clock returns when the test's lines are read.
+func (t Test) clock(m *rules.Matcher) time.Time {
+	if !t.Now.IsZero() {
+		return t.Now
 	}
+	newest := m.Newest(t.Source, t.Lines)
+	if newest.IsZero() {
+		newest = untimed
+	}
+	return newest.Add(time.Second)
+}
+
+func (t Test) block(now time.Time) meter.Block {
+	return meter.Block{Path: t.File, Sources: []string{t.Source}, Data: t.Lines, ReadAt: now}
+}
+
+func (t Test) run(c *Config, m *rules.Matcher) TestResult {
 	var tally meter.Tally
-	m.Match(meter.Block{Path: t.File, Sources: []string{t.Source}, Data: t.Lines, ReadAt: now}, &tally)
+	m.Match(t.block(t.clock(m)), &tally)
 	r := TestResult{Name: t.Name, Pos: t.Pos, Troubles: troubles(&tally)}
 	counted, zero := false, false
 	for _, rule := range c.Rules {

@@ -86,6 +86,16 @@ func TestRunTests(t *testing.T) {
     lines: n=2 ts=yesterday
     expect: {n: 2}
     expect_errors: {bad_timestamp: 1}`, nil},
+		"a line that is not of its format": {`
+  - source: b
+    lines: |
+      {"n":2}
+      {"n":2
+    expect: {sum: 2}`, []string{`not_parsed on 1 line of b, expected 0: `}},
+		"a line that must not be of its format": {`
+  - source: b
+    lines: '{"n":2'
+    expect_errors: {not_parsed: 1}`, nil},
 		"a time ahead of now": {`
   - source: a
     now: 2026-01-01T00:00:00Z
@@ -104,7 +114,8 @@ func TestRunTests(t *testing.T) {
     expect: {mine: 1}`, nil},
 	} {
 		c := parse(t, rulesUnderTest+test.test+"\n")
-		if got := c.RunTests()[0].Failures; !slices.Equal(got, test.want) {
+		got := c.RunTests()[0].Failures
+		if !slices.EqualFunc(got, test.want, strings.HasPrefix) {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
 	}

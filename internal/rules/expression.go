@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/builtin"
-	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 	"github.com/meterlog/meterlog/internal/fields"
 )
@@ -32,6 +29,9 @@ type Expression struct {
 	value      operand   // of a quantity
 	numbers    []numberUse
 	patterns   []*fields.Pattern // constant ones
+	file       bool              // it uses `file`
+	table      *slotTable        // of slots
+	warnings   []Mistake         // what is allowed and is likely a mistake
 }
 
 // Mistake is what is wrong with an expression, and where.
@@ -119,7 +119,11 @@ func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 	switch typ := e.root.Type(); typ.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Float64, reflect.String, reflect.Interface:
 	default:
-		return nil, &Mistake{0, fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), ""}
+		hint := ""
+		if typ.Kind() == reflect.Bool {
+			hint = "a condition stands under when; a choice is written in quotes: 'condition ? 1 : 2'"
+		}
+		return nil, &Mistake{0, fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), hint}
 	}
 	return e, nil
 }
@@ -151,7 +155,7 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expres
 		return nil, look.problem
 	}
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(text, err)
 	}
 	patch := &patcher{slots: t, quantity: quantity}
 	ops := append(options(), as, expr.AllowUndefinedVariables(), expr.Patch(untyped{}), expr.Patch(patch))
@@ -166,9 +170,9 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expres
 		return nil, patch.problem
 	}
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(text, err)
 	}
-	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers, patterns: patch.patterns}
+	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers, table: t, warnings: look.warnings, patterns: patch.patterns}
 	ast.Walk(&e.root, &usage{e, t})
 	return e, nil
 }
@@ -195,45 +199,18 @@ func options() []expr.Option {
 	}
 }
 
-// explain makes a problem of what expr says.
-func explain(err error) *Mistake {
-	var at *file.Error
-	if !errors.As(err, &at) {
-		message, _, _ := strings.Cut(err.Error(), "\n")
-		p := &Mistake{Message: message}
-		if strings.HasPrefix(message, "expected bool") {
-			p.Message = strings.Replace(message, "expected bool, but got", "a condition must be true or false, and this is", 1)
-			p.Hint = "compare it with something"
-		}
-		return p
-	}
-	p := &Mistake{Offset: at.From, Message: strings.TrimSpace(strings.ReplaceAll(at.Message, "\n", " "))}
-	switch name, isName := strings.CutPrefix(p.Message, "unknown name "); {
-	case isName:
-		p.Message = fmt.Sprintf("unknown name %q", name)
-		p.Hint = DidYouMean(name, append(slices.Clone(names), builtin.Names...))
-		if p.Hint == "" {
-			p.Hint = "a field is named fields." + name + ", a text is written in quotes"
-		}
-	case strings.Contains(p.Message, "error parsing regexp"):
-	case strings.Contains(p.Message, "invalid char escape"), strings.Contains(p.Message, "unable to unescape"):
-		p.Hint = "write a regular expression in backticks: they take backslashes as they are"
-	case strings.Contains(p.Message, `Operator("=")`):
-		p.Hint = "compare with =="
-	case strings.Contains(p.Message, `Identifier("AND")`), strings.Contains(p.Message, `Identifier("OR")`),
-		strings.Contains(p.Message, `Identifier("NOT")`):
-		p.Hint = "write and, or, not in small letters"
-	}
-	return p
+// inspection finds what is not available, and what is likely a mistake, in the
+// tree as it was written.
+type inspection struct {
+	problem  *Mistake
+	warnings []Mistake
 }
-
-// inspection finds what is not available, in the tree as it was written.
-type inspection struct{ problem *Mistake }
 
 func (v *inspection) Visit(node *ast.Node) {
 	if v.problem != nil {
 		return
 	}
+	v.warn(*node)
 	fail := func(message, hint string) {
 		v.problem = &Mistake{(*node).Location().From, message, hint}
 	}
@@ -320,6 +297,7 @@ func (v *usage) Visit(node *ast.Node) {
 	at := id.Location().From
 	v.e.line = v.e.line || id.Value == "line"
 	v.e.source = v.e.source || id.Value == "source"
+	v.e.file = v.e.file || id.Value == "file"
 	if i, ok := v.slots.index[id.Value]; ok {
 		if !slices.Contains(v.e.slots, i) {
 			v.e.slots = append(v.e.slots, i)

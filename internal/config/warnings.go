@@ -1,0 +1,168 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/meterlog/meterlog/internal/rules"
+)
+
+// warn notes what the whole configuration allows and is likely a mistake. The
+// configuration must be without mistakes.
+func (l *loader) warn() {
+	m := rules.NewMatcher(&l.config.Set)
+	var seen []*rules.Rule
+	conjuncts := map[*rules.Rule]rules.Conjuncts{}
+	for _, r := range l.config.Rules {
+		conjuncts[r] = r.Conjuncts()
+		l.warnOfEmptyLines(m, r)
+		for _, other := range seen {
+			if other.SKU == r.SKU && other.ProductID == r.ProductID && share(r.Sources, other.Sources) &&
+				(conjuncts[r].Include(conjuncts[other]) || conjuncts[other].Include(conjuncts[r])) {
+				l.warnOfDouble(r, other)
+				break
+			}
+		}
+		seen = append(seen, r)
+	}
+	l.warnOfTestedDoubles(m)
+}
+
+func share(a, b []string) bool {
+	for _, name := range a {
+		for _, other := range b {
+			if name == other {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// warnOfEmptyLines warns of a condition that asks for nothing.
+func (l *loader) warnOfEmptyLines(m *rules.Matcher, r *rules.Rule) {
+	for _, name := range r.Sources {
+		line, what := "", "an empty line"
+		switch l.config.Source(name).Format {
+		case "json":
+			line, what = "{}", "a line without fields"
+		case "logfmt", "regexp":
+			what = "a line without fields"
+		}
+		if m.TrueOf(r, name, []byte(line)) {
+			l.warnAt(r.Pos.Line, r.Pos.Column, askForMore(r, what), "rule %q: in %s, the condition is true of %s", r.Name, name, what)
+			return
+		}
+	}
+}
+
+// askForMore returns a hint how to make a condition false of a line that holds
+// nothing.
+func askForMore(r *rules.Rule, what string) string {
+	must := `line != ""`
+	if what != "an empty line" {
+		if must = r.When.FirstField(); must == "" {
+			return "ask for a field that every line to bill has: fields.event != nil"
+		}
+		must += " != nil"
+	}
+	switch {
+	case strings.Contains(r.WhenText, "== nil"):
+		return "ask for a field that every line to bill has: fields.event != nil"
+	case strings.Contains(r.WhenText, "\n"):
+		return "ask for something that every line to bill has: " + must
+	case strings.TrimSpace(r.WhenText) == "true":
+		return "write when: '" + must + "'"
+	}
+	return fmt.Sprintf("write when: '%s and (%s)'", must, strings.ReplaceAll(strings.TrimSpace(r.WhenText), "'", "''"))
+}
+
+func (l *loader) warnOfDouble(r, other *rules.Rule) {
+	l.warnAt(r.Pos.Line, r.Pos.Column, "leave the lines of one out of the other with and not (…), or keep one of the two",
+		"rules %q and %q bill the same lines for the SKU %s", other.Name, r.Name, r.SKU)
+}
+
+// warnOfTestedDoubles finds such rules by the lines of the tests.
+func (l *loader) warnOfTestedDoubles(m *rules.Matcher) {
+	for _, t := range l.config.Tests {
+		var hits []rules.Hit // of one line
+		m.Each(t.block(t.clock(m)), func(h rules.Hit) {
+			if h.Err != nil {
+				return
+			}
+			if len(hits) > 0 && hits[0].Start != h.Start {
+				hits = hits[:0]
+			}
+			for _, other := range hits {
+				if other.Rule != h.Rule && other.Rule.SKU == h.Rule.SKU && other.Rule.ProductID == h.Rule.ProductID {
+					l.warnOfDouble(h.Rule, other.Rule)
+				}
+			}
+			hits = append(hits, rules.Hit{Rule: h.Rule, Start: h.Start})
+		})
+	}
+}
+
+var (
+	shellVariable = regexp.MustCompile(`\$\{[^}]*\}|^\$[A-Za-z_]\w*|/\$[A-Za-z_]\w*`)
+	regexpPath    = regexp.MustCompile(`\.\*|\\\.|\.\+|\\d|^\^|\$$`)
+)
+
+// warnOfShell warns of what a shell would replace, in a value that is taken as
+// it is.
+func (l *loader) warnOfShell(node *yaml.Node) {
+	for _, node := range flat(resolve(node)) {
+		switch part := shellVariable.FindString(node.Value); {
+		case node.Kind != yaml.ScalarNode:
+		case part != "":
+			l.warnAt(node.Line, node.Column, "write the value itself", "%s is taken as it stands: no variables are replaced here", strings.TrimPrefix(part, "/"))
+		case strings.HasPrefix(node.Value, "~"):
+			l.warnAt(node.Line, node.Column, "write the whole path, such as /home/NAME"+strings.TrimPrefix(node.Value, "~"), "~ is taken as it stands: no home is put in its place")
+		}
+	}
+}
+
+// warnOfPath warns of what is no glob.
+func (l *loader) warnOfPath(node *yaml.Node) {
+	for _, node := range flat(resolve(node)) {
+		switch {
+		case node.Kind != yaml.ScalarNode:
+		case strings.HasPrefix(node.Value, "file://"):
+			l.warnAt(node.Line, node.Column, "write "+strings.TrimPrefix(node.Value, "file://"), "a path is no URL")
+		case regexpPath.MatchString(node.Value):
+			l.warnAt(node.Line, node.Column, "write a glob, such as "+regexpPath.ReplaceAllStringFunc(node.Value, globOf), "this looks like a regular expression, and a path is a glob")
+		}
+	}
+}
+
+// globOf returns what a part of a regular expression is in a glob.
+func globOf(part string) string {
+	switch part {
+	case ".*", ".+":
+		return "*"
+	case `\.`:
+		return "."
+	case `\d`:
+		return "[0-9]"
+	}
+	return ""
+}
+
+// plainKeys are those whose values are taken as they stand, and in which people
+// expect what a shell would do.
+var plainKeys = []string{"product_id", "sku_id", "path", "exclude", "endpoint", "iam_endpoint", "ca_file", "key_file", "token_file", "state", "listen", "file"}
+
+// warnOfPlain warns of shell words in the values of an object.
+func (l *loader) warnOfPlain(o *object) {
+	for _, key := range plainKeys {
+		if node := o.values[key]; node != nil {
+			l.warnOfShell(node)
+		}
+	}
+	if node := o.values["path"]; node != nil {
+		l.warnOfPath(node)
+	}
+}

@@ -1,0 +1,160 @@
+package rules
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
+
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Warnings returns what in the expression is allowed and is likely a mistake.
+func (e *Expression) Warnings() []Mistake { return e.warnings }
+
+// warn notes what is likely a mistake at a node.
+func (v *inspection) warn(node ast.Node) {
+	switch n := node.(type) {
+	case *ast.CallNode:
+		if id, ok := n.Callee.(*ast.IdentifierNode); ok && id.Value == "extract" && len(n.Arguments) == 2 {
+			v.swapped(n.Arguments[0], n.Arguments[1], "extract takes the text first, then the pattern", "write extract(%[2]s, `%[1]s`)")
+			v.doubled(n.Arguments[1])
+		}
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "contains", "startsWith", "endsWith":
+			v.swapped(n.Left, n.Right, n.Operator+" takes the text first, then the part that is looked for", "write %[2]s "+n.Operator+" %[1]q")
+		case "matches":
+			v.swapped(n.Left, n.Right, "matches takes the text first, then the pattern", "write %[2]s matches `%[1]s`")
+			v.doubled(n.Right)
+		}
+	}
+}
+
+// swapped warns of a constant text where a line's part is expected.
+func (v *inspection) swapped(first, second ast.Node, message, hint string) {
+	text, constant := first.(*ast.StringNode)
+	if _, other := second.(*ast.StringNode); constant && !other {
+		v.warnings = append(v.warnings, Mistake{first.Location().From, message + ": are the two swapped?", fmt.Sprintf(hint, text.Value, second.String())})
+	}
+}
+
+// doubled warns of two backslashes before a letter that one would give a meaning.
+func (v *inspection) doubled(pattern ast.Node) {
+	if text, ok := pattern.(*ast.StringNode); ok {
+		if part := DoubledBackslash(text.Value); part != "" {
+			v.warnings = append(v.warnings, Mistake{pattern.Location().From, doubledMessage(part), "write " + part[1:]})
+		}
+	}
+}
+
+func doubledMessage(part string) string {
+	return fmt.Sprintf("the pattern looks for a backslash: %s is one, and then the letter", part)
+}
+
+// DoubledBackslash returns the first `\\d`, or the like, of a pattern, "" where it
+// has none.
+func DoubledBackslash(pattern string) string { return doubledBackslash.FindString(pattern) }
+
+var doubledBackslash = regexp.MustCompile(`\\\\[dDwWsSb]`)
+
+// FirstField returns the first field that the expression names, as it would be
+// written, or "".
+func (e *Expression) FirstField() string {
+	if len(e.slots) == 0 {
+		return ""
+	}
+	return fields.PathText(e.table.paths[e.slots[0]])
+}
+
+// Constant returns what an expression comes to that looks at no line. ok is
+// whether it is such a one. The error is why it fails every time.
+func (e *Expression) Constant() (quantity int64, ok bool, err error) {
+	if e.line || e.source || e.file || e.wholeField || len(e.slots) > 0 {
+		return 0, false, nil
+	}
+	m := &Matcher{env: map[string]any{}}
+	m.env[budgetVariable] = &m.budget
+	v, err := m.run(e)
+	if err == nil {
+		quantity, err = toQuantity(v)
+	}
+	return quantity, true, err
+}
+
+// TrueOf reports whether a rule's condition is true of a line of the source.
+func (m *Matcher) TrueOf(r *Rule, source string, line []byte) bool {
+	p := m.plans[source]
+	if p == nil {
+		return false
+	}
+	m.env["file"] = ""
+	if !m.begin(&reading{Block: meter.Block{Data: line}}, p, 0, len(line)) {
+		return false
+	}
+	v, err := m.run(r.When)
+	return err == nil && v == true
+}
+
+// Conjuncts are the parts of a condition that must all be true.
+type Conjuncts []ast.Node
+
+// Conjuncts returns those of the rule's condition, as it is written.
+func (r *Rule) Conjuncts() Conjuncts {
+	tree, err := parser.Parse(r.WhenText)
+	if err != nil {
+		return nil
+	}
+	var all Conjuncts
+	var split func(ast.Node)
+	split = func(n ast.Node) {
+		if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "and" || b.Operator == "&&") {
+			split(b.Left)
+			split(b.Right)
+			return
+		}
+		all = append(all, n)
+	}
+	split(tree.Node)
+	return all
+}
+
+// Include reports whether a line of which others are true is certain to be one of
+// which these are true. It does not find every such case.
+func (c Conjuncts) Include(others Conjuncts) bool {
+	return len(c) > 0 && !slices.ContainsFunc(c, func(must ast.Node) bool {
+		return !slices.ContainsFunc(others, func(given ast.Node) bool { return follows(must, given) }) && must.String() != "true"
+	})
+}
+
+// follows reports whether must is true wherever given is.
+func follows(must, given ast.Node) bool {
+	if must.String() == given.String() {
+		return true
+	}
+	m, ok1 := must.(*ast.BinaryNode)
+	g, ok2 := given.(*ast.BinaryNode)
+	if !ok1 || !ok2 || m.Left.String() != g.Left.String() {
+		return false
+	}
+	want, ok1 := m.Right.(*ast.StringNode)
+	have, ok2 := g.Right.(*ast.StringNode)
+	_, isNil := m.Right.(*ast.NilNode)
+	switch {
+	case isNil && m.Operator == "!=":
+		return ok2 && slices.Contains([]string{"==", "contains", "startsWith", "endsWith", "matches"}, g.Operator)
+	case !ok1 || !ok2:
+		return false
+	case m.Operator == "contains":
+		return slices.Contains([]string{"==", "contains", "startsWith", "endsWith"}, g.Operator) && strings.Contains(have.Value, want.Value)
+	case m.Operator == "startsWith":
+		return (g.Operator == "==" || g.Operator == "startsWith") && strings.HasPrefix(have.Value, want.Value)
+	case m.Operator == "endsWith":
+		return (g.Operator == "==" || g.Operator == "endsWith") && strings.HasSuffix(have.Value, want.Value)
+	}
+	return false
+}
