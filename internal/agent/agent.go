@@ -67,8 +67,9 @@ type Config struct {
 
 // Agent follows, counts and delivers. Make one with New.
 type Agent struct {
-	meter *meterLoop
-	send  *sendLoop
+	meter  *meterLoop
+	send   *sendLoop
+	keeper *keeper
 }
 
 // New prepares an agent to go on where the ledger left off, on this machine or
@@ -116,7 +117,8 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			batch:    ledger.Batch{Tally: tally},
 			nextSeal: unknownSeal, // what an earlier run left open is looked at in the first step
 		},
-		send: send,
+		send:   send,
+		keeper: &keeper{ledger: cfg.Ledger, vitals: cfg.Vitals, log: cfg.Log},
 	}, nil
 }
 
@@ -140,6 +142,7 @@ func (a *Agent) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { a.meter.run(ctx) })
 	loops.Go(func() { a.send.run(ctx) })
+	loops.Go(func() { a.keeper.run(ctx) })
 	loops.Wait()
 }
 
@@ -185,6 +188,9 @@ func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, erro
 		if err := a.send.bindInstance(ctx); err != nil {
 			a.meter.log.Debug("the instance is not known yet", "error", err)
 		}
+	}
+	if err := a.keeper.ledger.Check(ctx); err != nil {
+		return Summary{}, err
 	}
 	if err := a.meter.readAll(ctx); err != nil {
 		return Summary{}, err

@@ -243,8 +243,10 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 		if err.Error() != said {
 			said = err.Error()
 			l.log.Error("the ledger cannot be written: reading stops until it can; nothing is lost", "error", err)
-			l.vitals.Raise(meter.Problem{Code: ledgerUnwritable, Message: said + ": reading stops until it can be written",
-				Hint: "free space on the disk of the state folder, or see what the kernel's log says of it; nothing is lost meanwhile"})
+			if _, stopped := ledgerProblem(err); !stopped { // the keeper raises the others
+				l.vitals.Raise(meter.Problem{Code: ledgerUnwritable, Message: said + ": reading stops until it can be written",
+					Hint: "free space on the disk of the state folder, or see what the kernel's log says of it; nothing is lost meanwhile"})
+			}
 		}
 		l.pulse.Beat(meterBeat)
 		select {

@@ -363,8 +363,11 @@ func (l *sendLoop) succeeded() {
 func (l *sendLoop) prune(ctx context.Context) {
 	if now := time.Now(); now.Sub(l.lastPrune) >= pruneEvery {
 		l.lastPrune = now
-		if _, err := l.ledger.Prune(ctx, now.Add(-l.retention)); err != nil {
+		n, err := l.ledger.Prune(ctx, now.Add(-l.retention))
+		if err != nil {
 			l.failed(ctx, err)
+		} else if n > 0 { // there may be more: the next step goes on with it
+			l.lastPrune = time.Time{}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -391,10 +392,10 @@ func TestPruneMuch(t *testing.T) {
 	list, err := l.Pending(t.Context(), noon, noon, many-7)
 	check(t, err)
 	settle(t, l, noon, list, meter.Result{State: meter.Accepted})
-	if n, err := l.Prune(t.Context(), noon); n != 0 || err != nil {
+	if n, err := pruneAll(t.Context(), l, noon); n != 0 || err != nil {
 		t.Errorf("%d are pruned before their time, %v", n, err)
 	}
-	if n, err := l.Prune(t.Context(), noon.Add(time.Second)); n != many-7 || err != nil {
+	if n, err := pruneAll(t.Context(), l, noon.Add(time.Second)); n != many-7 || err != nil {
 		t.Errorf("%d are pruned, %v; want %d", n, err, many-7)
 	}
 	if left := records(t, l, Filter{}); len(left) != 7 || left[0].State != meter.Sealed {
@@ -476,4 +477,28 @@ func TestRefusableAttemptIsRemembered(t *testing.T) {
 	want("an attempt in time after it", true)
 	settle(true, true)
 	want("no answer", true)
+}
+
+// What was missed of files long ago is kept as one sum: their names have no end.
+func TestOldAnomaliesOfFilesAreSummed(t *testing.T) {
+	l := open(t, t.TempDir())
+	miss := func(path string, at time.Time) {
+		tally := meter.Tally{Anomalies: map[meter.AnomalyKey]*meter.Anomaly{
+			{Kind: meter.BytesMissed, Subject: path}: {Count: 1, Bytes: 10, Example: path},
+			{Kind: meter.RuleError, Subject: "rule"}: {Count: 1, Example: path},
+		}}
+		check(t, l.Commit(t.Context(), Batch{Tally: &tally}, at))
+	}
+	miss("a", noon)
+	miss("b", noon.Add(time.Minute))
+	miss("c", noon.Add(time.Hour))
+	_, err := l.Prune(t.Context(), noon.Add(30*time.Minute))
+	check(t, err)
+	var got []string
+	for _, a := range must(l.Anomalies(t.Context())) {
+		got = append(got, fmt.Sprint(a.Kind, " ", a.Subject, " ", a.Count, " ", a.Bytes))
+	}
+	if want := []string{"gap  2 20", "gap c 1 10", "rule_error rule 3 0"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

@@ -225,6 +225,17 @@ func pending(t *testing.T, l *Ledger, now time.Time) []meter.Record {
 	return list
 }
 
+// pruneAll prunes until nothing is left to prune.
+func pruneAll(ctx context.Context, l *Ledger, before time.Time) (total int, err error) {
+	for {
+		n, err := l.Prune(ctx, before)
+		total += n
+		if err != nil || n == 0 {
+			return total, err
+		}
+	}
+}
+
 // isA reports whether err is of the type T.
 func isA[T error](err error) bool {
 	var want T

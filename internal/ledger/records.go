@@ -224,37 +224,62 @@ func (l *Ledger) Unsettled(ctx context.Context) (open, sealed int, err error) {
 	return open, sealed, err
 }
 
-// pruneAtOnce is how many records are pruned in one transaction, so that
-// neither the journal nor the wait of others grows with how much there is.
-const pruneAtOnce = 500
+// pruneAtOnce is how many records are pruned in one transaction, and pruneFor how
+// long one call of Prune goes on. Commits and deliveries wait no longer than
+// that, however much there is to prune.
+const (
+	pruneAtOnce = 250
+	pruneFor    = 200 * time.Millisecond
+)
 
-// Prune deletes what was settled before the given time, with what it was
-// counted from: a forgotten generation goes with the last record that was counted
-// from it. Unsettled records stay, and so does a refused one for as long as the
-// record that its usage was issued again under.
+// Prune deletes some of what was settled before the given time, with what it was
+// counted from. It returns how many records it deleted: until that is 0, there
+// may be more. Unsettled records stay, and so does a refused one for as long as
+// the record that its usage was issued again under.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error) {
-	for {
-		var deleted int64
-		err := l.update(ctx, "prune", func(tx *transaction) error {
-			const chosen = `(SELECT id FROM records WHERE settled_at <> '' AND settled_at < ?
-				AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
-				ORDER BY settled_at, id LIMIT ?)`
-			if _, err := tx.exec(`DELETE FROM contributions WHERE record_id IN `+chosen, instant(before), pruneAtOnce); err != nil {
-				return err
-			}
-			if deleted, err = tx.exec(`DELETE FROM records WHERE id IN `+chosen, instant(before), pruneAtOnce); err != nil {
-				return err
-			}
-			_, err = tx.exec(`DELETE FROM generations WHERE id IN (SELECT id FROM generations WHERE state = 'forgotten'
-				AND NOT EXISTS (SELECT 1 FROM contributions WHERE generation_id = generations.id) LIMIT ?)`, pruneAtOnce)
+	for begun := time.Now(); time.Since(begun) < pruneFor; {
+		deleted := int64(0)
+		err := l.update(ctx, "prune", func(tx *transaction) (err error) {
+			deleted, err = tx.prune(before)
 			return err
 		})
-		if err != nil {
+		n += int(deleted)
+		if err != nil || deleted < pruneAtOnce {
 			return n, err
 		}
-		n += int(deleted)
-		if deleted < pruneAtOnce {
-			return n, nil
+	}
+	return n, nil
+}
+
+// prune deletes records, and once there are no more of them, what is left of
+// files that nobody follows any longer.
+func (t *transaction) prune(before time.Time) (deleted int64, err error) {
+	const chosen = `(SELECT id FROM records WHERE settled_at <> '' AND settled_at < ?
+		AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
+		ORDER BY settled_at, id LIMIT ?)`
+	if _, err := t.exec(`DELETE FROM contributions WHERE record_id IN `+chosen, instant(before), pruneAtOnce); err != nil {
+		return 0, err
+	}
+	deleted, err = t.exec(`DELETE FROM records WHERE id IN `+chosen, instant(before), pruneAtOnce)
+	if err != nil || deleted == pruneAtOnce {
+		return deleted, err
+	}
+	for _, statement := range []string{
+		// A forgotten generation goes after the last record that was counted from it.
+		`DELETE FROM generations WHERE state = 'forgotten'
+			AND NOT EXISTS (SELECT 1 FROM contributions WHERE generation_id = generations.id) AND ? <> ''`,
+		// Over the years there is no end to the names of files: what was missed in
+		// old ones is kept as one sum.
+		`INSERT INTO anomalies (kind, subject, count, bytes, example, first_at, last_at)
+			SELECT kind, '', sum(count), sum(bytes), max(example), min(first_at), max(last_at) FROM anomalies
+			WHERE kind IN ('gap', 'too_long') AND subject <> '' AND last_at < ? GROUP BY kind
+			ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes, example = excluded.example,
+				first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)`,
+		`DELETE FROM anomalies WHERE kind IN ('gap', 'too_long') AND subject <> '' AND last_at < ?`,
+	} {
+		if _, err := t.exec(statement, instant(before)); err != nil {
+			return 0, err
 		}
 	}
+	return deleted, nil
 }

@@ -37,9 +37,7 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 		}
 		present = silence.Problems(s.configured(activity), st.At)
 	}
-	for _, p := range present {
-		st.problem(p.Code, p.Message+sinceText(p.Since, st.At), p.Hint)
-	}
+	s.present(st, present)
 	if noSpace(s.Dir) {
 		st.problem("no_space", "the disk of "+s.Dir+" is full: nothing can be committed", "free space on it; reading goes on by itself then")
 	}

@@ -100,6 +100,9 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 		st.problem("not_running", "the agent does not run: nothing is counted or delivered", "systemctl start meterlog, and see journalctl -u meterlog")
 	}
 	reader, err := ledger.OpenReader(s.Dir)
+	if err != nil && s.Vitals != nil { // the agent knows what is wrong, whatever the folder holds
+		s.present(&st, s.Vitals.Problems())
+	}
 	if errors.Is(err, ledger.ErrNone) {
 		s.files(&st, nil, nil, now)
 		return st, nil
@@ -114,24 +117,35 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 // Line says in a few words how it goes, without looking at the files.
 func (s Subject) Line(ctx context.Context, now time.Time) string {
 	st := Status{At: now, Records: make(map[meter.State]int), LastMinutes: make([]int64, 60)}
+	line := s.usage(ctx, &st)
+	if wrong := slices.DeleteFunc(s.Vitals.Problems(), meter.Problem.Note); len(wrong) > 0 {
+		line = fmt.Sprintf("%s: %s; %s", wrong[0].Code, wrong[0].Message, line)
+	}
+	return line
+}
+
+// usage says in a few words what was counted and what waits.
+func (s Subject) usage(ctx context.Context, st *Status) string {
 	reader, err := ledger.OpenReader(s.Dir)
 	if err != nil {
 		return err.Error()
 	}
 	defer reader.Close()
-	if err := errors.Join(s.counted(ctx, &st, reader), s.unsettled(ctx, &st, reader)); err != nil {
+	if err := errors.Join(s.counted(ctx, st, reader), s.unsettled(ctx, st, reader)); err != nil {
 		return err.Error()
 	}
 	units := int64(0)
 	for _, n := range st.LastMinutes {
 		units = add(units, n)
 	}
-	line := fmt.Sprintf("%d units in the last hour, %d records waiting", units, st.Records[meter.Sealed])
-	wrong := slices.DeleteFunc(s.Vitals.Problems(), meter.Problem.Note)
-	if len(wrong) > 0 {
-		line = fmt.Sprintf("%s: %s; %s", wrong[0].Code, wrong[0].Message, line)
+	return fmt.Sprintf("%d units in the last hour, %d records waiting", units, st.Records[meter.Sealed])
+}
+
+// present adds what the agent finds wrong.
+func (s Subject) present(st *Status, problems []meter.Problem) {
+	for _, p := range problems {
+		st.problem(p.Code, p.Message+sinceText(p.Since, st.At), p.Hint)
 	}
-	return line
 }
 
 func (st *Status) problem(code, message, hint string) {

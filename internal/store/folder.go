@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/google/uuid"
@@ -39,10 +40,10 @@ func identify(info fs.FileInfo) fileID {
 // folder is the state folder as this process holds it.
 type folder struct {
 	dir     string
-	lock    *os.File // locked; it remembers how far the ledger was
-	book    *os.File // the database, locked as well
-	id      string   // of the ledger
-	checked bool     // the whole database was read
+	lock    *os.File    // locked; it remembers how far the ledger was
+	book    *os.File    // the database, locked as well
+	id      string      // of the ledger
+	checked atomic.Bool // the whole database was read
 
 	marked   bool              // the database's own file says that it is in use
 	expected map[string]fileID // what the folder must hold, by name; nil until that is known
@@ -136,21 +137,22 @@ func (f *folder) inspect(ctx context.Context, schema Schema) error {
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	f.checked = info.Size() <= checkedAtOnce
+	whole := info.Size() <= checkedAtOnce
 	unfolded := true
 	if journal, err := os.Lstat(path + "-wal"); err != nil || journal.Size() == 0 {
 		unfolded = false
 	}
-	found, err := examine(ctx, path, schema, f.checked)
+	found, err := examine(ctx, path, schema, whole)
 	if err != nil {
 		// What Requeue writes meanwhile in another process can look like damage
 		// to who reads without the journal.
-		found, err = examine(ctx, path, schema, f.checked)
+		found, err = examine(ctx, path, schema, whole)
 	}
 	if err != nil {
 		return Explain(path, err)
 	}
 	f.id = found.id
+	f.checked.Store(whole)
 	known := recall(f.lock)
 	detail := ""
 	switch {

@@ -110,7 +110,7 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 // Check reads the whole ledger beside the work, where Open has not done so. If
 // it is damaged, Check returns a *CorruptError, and nothing is written any more.
 func (s *Store) Check(ctx context.Context) error {
-	if s.folder == nil || s.folder.checked {
+	if s.folder == nil || s.folder.checked.Load() {
 		return nil
 	}
 	path := s.folder.path()
@@ -129,5 +129,6 @@ func (s *Store) Check(ctx context.Context) error {
 		}
 		return err
 	}
+	s.folder.checked.Store(true)
 	return nil
 }
