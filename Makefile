@@ -1,4 +1,4 @@
-.PHONY: build test check bench histories shapes torture fuzz packages packages-twice e2e clean
+.PHONY: build test check bench histories shapes torture fleet fuzz packages packages-twice e2e clean
 
 build: ## the static binary, ./meterlog
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o meterlog ./cmd/meterlog
@@ -25,6 +25,9 @@ shapes: ## every way in which logs change, against the built binary
 DURATION ?= 1m
 torture: ## kills, rotations and faults against the built binary
 	go run ./test/torture -duration $(DURATION)
+
+fleet: ## what the API sees of 100,000 agents, under virtual time
+	go run ./test/fleet
 
 FUZZTIME ?= 20000x
 fuzz: ## every fuzz target for FUZZTIME

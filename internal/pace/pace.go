@@ -35,11 +35,11 @@ const Widest = 32 * time.Second
 
 const (
 	firstPause  = time.Second      // after a first failed delivery
-	growth      = 1.5              // of the pauses
-	shortOutage = 6 * time.Second  // the longest pause until the outage is old
+	growth      = 2                // of the pauses
+	shortOutage = 10 * time.Second // the longest pause until the outage is old
 	operators   = 20 * time.Second // the same where somebody must act
 	longOutage  = 45 * time.Second // the longest pause
-	lag         = 8                // a pause takes at most this part of the outage
+	lag         = 6                // a pause takes at most this part of the outage
 
 	longFailure = 5 * time.Minute // a shorter outage holds back too little to spread
 	reserve     = 5 * time.Minute // a record with less of its hour left does not wait
@@ -62,6 +62,7 @@ type Pace struct {
 
 	failures int       // in a row
 	failing  time.Time // since when deliveries fail; zero: they do not
+	begun    time.Time // when Wait let the last request go
 	spacing  time.Duration
 	next     time.Time // while spacing is set: when the next request may go
 }
@@ -95,6 +96,14 @@ func Offset(identity string, interval time.Duration) time.Duration {
 // the oldest record that it holds. While deliveries fail, the pauses of Failed
 // are all that there is to wait.
 func (p *Pace) Wait(now time.Time, left time.Duration) time.Duration {
+	if wait := p.wait(now, left); wait > 0 {
+		return wait
+	}
+	p.begun = now
+	return 0
+}
+
+func (p *Pace) wait(now time.Time, left time.Duration) time.Duration {
 	if !p.spread || !p.failing.IsZero() {
 		return 0
 	}
@@ -125,7 +134,8 @@ func (p *Pace) Idle() { p.spacing = 0 }
 
 // Failed notes a failed delivery and returns how long to wait before the next.
 // slow says that somebody must act before it can succeed; asked is how long the
-// API asks to wait.
+// API asks to wait. The time that the delivery took is part of the pause: an API
+// that hangs is asked no less often than one that refuses.
 func (p *Pace) Failed(now time.Time, slow bool, asked time.Duration) time.Duration {
 	if p.failing.IsZero() || now.Before(p.failing) {
 		p.failing = now
@@ -135,10 +145,14 @@ func (p *Pace) Failed(now time.Time, slow bool, asked time.Duration) time.Durati
 	if slow {
 		least = operators
 	}
-	longest := min(max(now.Sub(p.failing)/lag, least), longOutage)
+	longest := least
+	if p.spread {
+		longest = min(max(now.Sub(p.failing)/lag, least), longOutage)
+	}
 	pause := min(float64(firstPause)*math.Pow(growth, float64(p.failures-1)), float64(longest))
 	pause *= 1 - p.random()/3
-	return max(time.Duration(pause), asked)
+	taken := max(now.Sub(p.begun), 0)
+	return max(time.Duration(pause)-taken, min(time.Duration(pause), firstPause), asked)
 }
 
 // Succeeded notes a delivery that succeeded at now. sealed returns the number

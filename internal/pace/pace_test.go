@@ -70,15 +70,15 @@ func TestPausesGrowWithTheOutage(t *testing.T) {
 		asked  time.Duration
 		want   time.Duration
 	}{
-		{30 * time.Second, false, 0, 6 * time.Second},
-		{2 * time.Minute, false, 0, 15 * time.Second},
-		{4 * time.Minute, false, 0, 30 * time.Second},
+		{30 * time.Second, false, 0, 10 * time.Second},
+		{2 * time.Minute, false, 0, 20 * time.Second},
+		{3 * time.Minute, false, 0, 30 * time.Second},
 		{50 * time.Minute, false, 0, 45 * time.Second},
 		{30 * time.Second, true, 0, 20 * time.Second},
 		{50 * time.Minute, true, 0, 45 * time.Second},
 		{30 * time.Second, false, time.Minute, time.Minute},
 	} {
-		p := New(Config{Random: lowest})
+		p := New(Config{Interval: time.Minute, Identity: "a machine", Random: lowest})
 		now := midnight
 		if first := p.Failed(now, row.slow, 0); first != time.Second {
 			t.Errorf("the first pause is %v", first)
@@ -86,12 +86,40 @@ func TestPausesGrowWithTheOutage(t *testing.T) {
 		for range 10 {
 			p.Failed(now, row.slow, 0)
 		}
+		p.Wait(now.Add(row.outage), time.Hour)
 		if got := p.Failed(now.Add(row.outage), row.slow, row.asked); got != row.want {
 			t.Errorf("after %v (slow: %v, asked: %v): %v, want %v", row.outage, row.slow, row.asked, got, row.want)
 		}
 		p.Succeeded(now.Add(row.outage), none)
 		if got := p.Failed(now.Add(row.outage), row.slow, 0); got != time.Second {
 			t.Errorf("the pauses begin again with %v", got)
+		}
+	}
+}
+
+func TestPausesOfWhatSpreadsNothingStayShort(t *testing.T) {
+	p := New(Config{Random: lowest})
+	for range 10 {
+		p.Failed(midnight, false, 0)
+	}
+	p.Wait(midnight.Add(time.Hour), time.Hour)
+	if got := p.Failed(midnight.Add(time.Hour), false, 0); got != shortOutage {
+		t.Error(got)
+	}
+}
+
+// A request that hangs has used up its pause, but for a second.
+func TestHangingIsPartOfThePause(t *testing.T) {
+	for taken, want := range map[time.Duration]time.Duration{0: 10 * time.Second, 4 * time.Second: 6 * time.Second, 30 * time.Second: time.Second} {
+		p := New(Config{Random: lowest})
+		for range 10 {
+			p.Failed(midnight, false, 0)
+		}
+		if wait := p.Wait(midnight, time.Hour); wait != 0 {
+			t.Fatal(wait)
+		}
+		if got := p.Failed(midnight.Add(taken), false, 0); got != want {
+			t.Errorf("after a request of %v: %v, want %v", taken, got, want)
 		}
 	}
 }

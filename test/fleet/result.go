@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// result is what the API has seen.
+type result struct {
+	start, ended time.Time
+	rest         [2]int // seconds that are measured at rest
+	outage       [2]int // seconds of the outage
+	perSecond    []int  // requests
+	records      int
+	expired      int
+	oldest       time.Duration // of an accepted record, from the beginning of its window
+	agents       int
+	left         int // records that still wait in the end
+	window, away time.Duration
+}
+
+func (r *result) begin(f *fleet) {
+	*r = result{start: f.start, agents: f.setting.agents, window: f.interval, away: f.setting.outage}
+	r.rest = [2]int{r.second(f.start.Add(warmUp * f.interval)), r.second(f.away[0])}
+	r.outage = [2]int{r.second(f.away[0]), r.second(f.away[1])}
+}
+
+func (r *result) end(f *fleet, now time.Time) {
+	r.ended = now
+	for i := range f.agents {
+		r.left += f.agents[i].records
+	}
+}
+
+func (r *result) second(t time.Time) int { return int(t.Sub(r.start) / time.Second) }
+
+func (r *result) requested(now time.Time, requests int) {
+	s := r.second(now)
+	for len(r.perSecond) <= s {
+		r.perSecond = append(r.perSecond, 0)
+	}
+	r.perSecond[s] += requests
+}
+
+func (r *result) accepted(age time.Duration, records int) {
+	if age > meter.UsableFor {
+		r.expired += records
+		return
+	}
+	r.records += records
+	r.oldest = max(r.oldest, age)
+}
+
+// rates are the requests a second of a stretch of seconds.
+type rates struct {
+	mean float64
+	peak int
+}
+
+func (r *result) rates(from, to int) (is rates) {
+	sum := 0
+	for _, n := range r.perSecond[from:min(to, len(r.perSecond))] {
+		sum += n
+		is.peak = max(is.peak, n)
+	}
+	is.mean = float64(sum) / float64(max(to-from, 1))
+	return is
+}
+
+func (r *result) atRest() rates { return r.rates(r.rest[0], r.rest[1]) }
+
+// usual compares with the mean at rest.
+func (r *result) usual(peak int) float64 { return float64(peak) / r.atRest().mean }
+
+func (r *result) print(w io.Writer) {
+	rest, outage, back := r.atRest(), r.rates(r.outage[0], r.outage[1]), r.rates(r.outage[1], len(r.perSecond))
+	fmt.Fprintf(w, "%d agents, windows of %v\n", r.agents, r.window)
+	fmt.Fprintf(w, "at rest           %.0f requests a second, at most %d: %.2f × the mean\n", rest.mean, rest.peak, r.usual(rest.peak))
+	fmt.Fprintf(w, "in the outage     %v; %.0f attempts a second, at most %d: %.2f × the mean at rest\n", r.away, outage.mean, outage.peak, r.usual(outage.peak))
+	fmt.Fprintf(w, "after the outage  at most %d requests a second: %.2f × the mean at rest\n", back.peak, r.usual(back.peak))
+	fmt.Fprintf(w, "the last agent    has caught up %v after it\n", r.ended.Sub(r.start.Add(time.Duration(r.outage[1])*time.Second)).Round(time.Second))
+	fmt.Fprintf(w, "records           %d accepted, the oldest %v after its window began; %d expired, %d left\n", r.records, r.oldest.Round(time.Second), r.expired, r.left)
+}
+
+// broken lists the limits that were broken.
+func (r *result) broken() (list []string) {
+	if ratio := r.usual(r.atRest().peak); ratio > 2 {
+		list = append(list, fmt.Sprintf("at rest a second has %.2f × the mean, more than 2", ratio))
+	}
+	if ratio := r.usual(slices.Max(r.perSecond[r.outage[1]:])); ratio > 4 {
+		list = append(list, fmt.Sprintf("after the outage a second has %.2f × the mean at rest, more than 4", ratio))
+	}
+	if r.expired > 0 || r.left > 0 {
+		list = append(list, fmt.Sprintf("%d records have expired, %d were never accepted", r.expired, r.left))
+	}
+	return list
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/pace"
+)
+
+// setting is what a simulation begins with.
+type setting struct {
+	agents   int
+	interval time.Duration
+	outage   time.Duration
+	seed     uint64
+}
+
+const (
+	tick    = 10 * time.Millisecond // agents that act in the same tick act in any order
+	latency = 100 * time.Millisecond
+	width   = 4 // requests at a time for a backlog, as the send loop has it
+
+	warmUp  = 3 // windows before anything is measured
+	atRest  = 10
+	longest = 4 * time.Hour // after the outage
+)
+
+// kinds are the agents of the fleet: how many SKUs each bills in every window,
+// and how many of ten agents are so.
+var kinds = []struct{ skus, ofTen int }{{1, 7}, {5, 2}, {30, 1}}
+
+// agent is one machine. Its sealed records are counted by window.
+type agent struct {
+	pace    *pace.Pace
+	skus    int
+	waiting []sealed // the oldest first
+	records int      // in waiting
+	width   int
+	planned int // when it acts next, in ticks; an earlier plan is void
+}
+
+// sealed is a number of records of one window.
+type sealed struct {
+	window  time.Time
+	records int
+}
+
+// fleet is the world of the simulation.
+type fleet struct {
+	setting
+	start  time.Time
+	agents []agent
+	plans  map[int][]int32 // by tick: agents that may act
+	away   [2]time.Time    // the API does not answer between these
+	busy   int             // agents with records that wait
+	result
+}
+
+// simulate runs the fleet until nothing waits after the outage.
+func simulate(s setting) result {
+	random := rand.New(rand.NewPCG(s.seed, 0))
+	f := &fleet{setting: s, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), plans: make(map[int][]int32)}
+	f.away[0] = f.start.Add((warmUp + atRest) * s.interval)
+	f.away[1] = f.away[0].Add(s.outage)
+	f.result.begin(f)
+	for i := range s.agents {
+		f.agents = append(f.agents, agent{
+			pace: pace.New(pace.Config{
+				Interval: s.interval, Random: random.Float64,
+				Identity: fmt.Sprintf("%016x %016x", random.Uint64(), random.Uint64()),
+			}),
+			skus: skus(i), width: 1,
+		})
+	}
+	perWindow := int(s.interval / tick)
+	for at := 1; ; at++ {
+		now := f.start.Add(time.Duration(at) * tick)
+		if at%perWindow == 0 {
+			f.seal(now, at)
+		}
+		for _, i := range f.plans[at] {
+			if a := &f.agents[i]; a.planned == at {
+				f.act(a, i, now, at)
+			}
+		}
+		delete(f.plans, at)
+		if now.After(f.away[1]) && f.busy == 0 || now.After(f.away[1].Add(longest)) {
+			f.result.end(f, now)
+			return f.result
+		}
+	}
+}
+
+func skus(i int) int {
+	i %= 10
+	for _, kind := range kinds {
+		if i < kind.ofTen {
+			return kind.skus
+		}
+		i -= kind.ofTen
+	}
+	panic("fleet: the kinds are not ten of ten")
+}
+
+// seal ends a window: every agent has records of it, and those that wait for
+// nothing begin to.
+func (f *fleet) seal(now time.Time, at int) {
+	window := now.Add(-f.interval)
+	for i := range f.agents {
+		a := &f.agents[i]
+		if a.records == 0 {
+			f.busy++
+			f.plan(a, int32(i), at, 0)
+		}
+		a.waiting = append(a.waiting, sealed{window, a.skus})
+		a.records += a.skus
+	}
+}
+
+// plan has an agent act after a pause.
+func (f *fleet) plan(a *agent, i int32, at int, pause time.Duration) {
+	a.planned = at + int((pause+tick-1)/tick)
+	f.plans[a.planned] = append(f.plans[a.planned], i)
+}
+
+// act is a step of the agent's send loop.
+func (f *fleet) act(a *agent, i int32, now time.Time, at int) {
+	if wait := a.pace.Wait(now, meter.UsableFor-now.Sub(a.waiting[0].window)); wait > 0 {
+		f.plan(a, i, at, wait)
+		return
+	}
+	requests := min(a.width, (a.records+meter.MaxRecords-1)/meter.MaxRecords)
+	f.requested(now, requests)
+	most := a.width * meter.MaxRecords
+	a.width = 1
+	if !now.Before(f.away[0]) && now.Before(f.away[1]) {
+		f.plan(a, i, at, a.pace.Failed(now, false, 0))
+		return
+	}
+	full := a.records >= most
+	f.accept(a, min(a.records, most), now)
+	a.pace.Succeeded(now, func() int { return a.records })
+	a.pace.Requested(now, requests)
+	if full && !a.pace.CatchingUp() {
+		a.width = min(2*most/meter.MaxRecords, width)
+	}
+	if a.records > 0 {
+		f.plan(a, i, at, latency)
+		return
+	}
+	a.pace.Idle()
+	f.busy--
+}
+
+// accept takes the agent's n oldest records.
+func (f *fleet) accept(a *agent, n int, now time.Time) {
+	for n > 0 {
+		oldest := &a.waiting[0]
+		taken := min(n, oldest.records)
+		f.accepted(now.Sub(oldest.window), taken)
+		oldest.records -= taken
+		a.records -= taken
+		n -= taken
+		if oldest.records == 0 {
+			a.waiting = a.waiting[1:]
+		}
+	}
+}
