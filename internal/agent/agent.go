@@ -185,7 +185,7 @@ func (s Summary) AllAccepted() bool {
 // means that the work could not be done; what was committed by then stays.
 func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, error) {
 	if a.send.ledger.InstanceMatters() { // what is counted then need not be kept apart
-		if err := a.send.bindInstance(ctx); err != nil {
+		if _, err := a.send.bindInstance(ctx); err != nil {
 			a.meter.log.Debug("the instance is not known yet", "error", err)
 		}
 	}

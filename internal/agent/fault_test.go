@@ -44,7 +44,7 @@ func TestSettlementFailsForAWhile(t *testing.T) {
 	s.leaveSealed(3)
 	s.alter(breakSettles)
 	defer s.run()()
-	until(t, "the failure is reported", func() bool { return s.logged.has("delivery failed") })
+	until(t, "the failure is reported", func() bool { return s.logged.has("the ledger cannot be used for deliveries") })
 	s.wantBilled(sku, 3)
 	if accepted := s.records(meter.Accepted); len(accepted) != 0 {
 		t.Errorf("accepted are %+v", accepted)

@@ -91,33 +91,43 @@ const askInstance = time.Minute
 // bindInstance asks for the cloud's name of this machine, until it is known,
 // and tells it to the ledger. Before that nothing is delivered of a ledger that
 // is bound to an instance. One that is not can set nothing aside, and waits for
-// nothing.
-func (l *sendLoop) bindInstance(ctx context.Context) error {
+// nothing. pause is how long deliveries wait after an error.
+func (l *sendLoop) bindInstance(ctx context.Context) (pause time.Duration, err error) {
 	if l.instanceID == nil || time.Since(l.askedInstance) < askInstance && !l.ledger.InstanceMatters() {
-		return nil
+		return 0, nil
 	}
 	l.askedInstance = time.Now()
 	id, err := l.instanceID(ctx)
 	if err != nil && !errors.Is(err, sender.ErrNoInstance) {
 		if !l.ledger.InstanceMatters() {
 			l.log.Debug("the instance's id is not known yet", "error", err)
-			return nil
+			return 0, nil
 		}
-		return err
+		return l.instanceFailed(ctx, err), err
 	}
+	l.identifying.end("the instance's id is known")
 	foreign, err := l.ledger.BindInstance(ctx, id, time.Now())
-	if err != nil {
-		return err
+	if err == nil {
+		report(l.log, foreign, "the cloud instance's id changed from "+foreign.From+" to "+id)
+		err = completeUnits(ctx, l.ledger, l.rules)
 	}
-	report(l.log, foreign, "the cloud instance's id changed from "+foreign.From+" to "+id)
-	if err := completeUnits(ctx, l.ledger, l.rules); err != nil {
-		return err
+	if err != nil {
+		return l.ledgerFailed(ctx, err), err
 	}
 	l.instanceID = nil
-	if l.failing != "" {
-		l.succeeded()
+	return 0, nil
+}
+
+// instanceFailed reports that the instance's id is not known, where that is
+// news, and returns how long to wait.
+func (l *sendLoop) instanceFailed(ctx context.Context, err error) time.Duration {
+	if ctx.Err() != nil {
+		return 0
 	}
-	return nil
+	pause := l.identifying.again()
+	l.identifying.begin(slog.LevelWarn, "nothing is delivered until the instance's id is known: it is asked for again", err,
+		"see whether the metadata service of this machine answers", pause)
+	return pause
 }
 
 func report(log *slog.Logger, foreign ledger.Foreign, how string) {

@@ -1,30 +1,83 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
 // Codes of the problems that the send loop raises.
 const (
 	deliveryFailing = "delivery_failing"
+	ledgerFailing   = "ledger_failing"
+	pruningFailing  = "pruning_failing"
+	instanceUnknown = "instance_unknown"
 	clockSkew       = "clock_skew"
 )
+
+// trouble is one thing that goes wrong for a while. It is a problem of its own,
+// and the log says when it begins, when it changes and when it ends.
+type trouble struct {
+	code, subject string
+	vitals        *monitor.Vitals
+	log           *slog.Logger
+
+	said  string // the last cause that was reported; "" while all is well
+	pause time.Duration
+}
+
+func (t *trouble) goesOn() bool { return t.said != "" }
+
+// begin reports the trouble where its cause is news. pause is how long it is
+// until the next try.
+func (t *trouble) begin(level slog.Level, what string, err error, hint string, pause time.Duration) {
+	text := cause(err)
+	if text == t.said {
+		return
+	}
+	t.said = text
+	message := text
+	args := []any{"error", err, "next_try", pause.Round(time.Millisecond)}
+	if t.subject != "" {
+		message, args = t.subject+": "+text, append([]any{"subject", t.subject}, args...)
+	}
+	t.log.Log(context.Background(), level, what, args...)
+	t.vitals.Raise(meter.Problem{Code: t.code, Subject: t.subject, Message: message, Hint: hint})
+}
+
+// again returns how long to wait until the next try, longer each time.
+func (t *trouble) again() time.Duration {
+	t.pause = min(max(2*t.pause, retryPause), retryMax)
+	return t.pause
+}
+
+// end reports that the trouble is over, if there was any.
+func (t *trouble) end(what string) {
+	t.pause = 0
+	if t.said == "" {
+		return
+	}
+	t.said = ""
+	if t.subject == "" {
+		t.log.Info(what)
+	} else {
+		t.log.Info(what, "subject", t.subject)
+	}
+	t.vitals.Clear(t.code, t.subject)
+}
 
 // muchSkew is how far the clocks may differ before it is a problem: windows are
 // sealed and sent within seconds of their end.
 const muchSkew = 30 * time.Second
-
-func deliveryProblem(err error) meter.Problem {
-	return meter.Problem{Code: deliveryFailing, Message: cause(err), Hint: deliveryHint(err)}
-}
 
 // cause is what an error says without the names of the request and the port it
 // left from, which differ each time.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -21,13 +22,17 @@ const (
 	sendPause     = time.Second      // between looks while sealed records wait for their time
 	restPause     = 5 * time.Second  // the same while there are none; sealing wakes the loop, what others queue does not
 	retryPause    = time.Second      // before a record is sent again, growing with its attempts
+	retryMax      = 6 * time.Second  // the longest pause after the ledger or the metadata service failed
 	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
 	failedMax     = 15 * time.Second // one whose request failed, so that others are tried in between
+	togetherMax   = time.Minute      // a record whose requests fail for so long is sent apart from other SKUs'
+	suspectPause  = 10 * time.Second // between requests for an SKU that fails them
 	maxWidth      = 4                // requests at a time, for a backlog
 	clockError    = 2 * time.Second  // how far the API's clock may be from what is known of it
 	askEvery      = time.Minute      // a record that the API calls ahead of its clock is asked about so often
 	releaseEvery  = time.Minute      // at most so often is what failures put off due at once
 	pruneEvery    = time.Hour
+	pruneAgain    = time.Minute // after a failure
 )
 
 // sendLoop turns sealed records into settled ones.
@@ -44,13 +49,17 @@ type sendLoop struct {
 	mostTime      time.Duration // that one step may take
 	log           *slog.Logger
 
-	width     int // requests at a time
-	pace      *pace.Pace
-	askedHeld time.Time // when the API was last asked about records that wait for its clock
-	failing   string    // the last error that was reported; "" while deliveries succeed
-	failures  int       // in a row
-	released  time.Time
-	lastPrune time.Time
+	width      int // requests at a time
+	pace       *pace.Pace
+	suspects   suspects
+	settling   sync.Mutex // guards settled and unaccepted while batches are settled
+	unaccepted unaccepted
+	askedHeld  time.Time // when the API was last asked about records that wait for its clock
+	failures   int       // deliveries in a row
+	released   time.Time
+	nextPrune  time.Time
+
+	delivering, accounting, pruning, identifying trouble
 }
 
 func newSendLoop(cfg Config) *sendLoop {
@@ -71,11 +80,22 @@ func newSendLoop(cfg Config) *sendLoop {
 	if l.settled == nil {
 		l.settled = func(meter.Record, meter.Result) {}
 	}
+	l.unaccepted.log = cfg.Log
+	newTrouble := func(code string) trouble { return trouble{code: code, vitals: cfg.Vitals, log: cfg.Log} }
+	l.delivering, l.accounting = newTrouble(deliveryFailing), newTrouble(ledgerFailing)
+	l.pruning, l.identifying = newTrouble(pruningFailing), newTrouble(instanceUnknown)
+	l.suspects.newTrouble = func(sku string) trouble {
+		t := newTrouble(deliveryFailing)
+		t.subject = sku
+		return t
+	}
 	return l
 }
 
 func (l *sendLoop) run(ctx context.Context) {
 	defer l.pulse.Rest()
+	defer l.unaccepted.flush()
+	defer l.forgetTroubles()
 	for ctx.Err() == nil {
 		l.pulse.Beat(l.mostTime)
 		pause := l.step(ctx)
@@ -84,12 +104,23 @@ func (l *sendLoop) run(ctx context.Context) {
 	}
 }
 
-// sleep waits; sealing ends it early, unless deliveries fail.
+// forgetTroubles takes back what the loop found wrong: the agent that goes on
+// finds it again.
+func (l *sendLoop) forgetTroubles() {
+	for _, p := range l.vitals.Problems() {
+		switch p.Code {
+		case deliveryFailing, ledgerFailing, pruningFailing, instanceUnknown, clockSkew:
+			l.vitals.Clear(p.Code, p.Subject)
+		}
+	}
+}
+
+// sleep waits; sealing ends it early, unless something fails.
 func (l *sendLoop) sleep(ctx context.Context, pause time.Duration) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	sealed := l.ledger.Sealed()
-	if l.failing != "" {
+	if l.delivering.goesOn() || l.accounting.goesOn() || l.identifying.goesOn() {
 		sealed = nil
 	}
 	select {
@@ -100,61 +131,119 @@ func (l *sendLoop) sleep(ctx context.Context, pause time.Duration) {
 }
 
 // step delivers what is due, as much at a time as width allows, and settles
-// what became of it. It returns how long to wait before the next.
+// what became of it. It returns how long to wait before the next step.
 func (l *sendLoop) step(ctx context.Context) time.Duration {
 	l.prune(ctx)
-	if err := l.bindInstance(ctx); err != nil {
-		return l.failed(ctx, err)
+	l.unaccepted.tell(time.Now())
+	if pause, err := l.bindInstance(ctx); err != nil {
+		return pause
 	}
 	now := time.Now()
-	most := l.width * meter.MaxRecords
-	records, err := l.ledger.Pending(ctx, now, l.apiClock(now), most)
+	batches, full, err := l.choose(ctx, now)
 	if err != nil {
-		return l.failed(ctx, err)
+		return l.ledgerFailed(ctx, err)
 	}
-	if len(records) == 0 && now.Sub(l.askedHeld) >= askEvery {
-		if records, err = l.ledger.Held(ctx, now, l.apiClock(now), meter.MaxRecords); err != nil {
-			return l.failed(ctx, err)
-		}
-		if len(records) > 0 {
-			l.askedHeld = now
-		}
-	}
-	if len(records) == 0 {
+	if len(batches) == 0 {
 		return l.rest(ctx)
 	}
-	if wait := l.pace.Wait(now, meter.UsableFor-l.apiClock(now).Sub(records[0].Window.StartTime())); wait > 0 {
+	if wait := l.pace.Wait(now, meter.UsableFor-l.apiClock(now).Sub(batches[0].records[0].Timestamp)); wait > 0 {
 		return wait
 	}
-	ready, err := l.vet(ctx, batches(records))
-	if len(ready) == 0 {
-		l.noteSkew()
-		if err != nil {
-			return l.failed(ctx, err)
-		}
-		return 0
-	}
-	if err := l.ledger.Attempt(ctx, slices.Concat(ready...)); err != nil {
-		return l.failed(ctx, err)
-	}
-	if failed := l.deliver(ctx, ready); failed != nil {
-		err = failed
+	if err := l.deliver(ctx, batches); err != nil {
+		return l.ledgerFailed(ctx, err)
 	}
 	l.noteSkew()
+	failed, answered := l.note(batches)
+	width := l.width
 	l.width = 1
-	if err != nil {
-		return l.failed(ctx, err)
+	if answered {
+		if err := l.release(ctx); err != nil {
+			return l.ledgerFailed(ctx, err)
+		}
 	}
-	if err := l.release(ctx); err != nil {
-		return l.failed(ctx, err)
+	l.accounting.end("the ledger takes the results of deliveries again")
+	if failed != nil {
+		return l.deliveryFailed(ctx, failed)
 	}
-	l.succeeded()
-	l.pace.Succeeded(time.Now(), func() int { return l.sealed(ctx) })
-	l.pace.Requested(time.Now(), len(ready))
-	if len(records) == most && !l.pace.CatchingUp() { // a backlog: faster, as long as the API keeps up
-		l.width = min(2*most/meter.MaxRecords, maxWidth)
+	if answered {
+		l.failures = 0
+		l.delivering.end("delivering again")
+		l.pace.Succeeded(time.Now(), func() int { return l.sealed(ctx) })
+	}
+	l.pace.Requested(time.Now(), len(batches))
+	if full && !l.pace.CatchingUp() { // faster, as long as the API keeps up
+		l.width = min(2*width, maxWidth)
 	}
 	return 0
+}
+
+// choose returns what is due now, in batches: alone what seems to fail the
+// requests that hold it, and together what may share a request. Where nothing is
+// due, it returns what waits for the API's clock only, if that was not asked for
+// lately. full reports whether more may be due.
+func (l *sendLoop) choose(ctx context.Context, now time.Time) (batches []*batch, full bool, err error) {
+	apiNow := l.apiClock(now)
+	if probe := l.suspects.probe(now); probe != nil {
+		most := maxWidth - 1
+		if !l.suspects.alive {
+			most = 1 // an outage, perhaps
+		}
+		records, err := l.ledger.Pending(ctx, now, apiNow, most, probe)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range records {
+			batches = append(batches, &batch{records: []meter.Record{r}, alone: true})
+		}
+	}
+	most := min(l.width, maxWidth-len(batches)) * meter.MaxRecords
+	records, err := l.ledger.Pending(ctx, now, apiNow, most, func(r meter.Record) bool { return !l.suspects.apart(r) })
+	if err != nil {
+		return nil, false, err
+	}
+	batches = append(inBatches(records), batches...)
+	if len(batches) > 0 || now.Sub(l.askedHeld) < askEvery {
+		return batches, len(records) == most, nil
+	}
+	if records, err = l.ledger.Held(ctx, now, apiNow, meter.MaxRecords); len(records) > 0 {
+		l.askedHeld = now
+	}
+	return inBatches(records), false, err
+}
+
+// note takes account of what the batches came to. failed is the first failure
+// of records that share requests, answered whether the API answered anything.
+func (l *sendLoop) note(batches []*batch) (failed error, answered bool) {
+	now := time.Now()
+	for _, b := range batches { // answers first: they show that the API works
+		if b.err == nil || badRequest(b.err) { // the sender has split what is answered 400
+			answered = answered || b.err == nil
+			for _, r := range b.records {
+				l.suspects.answered(r, b.alone)
+			}
+		}
+	}
+	for _, b := range batches {
+		switch {
+		case b.err == nil:
+		case badRequest(b.err):
+			failed = cmp.Or(failed, b.err)
+		case b.alone:
+			if of := l.suspects.failedAlone(b.records[0], now); of != nil {
+				of.begin(slog.LevelError, "every request with this SKU fails: it is sent apart from the others", b.err, deliveryHint(b.err), suspectPause)
+			}
+		default:
+			l.suspects.failedTogether(b.records, now)
+			failed = cmp.Or(failed, b.err)
+		}
+	}
+	return failed, answered
+}
+
+// badRequest reports whether the API answered 400.
+func badRequest(err error) bool {
+	var refusal *sender.Error
+	return errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest
 }
 
 // release ends the waits of an outage with it, so that the oldest goes first
@@ -174,114 +263,18 @@ func (l *sendLoop) apiClock(now time.Time) time.Time {
 	return now.Add(l.sender.Skew() - clockError)
 }
 
-// vet asks the API about those of the batches that it may refuse for their
-// time, at the same time, and settles what it rules out. It returns the rest of
-// each batch, and the first error.
-func (l *sendLoop) vet(ctx context.Context, batches [][]meter.Record) (ready [][]meter.Record, failed error) {
-	list := make([][]meter.Record, len(batches))
-	errs := make([]error, len(batches))
-	var questions sync.WaitGroup
-	ask := func(i int) { list[i], errs[i] = l.vetBatch(ctx, batches[i]) }
-	for i := 1; i < len(batches); i++ {
-		questions.Go(func() { ask(i) })
-	}
-	ask(0)
-	questions.Wait()
-	for i := range batches {
-		if len(list[i]) > 0 {
-			ready = append(ready, list[i])
-		}
-		if failed == nil {
-			failed = errs[i]
-		}
-	}
-	return ready, failed
-}
-
-func (l *sendLoop) vetBatch(ctx context.Context, records []meter.Record) ([]meter.Record, error) {
-	ready, ruledOut, err := l.sender.Vet(ctx, records)
-	if len(ruledOut) == 0 {
-		return ready, err
-	}
-	of := make(map[string]meter.Record, len(records))
-	for _, r := range records {
-		of[r.UUID] = r
-	}
-	d := delivery{results: ruledOut, putOff: askEvery}
-	for _, result := range ruledOut {
-		d.records = append(d.records, of[result.UUID])
-	}
-	return ready, errors.Join(err, l.settle(ctx, d))
-}
-
-// batches parts records, in their order, into what one request may hold: so
-// many, of one product.
-func batches(records []meter.Record) (list [][]meter.Record) {
-	current := make(map[string]int) // by product: its last batch
-	for _, r := range records {
-		i, ok := current[r.ProductID]
-		if !ok || len(list[i]) == meter.MaxRecords {
-			i = len(list)
-			current[r.ProductID] = i
-			list = append(list, nil)
-		}
-		list[i] = append(list[i], r)
-	}
-	return list
-}
-
-// delivery is a batch with what became of it.
-type delivery struct {
-	records []meter.Record
-	results []meter.Result
-	err     error
-	putOff  time.Duration // how long those wait that stay Sealed
-}
-
-// deliver sends the batches at the same time and settles them as they are
-// answered. It returns the first error.
-func (l *sendLoop) deliver(ctx context.Context, batches [][]meter.Record) (failed error) {
-	answered := make(chan delivery, len(batches))
-	send := func(records []meter.Record) {
-		results, err := l.sender.Send(ctx, records)
-		l.vitals.Requests.WithLabelValues(outcome(err)).Inc()
-		d := delivery{records: records, results: results, err: err}
-		d.putOff = d.pause()
-		answered <- d
-	}
-	for _, records := range batches[1:] {
-		go send(records)
-	}
-	send(batches[0])
-	for range batches {
-		d := <-answered
-		if err := l.settle(ctx, d); err != nil && d.err == nil {
-			d.err = err
-		}
-		if failed == nil {
-			failed = d.err
-		}
-	}
-	return failed
-}
-
-// outcome is how a delivery counts among the requests.
-func outcome(err error) string {
-	if err != nil {
-		return "failed"
-	}
-	return "answered"
-}
-
-// rest is how long to wait when nothing is due.
+// rest returns how long to wait when nothing is due.
 func (l *sendLoop) rest(ctx context.Context) time.Duration {
 	_, sealed, err := l.ledger.Unsettled(ctx)
-	switch {
-	case err != nil:
-		return l.failed(ctx, err)
-	case sealed > 0:
+	if err != nil {
+		return l.ledgerFailed(ctx, err)
+	}
+	l.accounting.end("the ledger can be read again")
+	if sealed > 0 {
 		return sendPause
 	}
+	l.failures = 0
+	l.delivering.end("nothing is left to deliver")
 	l.pace.Idle()
 	return restPause
 }
@@ -296,79 +289,53 @@ func (l *sendLoop) sealed(ctx context.Context) int {
 	return sealed
 }
 
-// settle notes the results, also after ctx has ended: they are known now.
-func (l *sendLoop) settle(ctx context.Context, d delivery) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
-	defer cancel()
-	if err := l.ledger.Settle(ctx, d.results, time.Now(), d.putOff); err != nil {
-		return err
-	}
-	for i, r := range d.results {
-		l.settled(d.records[i], r)
-		switch r.State {
-		case meter.Sealed, meter.Accepted:
-		default:
-			l.log.Error("usage was not accepted", "state", r.State, "reason", r.Reason, "uuid", r.UUID,
-				"sku_id", d.records[i].SKU, "quantity", d.records[i].Quantity, "window", d.records[i].Window.StartTime())
-		}
-	}
-	return nil
-}
-
-// pause returns how long the records wait that are still to be delivered. The
-// more often that was tried, the longer: so no record holds back the others,
-// whatever the API makes of it.
-func (d delivery) pause() time.Duration {
-	most := slices.MaxFunc(d.records, func(a, b meter.Record) int { return cmp.Compare(a.Attempts, b.Attempts) })
-	longest := unansweredMax
-	if d.err != nil {
-		longest = failedMax
-	}
-	return min(retryPause<<min(most.Attempts, 10), longest)
-}
-
-// failed reports the error where it is news and returns how long to wait.
-func (l *sendLoop) failed(ctx context.Context, err error) time.Duration {
+// deliveryFailed reports a failed delivery where that is news, and returns how
+// long to wait.
+func (l *sendLoop) deliveryFailed(ctx context.Context, err error) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
 	l.failures++
-	var refusal *sender.Error
-	asked := time.Duration(0)
-	if errors.As(err, &refusal) {
+	level, slow, asked := slog.LevelWarn, false, time.Duration(0)
+	if refusal := (*sender.Error)(nil); errors.As(err, &refusal) {
 		asked = refusal.RetryAfter
-	}
-	pause := l.pace.Failed(time.Now(), refusal != nil && refusal.Kind == sender.Slow, asked)
-	if text := cause(err); text != l.failing {
-		level := slog.LevelWarn
-		if refusal != nil && refusal.Kind == sender.Slow {
-			level = slog.LevelError
+		if refusal.Kind == sender.Slow {
+			slow, level = true, slog.LevelError
 		}
-		l.log.Log(ctx, level, "delivery failed: nothing is lost, it will be tried again", "error", err, "next_try", pause.Round(time.Millisecond))
-		l.failing = text
-		l.vitals.Raise(deliveryProblem(err))
 	}
+	pause := l.pace.Failed(time.Now(), slow, asked)
+	l.delivering.begin(level, "delivery failed: nothing is lost, it will be tried again", err, deliveryHint(err), pause)
 	return pause
 }
 
-func (l *sendLoop) succeeded() {
-	if l.failing != "" {
-		l.log.Info("delivering again")
-		l.vitals.Clear(deliveryFailing, "")
+// ledgerFailed does the same where the ledger fails.
+func (l *sendLoop) ledgerFailed(ctx context.Context, err error) time.Duration {
+	if ctx.Err() != nil {
+		return 0
 	}
-	l.failing, l.failures = "", 0
+	pause := l.accounting.again()
+	l.accounting.begin(slog.LevelError, "the ledger cannot be used for deliveries: nothing is lost, it will be tried again", err,
+		"free space on the disk of the state folder, or see what the kernel's log says of it", pause)
+	return pause
 }
 
 // prune deletes what was settled longer ago than the retention time.
 func (l *sendLoop) prune(ctx context.Context) {
-	if now := time.Now(); now.Sub(l.lastPrune) >= pruneEvery {
-		l.lastPrune = now
-		n, err := l.ledger.Prune(ctx, now.Add(-l.retention))
-		if err != nil {
-			l.failed(ctx, err)
-		} else if n > 0 { // there may be more: the next step goes on with it
-			l.lastPrune = time.Time{}
+	now := time.Now()
+	if now.Before(l.nextPrune) {
+		return
+	}
+	l.nextPrune = now.Add(pruneEvery)
+	switch n, err := l.ledger.Prune(ctx, now.Add(-l.retention)); {
+	case err == nil:
+		l.pruning.end("old records are deleted again")
+		if n > 0 { // there may be more: the next step goes on with it
+			l.nextPrune = time.Time{}
 		}
+	case ctx.Err() == nil:
+		l.nextPrune = now.Add(pruneAgain)
+		l.pruning.begin(slog.LevelWarn, "old records cannot be deleted: the ledger grows, and nothing is lost", err,
+			"free space on the disk of the state folder, or see what the kernel's log says of it", pruneAgain)
 	}
 }
 
@@ -385,6 +352,7 @@ func (l *sendLoop) deliverAll(ctx context.Context, patience time.Duration) (Summ
 			summary.add(record, result)
 		}
 	}
+	defer l.unaccepted.flush()
 	for {
 		var err error
 		if summary.Open, summary.Sealed, err = l.ledger.Unsettled(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,9 +39,9 @@ func TestBatches(t *testing.T) {
 		"b" + strings.Repeat("a", 26) + "bcb": "bbb " + strings.Repeat("a", 25) + " a c",
 	} {
 		var got []string
-		for _, batch := range batches(of(products)) {
+		for _, batch := range inBatches(of(products)) {
 			text := ""
-			for _, r := range batch {
+			for _, r := range batch.records {
 				text += r.ProductID
 			}
 			got = append(got, text)
@@ -59,6 +60,7 @@ type sending struct {
 	front *front
 	loop  *sendLoop
 	end   func()
+	age   int // of the oldest window of useOld, in minutes
 }
 
 func newSending(t *testing.T, transport string, api sandbox.Config, with ...func(*sendLoop)) *sending {
@@ -309,5 +311,144 @@ func TestAnswerWithoutVerdicts(t *testing.T) {
 			}
 			s.end()
 		})
+	}
+}
+
+// An SKU that fails every request that holds it, in whatever way, holds back no
+// other for long, and is delivered itself soon after that ends.
+func TestPoisonHoldsBackNoOther(t *testing.T) {
+	for _, how := range []int{0, 1, 403, 404, 429, 500, 503} {
+		for _, transport := range []string{sender.REST, sender.GRPC} {
+			t.Run(fmt.Sprint(how, "/", transport), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := newSending(t, transport, sandbox.Config{Latency: 50 * time.Millisecond})
+					s.front.set(ills{poison: "sku-0", fails: how})
+					stored := func() (n int) {
+						for _, r := range s.box.Records() {
+							if r.SKU == "sku-0" {
+								t.Error("poison is stored")
+							}
+							n++
+						}
+						return n
+					}
+					for minute := 1; minute <= 8; minute++ {
+						s.use(30)
+						if minute < 5 {
+							continue
+						}
+						time.Sleep(45 * time.Second)
+						if n := stored(); n != 29*minute {
+							t.Fatalf("after %d minutes %d records of the others are stored, want %d", minute, n, 29*minute)
+						}
+					}
+					problems := s.loop.vitals.Problems()
+					if len(problems) != 1 || problems[0].Code != deliveryFailing || problems[0].Subject != "sku-0" {
+						t.Errorf("problems: %+v", problems)
+					}
+					s.front.set(ills{})
+					most := 30 * time.Second
+					if how == 1 { // a request that hangs now is given up after as long
+						most *= 2
+					}
+					s.drained(most)
+					time.Sleep(time.Second)
+					if problems := s.loop.vitals.Problems(); len(problems) != 0 {
+						t.Errorf("problems after it: %+v", problems)
+					}
+					s.end()
+					if n := len(s.records(meter.Accepted)); n != 240 {
+						t.Errorf("%d records are accepted, want 240", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Trouble of the ledger and of pruning is not trouble of delivery, and each ends
+// with its own success, whether or not there is something to deliver.
+func TestTroublesAreKeptApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSending(t, sender.REST, sandbox.Config{})
+		want := func(when string, codes ...string) {
+			t.Helper()
+			var got []string
+			for _, p := range s.loop.vitals.Problems() {
+				got = append(got, p.Code)
+			}
+			if !slices.Equal(got, codes) {
+				t.Errorf("%s: problems %v, want %v", when, got, codes)
+			}
+		}
+		s.useOld(1)
+		s.drained(10 * time.Second)
+		s.alter("UPDATE records SET settled_at = '1999-01-01T00:00:00.000Z'")
+		s.alter("CREATE TRIGGER broken BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+		time.Sleep(pruneEvery)
+		want("pruning fails", pruningFailing)
+		s.use(1)
+		s.drained(10 * time.Second)
+		want("pruning fails, and deliveries do not", pruningFailing)
+		s.alter("DROP TRIGGER broken")
+		time.Sleep(2 * pruneAgain)
+		want("nothing is to be delivered, and pruning works")
+
+		s.alter(breakSettles)
+		s.use(1)
+		time.Sleep(10 * time.Second)
+		want("the results cannot be kept", ledgerFailing)
+		s.alter(mendSettles)
+		s.drained(30 * time.Second)
+		time.Sleep(10 * time.Second)
+		want("the results can be kept again")
+
+		s.box.SetFaults(sandbox.Fault{Kind: sandbox.FaultStatus, Status: 503})
+		s.use(1)
+		time.Sleep(10 * time.Second)
+		want("the API fails", deliveryFailing)
+		s.alter("UPDATE records SET state = 'foreign' WHERE state = 'sealed'")
+		time.Sleep(30 * time.Second)
+		want("nothing is left to deliver")
+		s.end()
+	})
+}
+
+// What is not accepted is summed in the log.
+func TestUnacceptedIsSummed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSending(t, sender.REST, sandbox.Config{})
+		for range 40 {
+			s.useOld(50)
+		}
+		s.drained(time.Minute)
+		s.end()
+		lines := 0
+		for _, m := range s.logged.messages {
+			if strings.Contains(m, "usage was not accepted") {
+				lines++
+			}
+		}
+		if n := len(s.records(meter.Expired)); n != 2000 || lines > 3 {
+			t.Errorf("%d records are expired, and the log has %d lines of them", n, lines)
+		}
+	})
+}
+
+// useOld counts and seals a unit of each of n SKUs in a window of two hours ago.
+func (s *sending) useOld(n int) {
+	s.t.Helper()
+	s.age++
+	window := meter.WindowAt(time.Now().Add(-2*time.Hour-time.Duration(s.age)*time.Minute), time.Minute)
+	var tally meter.Tally
+	for i := range n {
+		rule := &meter.Rule{Name: fmt.Sprint("rule-", i), ProductID: product, SKU: fmt.Sprint("sku-", i), Per: 1}
+		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10)
+	}
+	err := s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, time.Now())
+	_, sealing := s.book.Seal(s.t.Context(), time.Now())
+	if err := errors.Join(err, sealing); err != nil {
+		s.t.Fatal(err)
 	}
 }

@@ -450,7 +450,7 @@ func (s *simulation) killAtStep() {
 
 func (s *simulation) attempt(ctx context.Context) []meter.Record {
 	book := s.agent.send.ledger
-	records, err := book.Pending(ctx, time.Now(), time.Now(), meter.MaxRecords)
+	records, err := book.Pending(ctx, time.Now(), time.Now(), meter.MaxRecords, nil)
 	s.check(err)
 	s.check(book.Attempt(ctx, records))
 	return records
@@ -563,7 +563,7 @@ func (s *simulation) do() {
 	case 9:
 		s.dying = []dying{before, after}[s.chance.IntN(2)]
 		s.note("the next request is the last: %d", s.dying)
-		s.agent.send.width = 1 // so that it is made by this goroutine, which can be stopped
+		s.agent.send.width, s.agent.send.suspects.of = 1, nil // so that this goroutine makes it, which can be stopped
 		s.sendStep()
 		s.dying = no
 		if s.agent == nil {

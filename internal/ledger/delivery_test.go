@@ -43,7 +43,7 @@ func TestPendingOrder(t *testing.T) {
 			if limit == 0 {
 				limit = meter.MaxRecords
 			}
-			list, err := l.Pending(t.Context(), noon, noon.Add(test.ahead), limit)
+			list, err := l.Pending(t.Context(), noon, noon.Add(test.ahead), limit, nil)
 			check(t, err)
 			var got windows
 			for _, r := range list {
@@ -106,7 +106,7 @@ func TestPutOff(t *testing.T) {
 		{noon.Add(-8 * time.Minute), false}, // a delay of ten minutes may be meant
 		{noon.Add(-9 * time.Minute), true},  // the clock was set back
 	} {
-		due, err := l.Pending(t.Context(), test.now, noon, 1)
+		due, err := l.Pending(t.Context(), test.now, noon, 1, nil)
 		check(t, err)
 		if (len(due) == 1) != test.due {
 			t.Errorf("at %v: %d records are due", test.now, len(due))
@@ -389,7 +389,7 @@ func TestPruneMuch(t *testing.T) {
 	check(t, l.Commit(t.Context(), counts(mails, amounts), noon))
 	_, err := l.Seal(t.Context(), noon)
 	check(t, err)
-	list, err := l.Pending(t.Context(), noon, noon, many-7)
+	list, err := l.Pending(t.Context(), noon, noon, many-7, nil)
 	check(t, err)
 	settle(t, l, noon, list, meter.Result{State: meter.Accepted})
 	if n, err := pruneAll(t.Context(), l, noon); n != 0 || err != nil {
@@ -422,7 +422,7 @@ func TestHeldForTheClock(t *testing.T) {
 		{-time.Second, 1, 0}, // our clock was set back
 	} {
 		now := noon.Add(test.after)
-		due, err := l.Pending(t.Context(), now, now.Add(-behind), meter.MaxRecords)
+		due, err := l.Pending(t.Context(), now, now.Add(-behind), meter.MaxRecords, nil)
 		check(t, err)
 		held, err := l.Held(t.Context(), now, now.Add(-behind), meter.MaxRecords)
 		check(t, err)

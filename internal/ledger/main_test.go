@@ -220,7 +220,7 @@ func one(t *testing.T, l *Ledger, f Filter) meter.Record {
 
 func pending(t *testing.T, l *Ledger, now time.Time) []meter.Record {
 	t.Helper()
-	list, err := l.Pending(t.Context(), now, now, meter.MaxRecords)
+	list, err := l.Pending(t.Context(), now, now, meter.MaxRecords, nil)
 	check(t, err)
 	return list
 }

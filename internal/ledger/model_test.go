@@ -238,7 +238,7 @@ func (s *simulation) seal() {
 // sometimes crashes between.
 func (s *simulation) deliver() {
 	s.Helper()
-	list, err := s.ledger.Pending(s.Context(), s.now, s.now, 1+s.rand.IntN(meter.MaxRecords))
+	list, err := s.ledger.Pending(s.Context(), s.now, s.now, 1+s.rand.IntN(meter.MaxRecords), nil)
 	check(s.T, err)
 	for i, r := range list {
 		if known := s.records[r.UUID]; r != known {

@@ -110,23 +110,23 @@ const (
 	held = `window_start > @apiNow AND sealed_at > @longestHold AND sealed_at <= @now`
 )
 
-func dueAt(now, apiNow time.Time, limit int) []any {
+func dueAt(now, apiNow time.Time) []any {
 	return []any{
 		sql.Named("now", instant(now)), sql.Named("longestDelay", instant(now.Add(longestDelay))),
 		sql.Named("longestHold", instant(now.Add(-longestHold))), sql.Named("apiNow", apiNow.UTC().Format(windowLayout)),
-		sql.Named("horizon", apiNow.Add(-meter.UsableFor).UTC().Format(windowLayout)), sql.Named("limit", limit),
+		sql.Named("horizon", apiNow.Add(-meter.UsableFor).UTC().Format(windowLayout)),
 	}
 }
 
 // Pending returns sealed records that are due for delivery at now, at most
 // limit: the oldest that the API still takes first, and those past its hour
 // only when there are no others. apiNow is the API's clock as far as it is
-// known. What lies in its future waits for it, but not for long.
-func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
+// known. What lies in its future waits for it, but not for long. choose says
+// which records are wanted, oldest first; nil: all.
+func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int, choose func(meter.Record) bool) ([]meter.Record, error) {
 	for _, side := range []string{">=", "<"} {
-		records, err := query(ctx, l.db, "pending", scanRecord, `SELECT `+recordColumns+` FROM records
-			WHERE `+due+` AND NOT (`+held+`) AND window_start `+side+` @horizon
-			ORDER BY window_start, id LIMIT @limit`, dueAt(now, apiNow, limit)...)
+		records, err := l.sealedRecords(ctx, "pending", limit, choose, `WHERE `+due+` AND NOT (`+held+`) AND window_start `+side+` @horizon
+			ORDER BY window_start, id`, dueAt(now, apiNow)...)
 		if err != nil || len(records) > 0 {
 			return records, err
 		}
@@ -137,8 +137,29 @@ func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int) 
 // Held returns the records that Pending leaves out only because they lie in the
 // API's future, the oldest first.
 func (l *Ledger) Held(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
-	return query(ctx, l.db, "held", scanRecord, `SELECT `+recordColumns+` FROM records
-		WHERE `+due+` AND `+held+` ORDER BY window_start, id LIMIT @limit`, dueAt(now, apiNow, limit)...)
+	return l.sealedRecords(ctx, "held", limit, nil, `WHERE `+due+` AND `+held+` ORDER BY window_start, id`, dueAt(now, apiNow)...)
+}
+
+// sealedRecords returns at most limit records that the query gives and choose wants.
+func (l *Ledger) sealedRecords(ctx context.Context, operation string, limit int, choose func(meter.Record) bool, where string, args ...any) (list []meter.Record, err error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT `+recordColumns+` FROM records `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %s: %w", operation, err)
+	}
+	defer rows.Close()
+	for len(list) < limit && rows.Next() {
+		r, err := scanRecord(rows)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: %s: %w", operation, err)
+		}
+		if choose == nil || choose(r) {
+			list = append(list, r)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("ledger: %s: %w", operation, err)
+	}
+	return list, nil
 }
 
 // Attempt notes that the delivery of the records begins. It comes before the

@@ -68,7 +68,7 @@ func (s *site) settle(state meter.State, reason string, now time.Time) {
 	s.t.Helper()
 	_, err := s.book.SealAll(s.t.Context(), now)
 	s.check(err)
-	records, err := s.book.Pending(s.t.Context(), now, now, meter.MaxRecords)
+	records, err := s.book.Pending(s.t.Context(), now, now, meter.MaxRecords, nil)
 	s.check(err)
 	var results []meter.Result
 	for _, r := range records {

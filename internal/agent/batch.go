@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// batch is records of one product that share a request, and what became of it.
+type batch struct {
+	records []meter.Record
+	alone   bool  // one record, of an SKU that fails the requests that hold it
+	err     error // why the question or the delivery failed; nil where the API answered
+
+	ready []meter.Record // of records: what the API does not rule out for its time
+}
+
+// inBatches parts records, in their order, into what one request may hold: so
+// many, of one product.
+func inBatches(records []meter.Record) (list []*batch) {
+	current := make(map[string]*batch) // by product: its last batch
+	for _, r := range records {
+		b := current[r.ProductID]
+		if b == nil || len(b.records) == meter.MaxRecords {
+			b = new(batch)
+			current[r.ProductID] = b
+			list = append(list, b)
+		}
+		b.records = append(b.records, r)
+	}
+	return list
+}
+
+// each does the same for all batches at the same time, and returns the first
+// error. The first batch is done by the caller's goroutine.
+func each(batches []*batch, do func(*batch) error) error {
+	errs := make([]error, len(batches))
+	var others sync.WaitGroup
+	for i := 1; i < len(batches); i++ {
+		others.Go(func() { errs[i] = do(batches[i]) })
+	}
+	errs[0] = do(batches[0])
+	others.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver asks about the batches what must be asked, sends them at the same
+// time, and settles what is answered. Failures of deliveries are in the
+// batches; the error is one of the ledger.
+func (l *sendLoop) deliver(ctx context.Context, batches []*batch) error {
+	if err := each(batches, func(b *batch) error { return l.vet(ctx, b) }); err != nil {
+		return err
+	}
+	var toSend []*batch
+	var records []meter.Record
+	for _, b := range batches {
+		if len(b.ready) > 0 {
+			toSend, records = append(toSend, b), append(records, b.ready...)
+		}
+	}
+	if len(toSend) == 0 {
+		return nil
+	}
+	if err := l.ledger.Attempt(ctx, records); err != nil {
+		return err
+	}
+	return each(toSend, func(b *batch) error { return l.send(ctx, b) })
+}
+
+// vet asks the API about those of the batch that it may refuse for their time.
+// It settles what the API rules out, and puts off what nobody answers for.
+func (l *sendLoop) vet(ctx context.Context, b *batch) error {
+	ready, ruledOut, err := l.sender.Vet(ctx, b.records)
+	b.ready, b.err = ready, err
+	if err := l.settle(ctx, b.records, ruledOut, askEvery); err != nil {
+		return err
+	}
+	if err == nil {
+		return nil
+	}
+	isReady := make(map[string]bool, len(ready))
+	for _, r := range ready {
+		isReady[r.UUID] = true
+	}
+	var unanswered []meter.Result
+	for _, r := range b.records {
+		if !isReady[r.UUID] {
+			unanswered = append(unanswered, meter.Result{
+				UUID: r.UUID, State: meter.Sealed, Reason: cause(err), MaybeStored: r.MaybeStored, MaybeRefused: r.MaybeRefused,
+			})
+		}
+	}
+	return l.settle(ctx, b.records, unanswered, l.suspects.pause(b.records, time.Now()))
+}
+
+func (l *sendLoop) send(ctx context.Context, b *batch) error {
+	results, err := l.sender.Send(ctx, b.ready)
+	l.vitals.Requests.WithLabelValues(outcome(err)).Inc()
+	if err != nil {
+		b.err = err
+	}
+	return l.settle(ctx, b.ready, results, putOff(b.ready, err))
+}
+
+// outcome is how a delivery counts among the requests.
+func outcome(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "answered"
+}
+
+// putOff returns how long the records wait that are still to be delivered. The
+// more often that was tried, the longer: so no record holds back the others,
+// whatever the API makes of it.
+func putOff(records []meter.Record, failed error) time.Duration {
+	most := slices.MaxFunc(records, func(a, b meter.Record) int { return cmp.Compare(a.Attempts, b.Attempts) })
+	longest := unansweredMax
+	if failed != nil {
+		longest = failedMax
+	}
+	return min(retryPause<<min(most.Attempts, 10), longest)
+}
+
+// settle notes results for some of the records, also after ctx has ended: they
+// are known now.
+func (l *sendLoop) settle(ctx context.Context, records []meter.Record, results []meter.Result, putOff time.Duration) error {
+	if len(results) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
+	defer cancel()
+	if err := l.ledger.Settle(ctx, results, time.Now(), putOff); err != nil {
+		return err
+	}
+	of := make(map[string]meter.Record, len(records))
+	for _, r := range records {
+		of[r.UUID] = r
+	}
+	l.settling.Lock()
+	defer l.settling.Unlock()
+	for _, result := range results {
+		record := of[result.UUID]
+		l.settled(record, result)
+		if result.State.Settled() && result.State != meter.Accepted {
+			l.unaccepted.add(record, result)
+		}
+	}
+	return nil
+}
