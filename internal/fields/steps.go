@@ -3,17 +3,18 @@ package fields
 import (
 	"bytes"
 	"regexp/syntax"
+	"slices"
 	"unicode/utf8"
 )
 
-// steps is a pattern made of literals and runs of classes, as a list that is
-// walked along a text. It finds what package regexp finds: of the matches that
-// begin first, the one that a backtracking search meets first.
+// steps is a pattern made of literals, runs of classes and choices, as a list
+// that is walked along a text. It finds what package regexp finds: of the matches
+// that begin first, the one that a backtracking search meets first.
 type steps struct {
 	list     []step
-	anchored bool   // it can only begin with the text
-	prefix   []byte // each match begins with it
-	first    *class // or else with a byte of it; nil if that is not known
+	anchored bool       // it can only begin with the text
+	prefix   []byte     // each match begins with it
+	first    *[256]bool // or else with one of these bytes; nil if it may match an empty text
 }
 
 // step is one part of a pattern.
@@ -25,7 +26,8 @@ type step struct {
 	final    bool // no shorter run can be right
 	lazy     bool
 	then     []byte // the literal that follows a run, if the next step is one
-	at       int    // stepPlace: the index of the place. stepOption: the step behind the option
+	at       int    // stepPlace: the index of the place. stepChoice: the step of the second way. stepJump: the next step
+	end      int    // of a choice: the step behind all of its ways
 }
 
 type stepKind byte
@@ -34,7 +36,8 @@ const (
 	stepLiteral stepKind = iota
 	stepRun              // of characters of a class
 	stepPlace            // a group begins or ends
-	stepOption           // the steps up to another may be left out
+	stepChoice           // go on with the next step, or else with another
+	stepJump             // go on with another step
 	stepBegin            // of the text
 	stepEnd              // of the text
 )
@@ -110,7 +113,7 @@ func (s *steps) add(re *syntax.Regexp) {
 	case syntax.OpQuest:
 		s.option(re)
 	case syntax.OpAlternate:
-		panic(unfit("it has a choice, `|`"))
+		s.choice(re.Sub)
 	case syntax.OpWordBoundary, syntax.OpNoWordBoundary:
 		panic(unfit("it looks for the boundary of a word"))
 	default:
@@ -146,13 +149,33 @@ func (s *steps) option(re *syntax.Regexp) {
 		s.run(re, re.Sub[0], 0, 1)
 		return
 	}
-	if re.Flags&syntax.NonGreedy != 0 {
-		panic(unfit("it has a part that is left out where possible, `??`"))
-	}
 	i := len(s.list)
-	s.push(step{kind: stepOption})
+	choice := i
+	s.push(step{kind: stepChoice})
+	if re.Flags&syntax.NonGreedy != 0 {
+		s.push(step{kind: stepJump})
+		s.list[i].at = len(s.list)
+		i++
+	}
 	s.add(re.Sub[0])
 	s.list[i].at = len(s.list)
+	s.list[choice].end = len(s.list)
+}
+
+// choice appends ways to go on, the first ones preferred.
+func (s *steps) choice(ways []*syntax.Regexp) {
+	if len(ways) == 1 {
+		s.add(ways[0])
+		return
+	}
+	i := len(s.list)
+	s.push(step{kind: stepChoice})
+	s.add(ways[0])
+	jump := len(s.list)
+	s.push(step{kind: stepJump})
+	s.list[i].at = len(s.list)
+	s.choice(ways[1:])
+	s.list[jump].at, s.list[i].end = len(s.list), len(s.list)
 }
 
 // add puts a range of characters into the class.
@@ -189,29 +212,38 @@ func (c *class) lacking() int {
 
 // finish finds out which runs are final, and how matches begin.
 func (s *steps) finish() {
-	// What a match may go on with behind each step, from the last to the first.
-	next, ends := make([][256]bool, len(s.list)+1), make([]bool, len(s.list)+1)
-	ends[len(s.list)] = true // the pattern may be at its end
+	// Bytes that a match may go on with from each step; whether it may end there,
+	// or only there at the end of the text.
+	type ahead struct {
+		next        [256]bool
+		end, atText bool
+	}
+	from := make([]ahead, len(s.list)+1)
+	from[len(s.list)].end = true
 	for i := len(s.list) - 1; i >= 0; i-- {
-		t := &s.list[i]
-		follow, end := next[i+1], ends[i+1]
+		t, a := &s.list[i], from[i+1]
 		switch t.kind {
 		case stepLiteral:
-			follow, end = [256]bool{}, false
-			follow[t.literal[0]] = true
+			a = ahead{}
+			a.next[t.literal[0]] = true
 		case stepEnd:
-			follow, end = [256]bool{}, false
-		case stepOption:
-			follow, end = union(follow, next[t.at]), end || ends[t.at]
+			a = ahead{atText: a.end || a.atText}
+		case stepJump:
+			a = from[t.at]
+		case stepChoice:
+			other := from[t.at]
+			a = ahead{union(a.next, other.next), a.end || other.end, a.atText || other.atText}
 		case stepRun:
-			t.final = !overlap(t.class.has, follow) && !(t.lazy && end)
+			t.final = !overlap(t.class.has, a.next) && !(t.lazy && a.end)
 			if t.min > 0 {
-				follow, end = t.class.has, false
-			} else {
-				follow = union(follow, t.class.has)
+				a = ahead{}
 			}
+			a.next = union(a.next, t.class.has)
 		}
-		next[i], ends[i] = follow, end
+		from[i] = a
+	}
+	if first := from[0]; !first.end && !first.atText {
+		s.first = &first.next
 	}
 	var then []byte
 	for i := len(s.list) - 1; i >= 0; i-- {
@@ -223,21 +255,9 @@ func (s *steps) finish() {
 			t.then, then = then, nil
 		}
 	}
-	for i := range s.list {
-		switch t := &s.list[i]; t.kind {
-		case stepPlace:
-			continue
-		case stepBegin:
-			s.anchored = true
-		case stepLiteral:
-			s.prefix = t.literal
-		case stepRun:
-			if t.min > 0 {
-				s.first = t.class
-			}
-		}
-		break
-	}
+	s.prefix = then
+	i := slices.IndexFunc(s.list, func(t step) bool { return t.kind != stepPlace })
+	s.anchored = i >= 0 && s.list[i].kind == stepBegin
 }
 
 func union(a, b [256]bool) [256]bool {
@@ -278,7 +298,7 @@ func (s *steps) find(text []byte, places []int) (found, known bool) {
 				return false, true
 			}
 			start += i
-		case s.first != nil && (start == len(text) || !s.first.has[text[start]]):
+		case s.first != nil && (start == len(text) || !s.first[text[start]]):
 			w.work--
 			if start < len(text) && text[start] >= utf8.RuneSelf {
 				_, size := utf8.DecodeRune(text[start:])
@@ -309,7 +329,10 @@ func (w *walk) from(i, at int) int {
 		w.work--
 		switch t := &w.list[i]; t.kind {
 		case stepLiteral:
-			if len(text)-at < len(t.literal) || string(text[at:at+len(t.literal)]) != string(t.literal) {
+			if at >= len(text) || text[at] != t.literal[0] {
+				return -1
+			}
+			if len(t.literal) > 1 && !bytes.HasPrefix(text[at:], t.literal) {
 				return -1
 			}
 			at += len(t.literal)
@@ -324,15 +347,14 @@ func (w *walk) from(i, at int) int {
 				return w.choose(i, at, end)
 			}
 			at = end
-		case stepOption:
+		case stepChoice:
+			w.forget(i, t.end)
 			if end := w.from(i+1, at); end >= 0 || w.work < 0 {
 				return end
 			}
-			for _, skipped := range w.list[i:t.at] {
-				if skipped.kind == stepPlace {
-					w.places[skipped.at] = -1
-				}
-			}
+			w.forget(i, t.end)
+			i = t.at - 1
+		case stepJump:
 			i = t.at - 1
 		case stepBegin:
 			if at > 0 {
@@ -345,6 +367,15 @@ func (w *walk) from(i, at int) int {
 		}
 	}
 	return at
+}
+
+// forget drops the places of the groups between two steps.
+func (w *walk) forget(from, to int) {
+	for i := from; i < to; i++ {
+		if t := &w.list[i]; t.kind == stepPlace {
+			w.places[t.at] = -1
+		}
+	}
 }
 
 // run returns where the longest run ends, and whether it is long enough.
