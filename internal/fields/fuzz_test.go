@@ -13,6 +13,7 @@ func FuzzLogfmt(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
+		checkLogfmt(t, line)
 		found := (Reader{Format: "logfmt"}).Map([]byte(line))
 		for key := range found {
 			if key == "" {

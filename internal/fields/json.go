@@ -1,16 +1,20 @@
 package fields
 
 import (
+	"encoding/binary"
 	"errors"
+	"math/bits"
 	"unicode/utf8"
 )
 
 // jsonScanner reads one JSON text strictly, as encoding/json would: what that
-// refuses, this refuses. While it checks the text it notes where the values
-// lie that a Tree asks for.
+// refuses, this refuses. While it checks the text it notes where the values are
+// that a Tree asks for.
+//
+// Its methods take the offset of a value and return the offset behind it, or -1
+// if there is no such value.
 type jsonScanner struct {
 	text  []byte
-	at    int
 	depth int
 	found []Span // by slot
 }
@@ -18,87 +22,79 @@ type jsonScanner struct {
 // maxDepth is how deep encoding/json lets values nest.
 const maxDepth = 10000
 
-// fields notes where the values are that root asks for. It reports
-// whether the text is a JSON object and nothing else; where not, nothing that
-// it noted counts.
+// fields notes where the values are that root asks for. It reports whether the
+// text is a JSON object and nothing else. If not, nothing that it noted counts.
 func (s *jsonScanner) fields(root *Tree) bool {
-	s.space()
-	if s.at == len(s.text) || s.text[s.at] != '{' || !s.object(root) {
+	at := skipSpace(s.text, 0)
+	if at == len(s.text) || s.text[at] != '{' {
 		return false
 	}
-	s.space()
-	return s.at == len(s.text)
+	at = s.object(at, root)
+	return at >= 0 && skipSpace(s.text, at) == len(s.text)
 }
 
-func (s *jsonScanner) space() {
-	for s.at < len(s.text) {
-		switch s.text[s.at] {
-		case ' ', '\t', '\r', '\n':
-			s.at++
-		default:
-			return
-		}
+// skipSpace returns the offset of what follows white space.
+func skipSpace(text []byte, at int) int {
+	for at < len(text) && (text[at] == ' ' || text[at] == '\t' || text[at] == '\r' || text[at] == '\n') {
+		at++
 	}
+	return at
 }
 
-// value reads the value that begins here. It reports whether it is one.
-func (s *jsonScanner) value(n *Tree) bool {
-	if s.at == len(s.text) {
-		return false
+// value reads a value of any kind.
+func (s *jsonScanner) value(at int, n *Tree) int {
+	if at >= len(s.text) {
+		return -1
 	}
-	from := s.at
-	kind := s.text[from]
-	plain, ok := false, false
+	end, plain := -1, false
+	kind := s.text[at]
 	switch kind {
 	case '"':
-		plain, ok = s.string()
+		end, plain = stringEnd(s.text, at)
 	case '{':
-		ok = s.object(n)
+		end = s.object(at, n)
 	case '[':
-		ok = s.array(n)
+		end = s.array(at, n)
 	case 't':
-		ok = s.word("true")
+		end = s.word(at, "true")
 	case 'f':
-		ok = s.word("false")
+		end = s.word(at, "false")
 	case 'n':
-		ok = s.word("null")
+		end = s.word(at, "null")
 	default:
-		kind, ok = '0', s.number()
+		kind, end = '0', numberEnd(s.text, at)
 	}
-	if ok && n != nil && n.slot >= 0 {
-		s.found[n.slot] = Span{from, s.at, kind, plain}
+	if end >= 0 && n != nil && n.slot >= 0 {
+		s.found[n.slot] = Span{at, end, kind, plain}
 	}
-	return ok
+	return end
 }
 
-func (s *jsonScanner) word(w string) bool {
-	if len(s.text)-s.at < len(w) || string(s.text[s.at:s.at+len(w)]) != w {
-		return false
+func (s *jsonScanner) word(at int, w string) int {
+	if len(s.text)-at < len(w) || string(s.text[at:at+len(w)]) != w {
+		return -1
 	}
-	s.at += len(w)
-	return true
+	return at + len(w)
 }
 
-func (s *jsonScanner) object(n *Tree) bool {
+func (s *jsonScanner) object(at int, n *Tree) int {
 	if s.depth++; s.depth > maxDepth {
-		return false
+		return -1
 	}
-	s.at++
-	s.space()
-	if s.at < len(s.text) && s.text[s.at] == '}' {
-		s.at++
+	text := s.text
+	at = skipSpace(text, at+1)
+	if at < len(text) && text[at] == '}' {
 		s.depth--
-		return true
+		return at + 1
 	}
-	for s.at < len(s.text) && s.text[s.at] == '"' {
-		from := s.at
-		plain, ok := s.string()
-		if !ok {
-			return false
+	for at < len(text) && text[at] == '"' {
+		end, plain := stringEnd(text, at)
+		if end < 0 {
+			return -1
 		}
 		var child *Tree
 		if n != nil && len(n.keys) > 0 {
-			key := s.text[from+1 : s.at-1]
+			key := text[at+1 : end-1]
 			if !plain {
 				key = unquote(key)
 			}
@@ -106,113 +102,129 @@ func (s *jsonScanner) object(n *Tree) bool {
 				child.forget(s.found)
 			}
 		}
-		s.space()
-		if s.at == len(s.text) || s.text[s.at] != ':' {
-			return false
+		if at = end; at < len(text) && text[at] != ':' {
+			at = skipSpace(text, at)
 		}
-		s.at++
-		s.space()
-		if !s.value(child) {
-			return false
+		if at >= len(text) || text[at] != ':' {
+			return -1
 		}
-		s.space()
-		if s.at == len(s.text) {
-			return false
+		if at++; at < len(text) && text[at] <= ' ' {
+			at = skipSpace(text, at)
 		}
-		switch s.text[s.at] {
+		if at = s.value(at, child); at < 0 {
+			return -1
+		}
+		if at < len(text) && text[at] <= ' ' {
+			at = skipSpace(text, at)
+		}
+		if at == len(text) {
+			return -1
+		}
+		switch text[at] {
 		case ',':
-			s.at++
-			s.space()
+			if at++; at < len(text) && text[at] <= ' ' {
+				at = skipSpace(text, at)
+			}
 		case '}':
-			s.at++
 			s.depth--
-			return true
+			return at + 1
 		default:
-			return false
+			return -1
 		}
 	}
-	return false
+	return -1
 }
 
-func (s *jsonScanner) array(n *Tree) bool {
+func (s *jsonScanner) array(at int, n *Tree) int {
 	if s.depth++; s.depth > maxDepth {
-		return false
+		return -1
 	}
-	s.at++
-	s.space()
-	if s.at < len(s.text) && s.text[s.at] == ']' {
-		s.at++
+	at = skipSpace(s.text, at+1)
+	if at < len(s.text) && s.text[at] == ']' {
 		s.depth--
-		return true
+		return at + 1
 	}
 	for i := 0; ; i++ {
 		var element *Tree
 		if n != nil {
 			element = n.element(i)
 		}
-		if !s.value(element) {
-			return false
+		if at = s.value(at, element); at < 0 {
+			return -1
 		}
-		s.space()
-		if s.at == len(s.text) {
-			return false
+		at = skipSpace(s.text, at)
+		if at == len(s.text) {
+			return -1
 		}
-		switch s.text[s.at] {
+		switch s.text[at] {
 		case ',':
-			s.at++
-			s.space()
+			at = skipSpace(s.text, at+1)
 		case ']':
-			s.at++
 			s.depth--
-			return true
+			return at + 1
 		default:
-			return false
+			return -1
 		}
 	}
 }
 
-// special are the bytes at which the reading of a string has to stop and look.
-var special = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf
-	}
-	return t
-}()
+// Eight bytes at once, and what they are compared with.
+const (
+	ones      = 0x0101010101010101
+	highBits  = 0x80 * ones
+	quotes    = '"' * ones
+	escapes   = '\\' * ones
+	blanks    = ' ' * ones
+	wordBytes = 8
+)
 
-// string reads a string with its quotes. It reports whether it is one and
-// whether it stands for itself.
-func (s *jsonScanner) string() (plain, ok bool) {
-	text, i := s.text, s.at+1
-	plain = true
-	for {
-		for i < len(text) && !special[text[i]] {
-			i++
+// stringEnd reads a string with its quotes. It returns the offset behind it, or
+// -1, and whether the string stands for itself.
+func stringEnd(text []byte, at int) (end int, plain bool) {
+	i := at + 1
+	for ; len(text)-i >= wordBytes; i += wordBytes {
+		// A bit in each byte at which the reading has to stop and look: control
+		// characters, quotes, backslashes and what is not ASCII. Bytes above the
+		// lowest of them may be marked for no reason.
+		word := binary.LittleEndian.Uint64(text[i:])
+		quote, escape := word^quotes, word^escapes
+		if found := ((quote-ones)&^quote | (escape-ones)&^escape | (word-blanks)&^word | word) & highBits; found != 0 {
+			i += bits.TrailingZeros64(found) / 8
+			if text[i] == '"' {
+				return i + 1, true
+			}
+			break
 		}
-		if i == len(text) {
-			return false, false
-		}
+	}
+	return slowStringEnd(text, i)
+}
+
+// slowStringEnd reads the rest of a string from an offset in it.
+func slowStringEnd(text []byte, i int) (end int, plain bool) {
+	for plain = true; i < len(text); {
 		switch c := text[i]; {
 		case c == '"':
-			s.at = i + 1
-			return plain, true
+			return i + 1, plain
 		case c < ' ':
-			return false, false
+			return -1, false
 		case c == '\\':
 			plain = false
 			if i+1 == len(text) {
-				return false, false
+				return -1, false
 			}
 			switch text[i+1] {
 			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 				i += 2
 			case 'u':
 				if hex4(text[i+2:]) < 0 {
-					return false, false
+					return -1, false
 				}
 				i += 6
 			default:
-				return false, false
+				return -1, false
 			}
+		case c < utf8.RuneSelf:
+			i++
 		default:
 			r, size := utf8.DecodeRune(text[i:])
 			if r == utf8.RuneError && size == 1 {
@@ -221,39 +233,43 @@ func (s *jsonScanner) string() (plain, ok bool) {
 			i += size
 		}
 	}
+	return -1, false
 }
 
-func (s *jsonScanner) digits() bool {
-	from := s.at
-	for s.at < len(s.text) && s.text[s.at]-'0' < 10 {
-		s.at++
+// numberEnd reads a number.
+func numberEnd(text []byte, at int) int {
+	if text[at] == '-' {
+		at++
 	}
-	return s.at > from
+	if at < len(text) && text[at] == '0' {
+		at++
+	} else if at = digitsEnd(text, at); at < 0 {
+		return -1
+	}
+	if at < len(text) && text[at] == '.' {
+		if at = digitsEnd(text, at+1); at < 0 {
+			return -1
+		}
+	}
+	if at < len(text) && text[at]|0x20 == 'e' {
+		at++
+		if at < len(text) && (text[at] == '+' || text[at] == '-') {
+			at++
+		}
+		return digitsEnd(text, at)
+	}
+	return at
 }
 
-func (s *jsonScanner) number() bool {
-	if s.text[s.at] == '-' {
-		s.at++
+func digitsEnd(text []byte, from int) int {
+	at := from
+	for at < len(text) && text[at]-'0' < 10 {
+		at++
 	}
-	if s.at < len(s.text) && s.text[s.at] == '0' {
-		s.at++
-	} else if !s.digits() {
-		return false
+	if at == from {
+		return -1
 	}
-	if s.at < len(s.text) && s.text[s.at] == '.' {
-		s.at++
-		if !s.digits() {
-			return false
-		}
-	}
-	if s.at < len(s.text) && (s.text[s.at] == 'e' || s.text[s.at] == 'E') {
-		s.at++
-		if s.at < len(s.text) && (s.text[s.at] == '+' || s.text[s.at] == '-') {
-			s.at++
-		}
-		return s.digits()
-	}
-	return true
+	return at
 }
 
 // unquote is the text of a string that does not stand for itself, as
@@ -276,13 +292,12 @@ func unquote(raw []byte) []byte {
 // are int, others float64; of keys that come twice the last stays.
 func DecodeJSON(text []byte) (any, error) {
 	s := jsonScanner{text: text}
-	s.space()
-	from := s.at
-	if !s.value(nil) {
+	from := skipSpace(text, 0)
+	to := s.value(from, nil)
+	if to < 0 {
 		return nil, errors.New("not JSON")
 	}
-	to := s.at
-	if s.space(); s.at < len(text) {
+	if skipSpace(text, to) < len(text) {
 		return nil, errors.New("more than one JSON value")
 	}
 	d := jsonDecoder{text: text[from:to]}
@@ -338,18 +353,16 @@ func (d *jsonDecoder) value() any {
 		d.at += len("null")
 		return nil
 	}
-	s := jsonScanner{text: d.text, at: d.at}
-	s.number()
-	number := d.text[d.at:s.at]
-	d.at = s.at
+	end := numberEnd(d.text, d.at)
+	number := d.text[d.at:end]
+	d.at = end
 	return jsonNumber(string(number))
 }
 
 func (d *jsonDecoder) string() string {
-	s := jsonScanner{text: d.text, at: d.at}
-	plain, _ := s.string()
-	raw := d.text[d.at+1 : s.at-1]
-	d.at = s.at
+	end, plain := stringEnd(d.text, d.at)
+	raw := d.text[d.at+1 : end-1]
+	d.at = end
 	if plain {
 		return string(raw)
 	}

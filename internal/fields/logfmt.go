@@ -1,6 +1,9 @@
 package fields
 
 import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -28,27 +31,50 @@ func scanLogfmt(line []byte, pair func(key []byte, from, to int, escaped bool)) 
 		i++
 		from, to, escaped := i, i, false
 		if i < len(line) && line[i] == '"' {
-			i++
-			from = i
-			for i < len(line) && line[i] != '"' {
-				if line[i] == '\\' {
-					escaped = true
-					i++
-				}
-				i++
-			}
-			to = min(i, len(line))
-			i = min(i+1, len(line))
+			from = i + 1
+			to, escaped = closingQuote(line, from)
+			i = min(to+1, len(line))
 		} else {
-			for i < len(line) && line[i] > ' ' {
-				i++
-			}
-			to = i
+			to = wordEnd(line, i)
+			i = to
 		}
 		if len(key) > 0 {
 			pair(key, from, to, escaped)
 		}
 	}
+}
+
+// closingQuote returns where the quote is that ends a text, or the line's end,
+// and whether there are escapes before it.
+func closingQuote(line []byte, from int) (to int, escaped bool) {
+	for i := from; ; {
+		n := bytes.IndexByte(line[i:], '"')
+		if n < 0 {
+			n = len(line) - i
+		}
+		escape := bytes.IndexByte(line[i:i+n], '\\')
+		if escape < 0 {
+			return i + n, escaped
+		}
+		escaped = true
+		if i += escape + 2; i >= len(line) {
+			return len(line), true
+		}
+	}
+}
+
+// wordEnd returns where the white space begins that ends a word.
+func wordEnd(line []byte, i int) int {
+	for ; len(line)-i >= wordBytes; i += wordBytes {
+		word := binary.LittleEndian.Uint64(line[i:])
+		if found := (word - blanks - ones) &^ word & highBits; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(line) && line[i] > ' ' {
+		i++
+	}
+	return i
 }
 
 // unescape appends text to out with the escapes of a JSON string resolved;

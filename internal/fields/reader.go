@@ -22,46 +22,6 @@ func (r Reader) Skip(line []byte) (skip int, ok bool) {
 	return at[1], true
 }
 
-// Find notes in found where the line has the fields that the tree asks for. It
-// reports whether the line is of the format; otherwise it notes nothing.
-func (r Reader) Find(line []byte, tree *Tree, found []Span) bool {
-	skip, ok := r.Skip(line)
-	if !ok {
-		return false
-	}
-	ok = r.find(line[skip:], tree, found)
-	if skip > 0 {
-		tree.shift(found, skip)
-	}
-	return ok
-}
-
-func (r Reader) find(line []byte, tree *Tree, found []Span) bool {
-	switch r.Format {
-	case "json":
-		s := jsonScanner{text: line, found: found}
-		if !s.fields(tree) {
-			tree.forget(found)
-			return false
-		}
-	case "logfmt":
-		scanLogfmt(line, func(key []byte, from, to int, escaped bool) {
-			if n := tree.child(key); n != nil && n.slot >= 0 {
-				found[n.slot] = Span{from, to, 'v', !escaped}
-			}
-		})
-	case "regexp":
-		match := r.Pattern.Find(line, nil)
-		for i, name := range r.Pattern.names {
-			if n := tree.child([]byte(name)); match != nil && name != "" && n != nil && n.slot >= 0 && match[2*i] >= 0 {
-				found[n.slot] = Span{match[2*i], match[2*i+1], 'v', true}
-			}
-		}
-		return match != nil
-	}
-	return true
-}
-
 // Map returns all fields of a line. The map is empty if the line is not of the
 // format.
 func (r Reader) Map(line []byte) map[string]any {

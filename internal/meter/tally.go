@@ -63,24 +63,37 @@ type Anomaly struct {
 type Tally struct {
 	Counts    map[CountKey]*Count
 	Anomalies map[AnomalyKey]*Anomaly
+
+	// The count that a line was added to last, for the next line often goes there.
+	lastKey CountKey
+	last    *Count
 }
 
 // Add counts one line of a generation, at [start, end), with its amount ≥ 0.
 func (t *Tally) Add(key CountKey, amount, start, end int64) {
+	if t.last == nil || t.lastKey != key || t.last.Amount > math.MaxInt64-amount {
+		t.turn(key, amount, start, end)
+	}
+	c := t.last
+	c.Lines++
+	c.Amount += amount
+	c.Start = min(c.Start, start)
+	c.End = max(c.End, end)
+}
+
+// turn makes the last count one that has the key and room for the amount.
+func (t *Tally) turn(key CountKey, amount, start, end int64) {
 	if t.Counts == nil {
 		t.Counts = make(map[CountKey]*Count)
 	}
+	t.lastKey = key
 	for {
-		c := t.Counts[key]
-		if c == nil {
-			t.Counts[key] = &Count{Lines: 1, Amount: amount, Start: start, End: end}
-			return
+		t.last = t.Counts[key]
+		if t.last == nil {
+			t.last = &Count{Start: start, End: end}
+			t.Counts[key] = t.last
 		}
-		if c.Amount <= math.MaxInt64-amount {
-			c.Lines++
-			c.Amount += amount
-			c.Start = min(c.Start, start)
-			c.End = max(c.End, end)
+		if t.last.Amount <= math.MaxInt64-amount {
 			return
 		}
 		key.part++
@@ -125,4 +138,5 @@ func (t *Tally) Empty() bool { return len(t.Counts) == 0 && len(t.Anomalies) == 
 func (t *Tally) Reset() {
 	clear(t.Counts)
 	clear(t.Anomalies)
+	t.lastKey, t.last = CountKey{}, nil
 }

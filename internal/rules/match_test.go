@@ -85,7 +85,7 @@ func hitsTally(c *config.Config, block meter.Block) *meter.Tally {
 		if !bytes.Equal(h.Line, rules.TrimLineEnd(block.Data[h.Start-block.Start:h.End-block.Start])) {
 			panic(fmt.Sprintf("hit %+v is not its line", h))
 		}
-		rules.Count(&tally, block.Generation, h)
+		rules.Count(&tally, block.Generation, &h)
 	})
 	return &tally
 }

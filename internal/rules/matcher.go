@@ -52,8 +52,8 @@ type plan struct {
 	source *Source
 	rules  []*Rule // in the order of the configuration
 	search *search.Search
-	slots  []int        // the fields that its rules and its timestamp name
-	root   *fields.Tree // the same as paths
+	slots  []int // the fields that its rules and its timestamp name
+	fields *fields.Finder
 }
 
 // lineState is the line that is being evaluated.
@@ -92,12 +92,12 @@ func NewMatcher(s *Set) *Matcher {
 }
 
 func newPlan(s *Set, source *Source) *plan {
-	p := &plan{source: source, root: fields.NewTree()}
+	p, tree := &plan{source: source}, fields.NewTree()
 	want := func(slots ...int) {
 		for _, slot := range slots {
 			if !slices.Contains(p.slots, slot) {
 				p.slots = append(p.slots, slot)
-				p.root.Add(s.slots.paths[slot], slot)
+				tree.Add(s.slots.paths[slot], slot)
 			}
 		}
 	}
@@ -118,6 +118,7 @@ func newPlan(s *Set, source *Source) *plan {
 		want(source.timeSlot)
 	}
 	p.search = search.New(clauses)
+	p.fields = source.Finder(tree)
 	return p
 }
 
@@ -163,8 +164,8 @@ func (m *Matcher) Match(block meter.Block, tally *meter.Tally) Seen {
 	m.seen = Seen{m.seen.Rules[:0], m.seen.Times[:0]}
 	m.Unparsed = func(u Unparsed) { countUnparsed(tally, u) }
 	m.Each(block, func(h Hit) {
-		count(tally, block.Generation, h)
-		m.see(h)
+		count(tally, block.Generation, &h)
+		m.see(&h)
 	})
 	m.Unparsed = nil
 	return m.seen
@@ -175,7 +176,7 @@ func countUnparsed(tally *meter.Tally, u Unparsed) {
 }
 
 // see notes which rule counted, and the event's time.
-func (m *Matcher) see(h Hit) {
+func (m *Matcher) see(h *Hit) {
 	if h.Err == nil && !m.counted[h.Rule.index] {
 		m.counted[h.Rule.index] = true
 		m.seen.Rules = append(m.seen.Rules, h.Rule.Name)
@@ -193,7 +194,7 @@ func (m *Matcher) see(h Hit) {
 }
 
 // count adds a hit to a tally.
-func count(tally *meter.Tally, generation int64, h Hit) {
+func count(tally *meter.Tally, generation int64, h *Hit) {
 	size := h.End - h.Start
 	if h.Err != nil {
 		addAnomaly(tally, meter.AnomalyKey{Kind: meter.RuleError, Subject: h.Rule.Name}, size, h.Err.Error(), h.Line)
@@ -265,7 +266,9 @@ func (m *Matcher) candidates(b *reading, p *plan) {
 		if at == len(b.Data) {
 			return
 		}
-		start += bytes.LastIndexByte(b.Data[start:at], '\n') + 1
+		if bytes.IndexByte(b.Data[start:at], '\n') >= 0 { // which is faster where it is in the same line
+			start += bytes.LastIndexByte(b.Data[start:at], '\n') + 1
+		}
 		end := lineEnd(b.Data, at)
 		clear(m.wanted)
 		p.search.Take(b.Data, end, m.wanted)
@@ -328,8 +331,12 @@ func (m *Matcher) severalSources(b *reading, plans []*plan) {
 
 // trimLineEnd takes off "\n" or "\r\n", and a "\r" at the end of a file.
 func trimLineEnd(line []byte) []byte {
-	line = bytes.TrimSuffix(line, []byte{'\n'})
-	return bytes.TrimSuffix(line, []byte{'\r'})
+	for _, c := range [...]byte{'\n', '\r'} {
+		if n := len(line) - 1; n >= 0 && line[n] == c {
+			line = line[:n]
+		}
+	}
+	return line
 }
 
 // byteOrderMark may begin a file of UTF-8, and is no part of its first line.
@@ -492,7 +499,7 @@ func (p *plan) find(m *Matcher) {
 	for _, slot := range p.slots {
 		m.found[slot] = fields.Span{}
 	}
-	m.line.alien = !p.source.Find(m.line.text, p.root, m.found)
+	m.line.alien = !p.fields.Find(m.line.text, m.found)
 }
 
 // window is the one that the current line's own time falls into, or else the
