@@ -66,7 +66,8 @@ func (s Set) Files() (paths []string, err error) {
 	return slices.Compact(paths), err
 }
 
-// Expand returns the paths that match the pattern now. With an error that is
+// Expand returns the paths that match the pattern now. A pattern with ** crosses
+// no links to folders. With an error that is
 // not doublestar.ErrBadPattern some folder could not be read, and Expand
 // returns what the others hold.
 func Expand(pattern string) ([]string, error) {
@@ -79,11 +80,15 @@ func Expand(pattern string) ([]string, error) {
 		}
 		return []string{pattern}, nil
 	}
-	paths, err := doublestar.FilepathGlob(pattern, doublestar.WithFailOnIOErrors())
+	var options []doublestar.GlobOption
+	if strings.Contains(pattern, "**") { // or two links to . would have no end
+		options = append(options, doublestar.WithNoFollow())
+	}
+	paths, err := doublestar.FilepathGlob(pattern, append(options, doublestar.WithFailOnIOErrors())...)
 	if err == nil {
 		return paths, nil
 	}
-	paths, bad := doublestar.FilepathGlob(pattern)
+	paths, bad := doublestar.FilepathGlob(pattern, options...)
 	if bad == nil && errors.Is(err, fs.ErrNotExist) { // it went while we looked
 		return paths, nil
 	}

@@ -71,3 +71,30 @@ func TestUnreadableFolder(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
+
+// Two stars cross no links: two links to the folder itself would have no end.
+func TestTwoStarsCrossNoLinks(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"app.log", "d/app.log"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, target := range map[string]string{"one": ".", "two": ".", "d/up": "..", "to.log": "app.log"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Expand(filepath.Join(dir, "**", "*.log"))
+	slices.Sort(got)
+	want := []string{filepath.Join(dir, "app.log"), filepath.Join(dir, "d", "app.log"), filepath.Join(dir, "to.log")}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+	if got, err := Expand(filepath.Join(dir, "*", "app.log")); err != nil || len(got) != 3 {
+		t.Errorf("a single star follows links to folders: got %q, %v", got, err)
+	}
+}

@@ -8,8 +8,8 @@ import (
 
 // Rotation renames or copies app.log to a form of its name: app.log.1,
 // app.log-20260101, app.log.2026-01-01.gz, app-20260101.log, app.1.log,
-// app.log.old. Any of them may be compressed, and have one more ending that says
-// so (see decompressors).
+// app.log.old. multilog renames current to @4000000069254d0012345678.s. Each of
+// them may be compressed, with one more ending that says so (see decompressors).
 var words = []string{"old", "prev", "bak", "orig"}
 
 // isNumbered reports whether a mark is a number or a date.
@@ -34,6 +34,9 @@ func rotatedFrom(name string) []string {
 		if n != "" && !slices.Contains(names, dir+n) {
 			names = append(names, dir+n)
 		}
+	}
+	if isTAI64N(base) {
+		add("current")
 	}
 	for i := 1; i < len(base); i++ {
 		if isSeparator(base[i]) && isRotationMark(base[i+1:]) {
@@ -77,6 +80,17 @@ func digits(text string) int {
 		}
 	}
 	return n
+}
+
+// isTAI64N reports whether a name is what multilog, svlogd and s6-log call a
+// file that was current: @, 24 hexadecimal digits, and .s, or .u if it was not
+// finished.
+func isTAI64N(base string) bool {
+	stamp, found := strings.CutPrefix(base, "@")
+	if !found || len(stamp) != 26 || stamp[24:] != ".s" && stamp[24:] != ".u" {
+		return false
+	}
+	return strings.Trim(stamp[:24], "0123456789abcdef") == ""
 }
 
 func isRotationMark(text string) bool {
