@@ -102,7 +102,11 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	for _, h := range monitor.FindHistory(cfg.Rules, known, globs) {
 		tally.PutAnomaly(meter.AnomalyKey{Kind: meter.History, Subject: h.Source.Name}, h.Anomaly())
 	}
-	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
+	copies, err := cfg.Ledger.Copies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Copies: copies, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
 		meter: &meterLoop{
 			tailer:   tailer.New(follow),

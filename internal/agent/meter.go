@@ -159,8 +159,9 @@ func (l *meterLoop) commit(ctx context.Context) error {
 // take adds the positions behind what was counted to the batch. The tailer
 // hands each out once: until they are committed, they stay with the counts.
 func (l *meterLoop) take() {
-	generations, globs := l.tailer.Take(l.batch.Tally)
+	generations, copies, globs := l.tailer.Take(l.batch.Tally)
 	l.batch.Generations = append(l.batch.Generations, generations...) // where one is in it twice, the later holds
+	l.batch.Copies = append(l.batch.Copies, copies...)
 	if l.batch.Globs == nil {
 		l.batch.Globs = globs
 		return

@@ -18,6 +18,7 @@ import (
 // Batch is what the meter loop has read and counted since the last commit.
 type Batch struct {
 	Generations []meter.Generation   // those that changed, as they are now
+	Copies      []meter.Copy         // verdicts since then, in their order
 	Globs       map[string]time.Time // patterns of sources, with the time of their first scan: what was written before is of before
 	Tally       *meter.Tally
 	Activity    []meter.Activity // of rules, as they are now; nil where they are not kept this time
@@ -25,7 +26,7 @@ type Batch struct {
 
 // Empty reports whether there is nothing to commit.
 func (b Batch) Empty() bool {
-	return len(b.Generations) == 0 && len(b.Globs) == 0 && len(b.Activity) == 0 && b.Tally.Empty()
+	return len(b.Generations) == 0 && len(b.Copies) == 0 && len(b.Globs) == 0 && len(b.Activity) == 0 && b.Tally.Empty()
 }
 
 // Commit makes positions and counts durable, both or neither. After an error
@@ -44,6 +45,11 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 		}
 		for _, g := range b.Generations {
 			if err := tx.putGeneration(g, now); err != nil {
+				return err
+			}
+		}
+		for _, c := range b.Copies {
+			if err := tx.putCopy(c); err != nil {
 				return err
 			}
 		}
@@ -86,13 +92,27 @@ func inOrder(counts map[meter.CountKey]*meter.Count) []countEntry {
 
 func (t *transaction) putGeneration(g meter.Generation, now time.Time) error {
 	_, err := t.exec(`
-		INSERT INTO generations (id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO generations (id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed,
+			size, mtime, ctime, born, carry, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET
 			dev = excluded.dev, ino = excluded.ino, offset = excluded.offset, head = excluded.head, mark = excluded.mark, trail = excluded.trail,
 			compressed = excluded.compressed, eof_at = excluded.eof_at, state = excluded.state, missed = excluded.missed,
+			size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, born = excluded.born, carry = excluded.carry,
 			updated_at = excluded.updated_at`,
-		g.ID, g.Path, int64(g.Dev), int64(g.Ino), g.Offset, nonNil(g.Head), nonNil(g.Mark), nonNil(g.Trail), g.Compressed, g.EOFAt, string(g.State), g.Missed, instant(now))
+		g.ID, g.Path, int64(g.Dev), int64(g.Ino), g.Offset, nonNil(g.Head), nonNil(g.Mark), nonNil(g.Trail), g.Compressed, g.EOFAt, string(g.State), g.Missed,
+		g.Size, g.MTime, g.CTime, g.Born, nonNil(g.Carry), instant(now))
+	return err
+}
+
+// putCopy stores a verdict, of which an inode has one, or withdraws it.
+func (t *transaction) putCopy(c meter.Copy) (err error) {
+	if c.Of == 0 {
+		_, err = t.exec(`DELETE FROM copies WHERE dev = ? AND ino = ?`, int64(c.Dev), int64(c.Ino))
+		return err
+	}
+	_, err = t.exec(`INSERT OR REPLACE INTO copies (dev, ino, size, mtime, ctime, generation_id) VALUES (?, ?, ?, ?, ?, ?)`,
+		int64(c.Dev), int64(c.Ino), c.Size, c.MTime, c.CTime, c.Of)
 	return err
 }
 
@@ -245,7 +265,11 @@ func (t *transaction) addAnomaly(key meter.AnomalyKey, a *meter.Anomaly, now tim
 	_, err := t.exec(`
 		INSERT INTO anomalies (kind, subject, count, bytes, example, first_at, last_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET
-			count = count + excluded.count, bytes = bytes + excluded.bytes, example = excluded.example, last_at = excluded.last_at`,
+			count = count + excluded.count, bytes = bytes + excluded.bytes, last_at = excluded.last_at,
+			example = CASE excluded.example WHEN '' THEN example ELSE excluded.example END`,
 		string(key.Kind), key.Subject, a.Count, a.Bytes, a.Example, instant(now), instant(now))
+	if err == nil && a.Count <= 0 { // gaps that were taken back
+		_, err = t.exec(`DELETE FROM anomalies WHERE count <= 0`)
+	}
 	return err
 }

@@ -13,11 +13,22 @@ import (
 func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
 	return query(ctx, r.db, "generations", func(rows *sql.Rows) (g meter.Generation, err error) {
 		var dev, ino int64
-		err = rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed)
+		err = rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed,
+			&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Carry)
 		g.Dev, g.Ino = uint64(dev), uint64(ino)
 		return g, err
-	}, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed FROM generations
+	}, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed, size, mtime, ctime, born, carry FROM generations
 		WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
+}
+
+// Copies returns the verdicts on files that hold what is counted elsewhere.
+func (r *Reader) Copies(ctx context.Context) ([]meter.Copy, error) {
+	return query(ctx, r.db, "copies", func(rows *sql.Rows) (c meter.Copy, err error) {
+		var dev, ino int64
+		err = rows.Scan(&dev, &ino, &c.Size, &c.MTime, &c.CTime, &c.Of)
+		c.Dev, c.Ino = uint64(dev), uint64(ino)
+		return c, err
+	}, `SELECT dev, ino, size, mtime, ctime, generation_id FROM copies`)
 }
 
 // Globs returns the patterns whose first scan has been committed, each with the

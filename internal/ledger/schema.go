@@ -206,6 +206,27 @@ CREATE TABLE silences (
 -- taken note of the uuid then without storing the record.
 ALTER TABLE records ADD COLUMN refusable INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE records ADD COLUMN maybe_refused INTEGER NOT NULL DEFAULT 0;
+`, `
+-- Of a generation's file at the last look: its size, when it was written to,
+-- changed and made (nanoseconds since 1970); and the beginning of its first line,
+-- with which an earlier generation ended.
+ALTER TABLE generations ADD COLUMN size  INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE generations ADD COLUMN mtime INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE generations ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE generations ADD COLUMN born  INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE generations ADD COLUMN carry BLOB NOT NULL DEFAULT x'';
+
+-- Files that hold what is counted as a generation, with the look at which that
+-- was found: it is true of no other look.
+CREATE TABLE copies (
+	dev           INTEGER NOT NULL,
+	ino           INTEGER NOT NULL,
+	size          INTEGER NOT NULL,
+	mtime         INTEGER NOT NULL,
+	ctime         INTEGER NOT NULL,
+	generation_id INTEGER NOT NULL,
+	PRIMARY KEY (dev, ino)
+) STRICT, WITHOUT ROWID;
 `,
 }
 

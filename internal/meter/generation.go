@@ -14,6 +14,26 @@ type Generation struct {
 	EOFAt      int64  // its length in bytes when it was found finished; -1 before
 	State      GenerationState
 	Missed     int64 // bytes known to have been there and lost, in state Gap
+
+	Size         int64  // of its file at the last look, in bytes
+	MTime, CTime int64  // when its file was written to and changed, at the last look: nanoseconds since 1970
+	Born         int64  // when its file was made, in nanoseconds since 1970; 0 where the file system does not tell
+	Carry        []byte // the beginning of its first line, which an earlier generation ended with
+}
+
+// Look is what stat tells of a file. Two equal looks mean that nobody wrote to the
+// file in between.
+type Look struct {
+	Dev, Ino     uint64
+	Size         int64
+	MTime, CTime int64 // nanoseconds since 1970
+}
+
+// Copy is the verdict that a file with this look holds what is counted as a
+// generation. The verdict holds for this look alone.
+type Copy struct {
+	Look
+	Of int64 // the generation's ID; 0 withdraws the verdict
 }
 
 const (

@@ -58,6 +58,12 @@ type Anomaly struct {
 	Example string // the first occurrence, for people: a message and at most a part of the line
 }
 
+// TakeBack withdraws one occurrence under key that was counted earlier.
+func (t *Tally) TakeBack(key AnomalyKey, bytes int64) {
+	t.AddAnomaly(key, -bytes, "")
+	t.Anomalies[key].Count -= 2
+}
+
 // Tally sums what a number of blocks came to between two commits. The zero
 // value is empty and ready for use. It is owned by one goroutine.
 type Tally struct {

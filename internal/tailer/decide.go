@@ -11,37 +11,42 @@ import (
 // decide settles what a file is whose inode belongs to no generation.
 func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 	blank := t.byInode[e.inode]
-	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.look) {
+	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.look && !blank.isBehind()) {
 		return
 	}
-	if alias, ok := t.aliases[e.look]; ok {
-		alias.stream.heldAt = now
+	if t.isCopy(e, now) {
 		return
 	}
-	if !e.rotated() {
-		if !t.movedTo(e, entries, now) && !(e.archived && t.unfinished(e, entries, now)) {
+	if !e.rotated() && !e.archived {
+		if !t.movedTo(e, entries, now) {
 			t.adopt(e, now)
 		}
 		return
 	}
 	switch from, s := t.origin(e, now); from {
-	case copied, damaged:
+	case copied, garbage:
 		if blank != nil {
 			t.lose(blank, now)
 		}
-		if s.finished() && !s.isOpen() && !s.metAt.Equal(now) && t.extends(e, s, now) {
-			return
+		if s.ID != 0 && !s.heldAt.Equal(now) && t.placeOf(s) == gone {
+			if t.isBusy(s) {
+				t.undecided = true
+				t.restless[e.path] = max(t.restless[e.path], 2)
+				return
+			}
+			if t.extends(e, s, now) {
+				return
+			}
 		}
 		t.cfg.Log.Debug("copy of a known file", "name", e.name, "path", e.path, "generation", s.ID)
-		t.aliases[e.look], s.heldAt = copyOf{s, e.name}, now
-		if from != damaged {
+		t.noteCopy(e.look, s, now)
+		if from != garbage {
 			t.fail(e.name, nil)
-			t.keepIn(s, e.look, e.name, now)
 		}
-	case undecided:
+	case unclear:
 		t.undecided = true
 		t.restless[e.path] = max(t.restless[e.path], 2)
-	case unknown:
+	case stranger:
 		if e.archived && t.unfinished(e, entries, now) {
 			t.undecided = true
 			t.restless[e.path] = max(t.restless[e.path], 2)
@@ -55,29 +60,80 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 	}
 }
 
-// copyOf is a file whose content is counted as that of another.
+// copyOf is the verdict that a file with this look holds what is counted as
+// another's.
 type copyOf struct {
+	look
 	stream *stream
-	name   string
 }
 
-// keepIn remembers a finished generation by the archive that is all that is
-// left of it.
-func (t *Tailer) keepIn(s *stream, at look, name string, now time.Time) {
-	if s.State != meter.Done || s.isOpen() || s.metAt.Equal(now) || compression(name) == "" {
-		return
+// noteCopy remembers that a file holds what is counted as the stream's.
+func (t *Tailer) noteCopy(at look, s *stream, now time.Time) {
+	t.copies[at.inode], s.heldAt = copyOf{at, s}, now
+	if s.ID != 0 {
+		t.newCopies = append(t.newCopies, meter.Copy{Look: at.public(), Of: s.ID})
 	}
-	if t.byInode[s.inode()] == s {
-		delete(t.byInode, s.inode())
-	}
-	t.byInode[at.inode] = s
-	s.Dev, s.Ino, s.Compressed, s.changed = at.dev, at.ino, true, true
-	s.seen, s.name, s.metAt = at, name, now
 }
 
-// extends goes on with a finished generation whose own file is gone in a file
-// that holds more of it, and reports whether that was so: a late writer was
-// later than we waited, or the search for it was given up too early.
+// forgetCopy withdraws what was concluded of the inode's file.
+func (t *Tailer) forgetCopy(at inode) {
+	if copy, ok := t.copies[at]; ok {
+		delete(t.copies, at)
+		t.newCopies = append(t.newCopies, meter.Copy{Look: copy.public()})
+	}
+}
+
+// knowCopies takes up the verdicts of an earlier run.
+func (t *Tailer) knowCopies(copies []meter.Copy) {
+	byID := make(map[int64]*stream)
+	for _, s := range t.streams {
+		byID[s.ID] = s
+	}
+	for _, c := range copies {
+		if s := byID[c.Of]; s != nil && s.State != meter.Lost {
+			at := look{inode: inode{c.Dev, c.Ino}, size: c.Size, mtime: c.MTime, ctime: c.CTime}
+			t.copies[at.inode] = copyOf{at, s}
+		}
+	}
+}
+
+// isCopy reports whether the entry's file is still as it was when it was found to
+// hold what is counted elsewhere. A rename changes its ctime alone: then its first
+// bytes must agree as well.
+func (t *Tailer) isCopy(e entry, now time.Time) bool {
+	copy, ok := t.copies[e.inode]
+	if !ok {
+		return false
+	}
+	if copy.look != e.look {
+		if copy.size != e.size || copy.mtime != e.mtime || !t.beginsAs(e, copy.stream) {
+			t.forgetCopy(e.inode)
+			return false
+		}
+		t.noteCopy(e.look, copy.stream, now)
+	}
+	copy.stream.heldAt, copy.stream.holder = now, e.name
+	return true
+}
+
+// beginsAs reports whether the entry's file has the stream's first bytes.
+func (t *Tailer) beginsAs(e entry, s *stream) bool {
+	f, arch, err := t.openEntry(e)
+	if err != nil {
+		return false
+	}
+	defer closeFile(f)
+	defer closeArchive(arch)
+	if arch != nil {
+		return beginsAlike(arch.head, s.Head)
+	}
+	head, err := readAt(f, 0, meter.HeadSize)
+	return err == nil && beginsAlike(head, s.Head)
+}
+
+// extends goes on with a generation whose own file is gone in a file that holds
+// more of it, and reports whether that was so. The file may be a copy from another
+// machine, or a late writer was later than the follower waited.
 func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 	if s.Offset == 0 {
 		return false
@@ -97,7 +153,9 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 		closeArchive(arch)
 		return false
 	}
-	s.State, s.changed = meter.Rotated, true
+	if s.State == meter.Done {
+		t.become(s, meter.Rotated)
+	}
 	t.bind(s, e, f, arch, now)
 	return true
 }
@@ -115,11 +173,16 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 		} else if s.arch == nil {
 			gone = !slices.ContainsFunc(entries, func(other entry) bool { return other.inode == s.inode() })
 		}
-		if s.finished() && alike(s.Head) {
+		if alike(s.Head) && (s.finished() || e.size == s.Offset) {
 			continue // which a new file looks like as well
 		}
-		if !gone || s.unsure || e.size < s.Offset || s.Offset == 0 {
+		if !gone || s.heldAt.Equal(now) || s.unsure || e.size < s.Offset || s.Offset == 0 {
 			continue
+		}
+		if t.isBusy(s) {
+			t.undecided = true
+			t.restless[e.path] = max(t.restless[e.path], 2)
+			return true
 		}
 		f, arch, verdict := t.open(e, s)
 		if verdict == same {
@@ -140,12 +203,13 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 		return
 	}
 	state := meter.Live
-	if e.rotated() || e.archived {
+	late := e.rotated() || e.archived // no live log
+	if late {
 		state = meter.Rotated
 	}
 	s := t.begin(e.path, e.look, state)
 	switch {
-	case e.rotated() && (!known || e.writtenAt().Before(since)):
+	case late && (!known || e.writtenAt().Before(since)):
 		err = t.baseline(s, e, f, arch)
 	case !known && t.startsAtEnd(e.path) && f != nil:
 		var end int64

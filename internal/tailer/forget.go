@@ -1,6 +1,8 @@
 package tailer
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -44,9 +46,9 @@ func (t *Tailer) takeCensus(entries []entry, now time.Time) {
 	for _, e := range entries {
 		met[e.look] = true
 	}
-	for at := range t.aliases {
-		if !met[at] {
-			delete(t.aliases, at)
+	for at, copy := range t.copies {
+		if !met[copy.look] {
+			t.forgetCopy(at)
 		}
 	}
 	gone := make(map[*stream]bool)
@@ -80,6 +82,25 @@ func (t *Tailer) isBlind() bool {
 	return false
 }
 
+// errShared is a breach of what everything rests on: a file belongs to one
+// generation.
+var errShared = errors.New("two generations have one file")
+
+// breach returns an error if two unfinished generations share an inode.
+func (t *Tailer) breach() error {
+	owners := make(map[inode]*stream, len(t.streams))
+	for _, s := range t.streams {
+		if s.finished() || s.inode() == (inode{}) {
+			continue
+		}
+		if other := owners[s.inode()]; other != nil {
+			return fmt.Errorf("%w: %d and %d of %q, inode %d", errShared, other.ID, s.ID, s.Path, s.Ino)
+		}
+		owners[s.inode()] = s
+	}
+	return nil
+}
+
 func (t *Tailer) drop(gone map[*stream]bool) {
 	isGone := func(s *stream) bool { return gone[s] }
 	t.streams = slices.DeleteFunc(t.streams, isGone)
@@ -90,8 +111,15 @@ func (t *Tailer) drop(gone map[*stream]bool) {
 		if t.byInode[s.inode()] == s {
 			delete(t.byInode, s.inode())
 		}
-		s.State = meter.Forgotten
-		t.forgotten = append(t.forgotten, s.Generation)
+		if s.indexed {
+			key := headKey(s.Head)
+			if t.byHead[key] = slices.DeleteFunc(t.byHead[key], isGone); len(t.byHead[key]) == 0 {
+				delete(t.byHead, key)
+			}
+		}
+		if s.State = meter.Forgotten; s.taken {
+			t.forgotten = append(t.forgotten, s.Generation)
+		}
 	}
 	for name, s := range t.byName {
 		if gone[s] {

@@ -43,7 +43,8 @@ func (t *Tailer) takeOver(open map[int64]*os.File) {
 			continue
 		}
 		if !s.Compressed && t.holdsPlain(f, s) {
-			s.file, s.name = f, f.Name()
+			s.file, s.name, s.renewed = f, f.Name(), false
+			t.enqueue(s)
 			delete(open, s.ID)
 		} else if s.Compressed {
 			t.takeArchive(f, s)
@@ -83,5 +84,6 @@ func (t *Tailer) takeArchive(f *os.File, s *stream) {
 		a.Close()
 		return
 	}
-	s.arch, s.name = a, f.Name()
+	s.arch, s.name, s.renewed = a, f.Name(), false
+	t.enqueue(s)
 }

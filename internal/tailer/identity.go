@@ -23,6 +23,7 @@ type look struct {
 	inode
 	size     int64
 	mtime    int64 // nanoseconds since 1970
+	ctime    int64 // the same; no program can set it
 	unlinked bool
 }
 
@@ -32,8 +33,29 @@ func lookAt(info fs.FileInfo) look {
 		inode:    inode{uint64(st.Dev), st.Ino},
 		size:     info.Size(),
 		mtime:    info.ModTime().UnixNano(),
+		ctime:    syscall.TimespecToNsec(st.Ctim),
 		unlinked: st.Nlink == 0,
 	}
+}
+
+// public returns the look as the ledger keeps it.
+func (l look) public() meter.Look {
+	return meter.Look{Dev: l.dev, Ino: l.ino, Size: l.size, MTime: l.mtime, CTime: l.ctime}
+}
+
+// bornAt returns when a file was made, in nanoseconds since 1970; 0 where the file
+// system does not tell. A file that gets the inode of another is younger.
+func bornAt(f file) int64 {
+	opened, ok := f.(interface{ Fd() uintptr })
+	if !ok {
+		return 0
+	}
+	var st unix.Statx_t
+	err := unix.Statx(int(opened.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st)
+	if err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return 0
+	}
+	return st.Btime.Sec*int64(time.Second) + int64(st.Btime.Nsec)
 }
 
 var errNotRegular = errors.New("not a regular file")

@@ -19,7 +19,8 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	}
 	s.metAt = now
 	stillEmpty := e.rotated() && e.size == 0 && s.finished() && s.Offset == 0
-	if s.isOpen() || stillEmpty || s.seen == e.look { // or nothing was written since it was closed
+	if s.isOpen() || stillEmpty || s.seen == e.look && !s.isBehind() { // or nothing was written since it was closed
+		s.parked = s.parked || s.renewed && !s.finished()
 		t.found(s, e)
 		return
 	}
@@ -33,6 +34,9 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	}
 	f, arch, verdict := t.open(e, s)
 	switch {
+	case f != nil && s.Born != 0 && bornAt(f) != s.Born: // the inode was given to another file
+		closeFile(f)
+		t.part(s, e, now)
 	case verdict == same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
 		closeFile(f)
 		t.part(s, e, now)
@@ -51,8 +55,7 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 func (t *Tailer) part(s *stream, e entry, now time.Time) {
 	s.metAt = time.Time{}
 	if s.finished() {
-		delete(t.byInode, e.inode)
-		s.Dev, s.Ino, s.changed = 0, 0, true
+		t.disown(s)
 	} else {
 		t.lose(s, now)
 	}
@@ -62,13 +65,13 @@ func (t *Tailer) part(s *stream, e entry, now time.Time) {
 // does not hold all of it may be the same file, whose last bytes never reached
 // the disk: it is new to this process.
 func (t *Tailer) mayHaveLostPower(s *stream, e entry) bool {
-	return s.seen.inode != e.inode && !e.archived
+	return s.isNewTo(e) && !e.archived
 }
 
 // cameBackAlike reports whether a finished generation's inode has come back to
 // the path with lines that are all alike: it was given to a new file.
 func (t *Tailer) cameBackAlike(s *stream, e entry) bool {
-	return s.finished() && !e.rotated() && s.seen.inode != e.inode && alike(s.Head)
+	return s.finished() && !e.rotated() && s.isNewTo(e) && alike(s.Head)
 }
 
 // wasTruncated reports whether a file that this process has not seen, and that
@@ -76,7 +79,7 @@ func (t *Tailer) cameBackAlike(s *stream, e entry) bool {
 // rotated form is a longer copy of it, and nothing but a truncation can have made
 // it shorter than its copy.
 func (t *Tailer) wasTruncated(s *stream, e entry, entries []entry) bool {
-	if e.rotated() || e.archived || s.seen.inode == e.inode || !alike(s.Head) {
+	if e.rotated() || e.archived || !s.isNewTo(e) || !alike(s.Head) {
 		return false
 	}
 	for _, c := range entries {
@@ -116,21 +119,46 @@ func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsur
 	return false, unsure
 }
 
+// own makes the generation the owner of an inode, of which there is one at most.
+func (t *Tailer) own(s *stream, at inode, now time.Time) {
+	if other := t.byInode[at]; other != nil && other != s {
+		if other.finished() {
+			t.disown(other)
+		} else {
+			t.lose(other, now)
+		}
+	}
+	if s.inode() != at {
+		t.disown(s)
+		s.Dev, s.Ino, s.Born, s.changed = at.dev, at.ino, 0, true
+	}
+	t.byInode[at] = s
+}
+
+// disown takes the inode from a generation.
+func (t *Tailer) disown(s *stream) {
+	if t.byInode[s.inode()] == s {
+		delete(t.byInode, s.inode())
+	}
+	if s.inode() != (inode{}) {
+		s.Dev, s.Ino, s.Born, s.changed = 0, 0, 0, true
+	}
+}
+
 // bind gives the generation its file.
 func (t *Tailer) bind(s *stream, e entry, f file, arch *archive, now time.Time) {
-	if s.inode() != e.inode {
-		if t.byInode[s.inode()] == s {
-			delete(t.byInode, s.inode())
-		}
-		t.byInode[e.inode] = s
-		s.Dev, s.Ino, s.changed = e.dev, e.ino, true
+	t.own(s, e.inode, now)
+	if s.State == meter.Gap {
+		t.anomalies.TakeBack(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed)
 	}
-	s.missed = s.State == meter.Gap
-	s.metAt = now
+	s.metAt, s.renewed, s.lostAt = now, false, time.Time{}
+	if f != nil && s.Born == 0 {
+		s.Born, s.changed = bornAt(f), true
+	}
 	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.size, "was", s.State)
-	delete(t.aliases, e.look)
+	t.forgetCopy(e.inode)
 	s.close()
-	s.file, s.arch, s.seen, s.parked = f, arch, e.look, false
+	s.file, s.arch, s.seen, s.parked, s.changed = f, arch, e.look, false, s.changed || s.seen != e.look
 	s.readTo, s.skipped, s.grewAt, s.torn = s.Offset, 0, now, nil
 	s.ending = arch != nil && now.Sub(e.writtenAt()) >= settle // nobody writes to it any more
 	if s.Compressed != e.archived {
@@ -224,13 +252,13 @@ func (t *Tailer) candidates(s *stream, entries []entry) []entry {
 // giveUp ends the search for a generation.
 func (t *Tailer) giveUp(s *stream) {
 	s.changed = true
-	caughtUp := s.EOFAt == s.Offset || s.seen != look{} && s.seen.size == s.Offset
-	if caughtUp {
+	known := max(s.seen.size, s.EOFAt)
+	if caughtUp := known == s.Offset && known > 0; caughtUp {
 		s.State = meter.Done
 		return
 	}
 	s.State = meter.Gap
-	s.Missed = max(0, s.seen.size-s.Offset, s.EOFAt-s.Offset)
+	s.Missed = max(0, known-s.Offset)
 	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed,
 		fmt.Sprintf("the file was gone before it could be read on from offset %d; %d bytes are known to be missed", s.Offset, s.Missed))
 }

@@ -93,7 +93,7 @@ func (t *Tailer) openFile(e entry) (file, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && lookAt(info).inode != e.inode {
+	if err == nil && !e.anyInode && lookAt(info).inode != e.inode {
 		err = os.ErrNotExist // renamed since: the next scan sees where to
 		t.restless[e.path] = 2
 	}

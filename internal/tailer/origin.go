@@ -1,50 +1,43 @@
 package tailer
 
 import (
+	"bytes"
 	"errors"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// origin is where the content of a rotated form comes from.
-type origin int
-
-const (
-	unknown   origin = iota // no generation holds it
-	copied                  // a generation holds it
-	undecided               // it may be a copy that is still being written
-	damaged                 // it cannot be decompressed, and nobody writes to it any more
-)
-
 // origin compares a rotated form with every generation of its path. With
 // copied it returns the generation.
-func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
+func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 	settled := t.settled(e.look, now)
 	switch {
 	case e.size > 0:
 	case !settled:
-		return undecided, nil
+		return unclear, nil
 	case e.archived:
 		return copied, &stream{} // of nothing
 	default:
-		return unknown, nil // its late writer may be yet to come
+		return stranger, nil // its late writer may be yet to come
 	}
 	file, arch, err := t.openEntry(e)
 	if errors.Is(err, errDamaged) && settled {
-		return damaged, &stream{}
+		return garbage, &stream{}
 	} else if err != nil {
-		return undecided, nil
+		return unclear, nil
 	}
 	defer closeFile(file)
 	defer closeArchive(arch)
-	result := unknown
-	for _, s := range t.byPath[e.path] {
+	result := stranger
+	for _, s := range t.candidatesOf(e, arch) {
 		if s.inode() == e.inode {
 			continue
 		}
-		var from origin
+		var from answer
 		if e.archived {
 			from = t.archiveOrigin(arch, e, s, now)
 		} else {
@@ -53,52 +46,114 @@ func (t *Tailer) origin(e entry, now time.Time) (origin, *stream) {
 		if from == copied {
 			return copied, s
 		}
-		if from == undecided {
-			result = undecided
+		if from == unclear {
+			result = unclear
 		}
 	}
 	return result, nil
 }
 
-func (t *Tailer) fileOrigin(f file, e entry, s *stream, now time.Time) origin {
+// candidatesOf returns the generations that a rotated form may hold: those of its
+// path and, for an archive, those that begin like it or have a similar name.
+func (t *Tailer) candidatesOf(e entry, arch *archive) []*stream {
+	all := t.byPath[e.path]
+	if arch == nil {
+		return all
+	}
+	all = slices.Clone(all)
+	for _, s := range append(t.kin(arch.head), t.namesakes(e, arch.head)...) {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// namesakes returns the generations with this content from beginning to end, if
+// the archive's name is one of theirs with something before or after it. A short
+// archive is known by nothing else.
+func (t *Tailer) namesakes(e entry, head []byte) (found []*stream) {
+	if len(head) == meter.HeadSize || alike(head) {
+		return nil
+	}
+	dir, base := filepath.Split(Uncompressed(e.name))
+	ext := filepath.Ext(base)
+	stem := strings.TrimSuffix(base, ext)
+	for i := 1; i < len(stem); i++ {
+		if !apart(stem[i-1], stem[i]) {
+			continue
+		}
+		for _, name := range []string{stem[:i], stem[i:]} {
+			for _, s := range t.byPath[dir+name+ext] {
+				if s.Offset == int64(len(head)) && bytes.Equal(s.Head, head) {
+					found = append(found, s)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// apart reports whether a name may end between the two characters.
+func apart(a, b byte) bool {
+	letter := func(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+	digit := func(c byte) bool { return c >= '0' && c <= '9' }
+	return !(letter(a) && letter(b)) && !(digit(a) && digit(b))
+}
+
+// isHeld reports whether the scan under way met a file that is the generation's
+// own, or a copy of it.
+func (t *Tailer) isHeld(s *stream, now time.Time) bool {
+	return s.isOpen() || s.metAt.Equal(now) || s.heldAt.Equal(now)
+}
+
+func (t *Tailer) fileOrigin(f file, e entry, s *stream, now time.Time) answer {
 	settled := t.settled(e.look, now)
 	if t.onlyLooksAlike(e, s, now) {
-		return unknown
+		return stranger
 	}
 	verdict, err := compare(f, e.size, &s.Generation)
 	switch {
 	case err != nil:
-		return undecided
+		return unclear
+	case verdict == same && s.finished() && e.size > s.Offset && t.isHeld(s, now):
+		return stranger // it has the same header
 	case verdict == same:
 		return copied
 	case verdict == shorter && s.finished() && !isBlankData(s.Head): // blanks begin alike
+		_, stands, err := t.endStands(f, e.size, s, t.placeOf(s))
+		if err != nil {
+			return unclear
+		} else if !stands {
+			return stranger
+		}
 		return copied
 	case verdict == shorter && s.State == meter.Lost:
-		return undecided
+		return unclear
 	case s.State == meter.Live || s.State == meter.Rotated:
 		prefix, err := s.beginsWith(t.disk, f, e.size)
 		if err != nil || prefix && !settled {
-			return undecided // a copy of what is unread, perhaps still being written
+			return unclear // a copy of what is unread, perhaps still being written
 		} else if prefix {
 			return copied
 		}
 	}
-	return unknown
+	return stranger
 }
 
 // archiveOrigin decompresses no more than the head, unless it must.
-func (t *Tailer) archiveOrigin(a *archive, e entry, s *stream, now time.Time) origin {
+func (t *Tailer) archiveOrigin(a *archive, e entry, s *stream, now time.Time) answer {
 	beginning, err := s.beginning()
 	switch {
 	case err != nil:
-		return undecided
+		return unclear
 	case !beginsAlike(a.head, beginning):
-		return unknown
-	case !s.finished() && s.State != meter.Live:
-		return undecided // what compresses it may still be at work, and so are we
+		return stranger
+	case s.State == meter.Rotated || s.State == meter.Lost && s.Path == e.path:
+		return unclear // what compresses it may still be at work, and so are we
 	case s.finished() && s.EOFAt < 0:
 		if t.isElsewhere(s, now) && alike(s.Head) && s.seen.size != e.size {
-			return unknown
+			return stranger
 		}
 		return copied
 	case s.finished() && a.endsAt(s.EOFAt):
@@ -106,18 +161,20 @@ func (t *Tailer) archiveOrigin(a *archive, e entry, s *stream, now time.Time) or
 	}
 	again, err := t.disk.openArchive(a.file.Name())
 	if err != nil {
-		return undecided
+		return unclear
 	}
 	defer again.Close()
 	switch verdict, err := again.holds(&s.Generation); {
 	case err != nil:
-		return undecided
+		return unclear
 	case verdict == same && t.archiveOnlyLooksAlike(again, s, now):
-		return unknown
-	case verdict == same || verdict == shorter && s.State == meter.Gap:
+		return stranger
+	case verdict == same && s.finished() && t.isHeld(s, now) && again.reaches(s.Offset+1):
+		return stranger // it has the same header
+	case verdict == same || verdict == shorter && (s.State == meter.Gap || isEvidence(a.head)):
 		return copied
 	}
-	return unknown
+	return stranger
 }
 
 // onlyLooksAlike reports whether a plain rotated form is no copy of the

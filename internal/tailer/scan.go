@@ -15,8 +15,9 @@ import (
 
 // entry is a name that a scan found, and what it leads to.
 type entry struct {
-	name string // of the file
-	path string // the followed path that it belongs to: the name itself, or that of which it is a rotated form
+	anyInode bool   // the file need not be the one that was seen
+	name     string // of the file
+	path     string // the followed path that it belongs to: the name itself, or that of which it is a rotated form
 	look
 	archived bool // compressed
 }
@@ -62,6 +63,11 @@ func (t *Tailer) scan(now time.Time) {
 	entries = append(entries, forms...)
 	for _, e := range entries {
 		t.rejoin(e, entries, now)
+	}
+	for _, e := range entries { // what is a copy is known before anything is compared
+		if t.byInode[e.inode] == nil {
+			t.isCopy(e, now)
+		}
 	}
 	for _, s := range t.streams {
 		if s.State == meter.Rotated && !s.isOpen() && !s.metAt.Equal(now) && complete && !t.isHidden(s.Path) {
@@ -291,7 +297,9 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 		seen[e.name] = true
 	}
 	folders := make(families)
+	t.listedForms = make(map[string]bool, len(t.restless))
 	for path := range t.restless {
+		t.listedForms[path] = true
 		folders.add(path)
 	}
 	for dir, paths := range folders {
@@ -340,7 +348,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 			if at.size != s.seen.size {
 				s.grewAt, s.ending = now, false
 			}
-			s.seen = at
+			s.seen, s.changed = at, true
 			if s.Offset == 0 { // with nothing consumed, a truncation shows only in a copy
 				t.restless[s.Path] = max(t.restless[s.Path], 2)
 			}
@@ -368,11 +376,6 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 		s.close()
 		if t.byName[s.name] == s {
 			delete(t.byName, s.name)
-		}
-		for at, alias := range t.aliases {
-			if alias.stream == s {
-				t.keepIn(s, at, alias.name, now)
-			}
 		}
 	}
 }

@@ -35,7 +35,14 @@ type stream struct {
 	length  int64     // of an archive's content, as far as is known
 	unsure  bool      // the last search could not read all that may hold it
 	torn    error     // why its archive cannot be read on
-	missed  bool      // what follows the position was counted as missed before
+	past    []byte    // the last trail that was committed
+	pastAt  int64     // the position that it was committed with
+	asked   bool      // what the file is was settled: it may count from its first byte
+	indexed bool      // it is found by its first bytes
+	taken   bool      // the ledger may know of it
+	renewed bool      // it comes from the ledger and was not opened since
+	holder  string    // the name of a copy of it
+	next    int64     // the generation that its file began when it was truncated
 
 	absentSince time.Time // the census from which on no file held it; zero where one does
 }
@@ -58,6 +65,18 @@ func (s *stream) isIdle() bool {
 }
 
 func (s *stream) inode() inode { return inode{s.Dev, s.Ino} }
+
+// lastName returns the name under which the stream's file was seen last.
+func (s *stream) lastName() string { return cmp.Or(s.name, s.Path) }
+
+// isBehind reports whether the file of a stream that comes from the ledger holds
+// something unread, even if nobody wrote to it since.
+func (s *stream) isBehind() bool {
+	return s.renewed && !s.finished() && (s.Compressed || s.seen.size > s.Offset)
+}
+
+// isNewTo reports whether this process sees the entry's file for the first time.
+func (s *stream) isNewTo(e entry) bool { return s.renewed || s.seen.inode != e.inode }
 
 func (s *stream) close() {
 	if s.file != nil {
@@ -145,7 +164,7 @@ func (s *stream) consume(data []byte) {
 	}
 	s.Offset += int64(len(data))
 	s.Trail = nil
-	s.readTo, s.skipped, s.missed, s.changed = s.Offset, 0, false, true
+	s.readTo, s.skipped, s.changed = s.Offset, 0, true
 }
 
 // jump moves the position without consuming: head and mark are read from the

@@ -16,7 +16,7 @@ import (
 func (s *scene) survey() []File {
 	s.t.Helper()
 	cfg := s.cfg
-	cfg.Known = s.known()
+	cfg.Known, cfg.Copies = s.known(), s.copies.list()
 	cfg.Globs, cfg.NoWatch = s.globs, true
 	t := New(cfg)
 	defer t.Close()

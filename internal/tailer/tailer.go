@@ -19,8 +19,9 @@ import (
 type Config struct {
 	Sources []Source
 
-	Known []meter.Generation   // what the ledger knows of files; empty at the first start
-	Globs map[string]time.Time // patterns that were scanned before, with the time of their first scan
+	Known  []meter.Generation   // what the ledger knows of files; empty at the first start
+	Copies []meter.Copy         // verdicts of earlier scans
+	Globs  map[string]time.Time // patterns that were scanned before, with the time of their first scan
 
 	Quiet   time.Duration // a rotated file that has not grown for so long is finished; 5 s
 	Search  time.Duration // how long a lost generation is looked for; 10 s
@@ -62,35 +63,38 @@ type Tailer struct {
 	globs    map[string]time.Time // first scans, those not yet taken included
 	newGlobs map[string]time.Time
 
-	streams    []*stream            // every generation whose path is followed, by ID
-	byPath     map[string][]*stream // the same
-	byInode    map[inode]*stream
-	byName     map[string]*stream   // by the name under which it is found at present
-	late       []*stream            // those that were rotated and open at the last scan
-	looks      map[inode]look       // by the scan under way
-	aliases    map[look]copyOf      // files that hold what is counted elsewhere
-	bases      map[string][]string  // what rotatedFrom gives, remembered
-	listed     map[string]time.Time // folders that were looked into for unseen files, by when they had changed
-	restless   map[string]int       // paths whose rotated forms are looked at in so many more scans
-	queue      []*stream            // those that may have something to read
-	opened     int                  // descriptors at the last count, and those opened since
-	archives   int                  // what compressed files weigh that were open at the last count or opened since
-	surveying  bool                 // nothing is read on: what is open may be closed
-	crowded    bool                 // a file could not be opened for want of descriptors
-	undecided  bool                 // the scan could not tell what a file is
-	forgotten  []meter.Generation   // since the last Take
-	lastID     int64
-	nextScan   time.Time
-	lastScan   time.Time
-	lastCensus time.Time
-	scanned    int // names that the last scan looked at
-	buffer     []byte
-	long       []byte // for lines longer than buffer
-	trail      []byte // for what trails are made of
-	anomalies  meter.Tally
-	blind      map[string]bool    // names and patterns that the scan under way could not look at
-	failures   map[string]failure // by path: what keeps it from being followed, reported once
-	watch      *watcher
+	streams     []*stream            // every generation whose path is followed, by ID
+	byPath      map[string][]*stream // the same
+	byInode     map[inode]*stream
+	byName      map[string]*stream   // by the name under which it is found at present
+	late        []*stream            // those that were rotated and open at the last scan
+	looks       map[inode]look       // by the scan under way
+	copies      map[inode]copyOf     // files that hold what is counted elsewhere
+	newCopies   []meter.Copy         // verdicts since the last Take
+	byHead      map[uint64][]*stream // those that are known by their first bytes
+	listedForms map[string]bool      // paths whose rotated forms the last scan listed
+	bases       map[string][]string  // what rotatedFrom gives, remembered
+	listed      map[string]time.Time // folders that were looked into for unseen files, by when they had changed
+	restless    map[string]int       // paths whose rotated forms are looked at in so many more scans
+	queue       []*stream            // those that may have something to read
+	opened      int                  // descriptors at the last count, and those opened since
+	archives    int                  // what compressed files weigh that were open at the last count or opened since
+	surveying   bool                 // nothing is read on: what is open may be closed
+	crowded     bool                 // a file could not be opened for want of descriptors
+	undecided   bool                 // the scan could not tell what a file is
+	forgotten   []meter.Generation   // since the last Take
+	lastID      int64
+	nextScan    time.Time
+	lastScan    time.Time
+	lastCensus  time.Time
+	scanned     int // names that the last scan looked at
+	buffer      []byte
+	long        []byte // for lines longer than buffer
+	trail       []byte // for what trails are made of
+	anomalies   meter.Tally
+	blind       map[string]bool    // names and patterns that the scan under way could not look at
+	failures    map[string]failure // by path: what keeps it from being followed, reported once
+	watch       *watcher
 }
 
 // New prepares to follow the sources from where the ledger left them.
@@ -123,7 +127,8 @@ func New(cfg Config) *Tailer {
 		byInode:  make(map[inode]*stream),
 		byName:   make(map[string]*stream),
 		looks:    make(map[inode]look),
-		aliases:  make(map[look]copyOf),
+		copies:   make(map[inode]copyOf),
+		byHead:   make(map[uint64][]*stream),
 		listed:   make(map[string]time.Time),
 		restless: make(map[string]int),
 		blind:    make(map[string]bool),
@@ -136,8 +141,9 @@ func New(cfg Config) *Tailer {
 	for _, g := range cfg.Known {
 		t.know(g)
 	}
+	t.knowCopies(cfg.Copies)
 	t.takeOver(cfg.Open)
-	t.cfg.Known, t.cfg.Globs, t.cfg.Open = nil, nil, nil // they would only take memory
+	t.cfg.Known, t.cfg.Copies, t.cfg.Globs, t.cfg.Open = nil, nil, nil, nil // they would only take memory
 	if !cfg.NoWatch {
 		t.watch = newWatcher(cfg.Log)
 	}
@@ -152,7 +158,10 @@ func (t *Tailer) know(g meter.Generation) {
 	if len(sources) == 0 || g.State == meter.Forgotten {
 		return
 	}
-	s := &stream{Generation: g, sources: sources, readTo: g.Offset}
+	s := &stream{Generation: g, sources: sources, readTo: g.Offset, past: g.Trail, pastAt: g.Offset, taken: true, renewed: true}
+	if g.CTime != 0 {
+		s.seen = look{inode: s.inode(), size: g.Size, mtime: g.MTime, ctime: g.CTime}
+	}
 	t.add(s)
 	if !s.finished() {
 		t.restless[s.Path] = 2
@@ -163,8 +172,9 @@ func (t *Tailer) add(s *stream) {
 	t.streams = append(t.streams, s)
 	t.byPath[s.Path] = append(t.byPath[s.Path], s)
 	if s.inode() != (inode{}) {
-		t.byInode[s.inode()] = s
+		t.own(s, s.inode(), t.lastScan)
 	}
+	t.index(s)
 }
 
 func (t *Tailer) sourcesOf(path string) []string {
@@ -247,6 +257,11 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if s.skipped > s.Offset {
 		return meter.Block{}, t.skipLine(s)
 	}
+	if s.Offset == 0 && !s.asked && s.file != nil {
+		if may, err := t.ask(s, now); !may {
+			return meter.Block{}, err
+		}
+	}
 	buf := t.buffer
 	n, err := s.read(buf, s.Offset)
 	if err != nil {
@@ -290,6 +305,10 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if whole > 0 {
 		s.consume(block.Data)
 		s.readTo = block.Start + int64(n)
+		t.index(s)
+	}
+	if n < len(buf) {
+		s.EOFAt = s.readTo
 	}
 	if s.ending && s.Offset == s.readTo && !s.queued && t.atEnd(s) {
 		t.finish(s)
@@ -358,9 +377,6 @@ func (t *Tailer) setAside(s *stream, now time.Time) {
 		return
 	}
 	s.State, s.Missed, s.ending, s.changed = meter.Gap, 0, false, true
-	if s.missed {
-		return
-	}
 	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, 0,
 		fmt.Sprintf("%s cannot be read on from offset %d: %v", s.name, s.Offset, s.torn))
 }
@@ -387,6 +403,7 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 		return
 	}
 	fresh := t.begin(s.Path, lookAt(info), state)
+	s.next, fresh.Born = fresh.ID, bornAt(file)
 	fresh.name, fresh.file, fresh.grewAt = name, file, now
 	t.byName[name] = fresh
 	t.enqueue(fresh)
@@ -394,11 +411,15 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 
 // lose begins the search for a generation that no known file holds.
 func (t *Tailer) lose(s *stream, now time.Time) {
+	s.Trail = t.lastTrail(s)
 	s.close()
-	if t.byInode[s.inode()] == s {
-		delete(t.byInode, s.inode())
+	t.disown(s)
+	for at, copy := range t.copies { // they may hold what is looked for
+		if copy.stream == s {
+			t.forgetCopy(at)
+		}
 	}
-	s.Dev, s.Ino, s.ending, s.parked, s.changed = 0, 0, false, false, true
+	s.ending, s.parked, s.changed = false, false, true
 	if s.Offset == 0 { // no line of it was complete; what holds them all is a new generation
 		s.State, s.EOFAt = meter.Done, 0
 		return
@@ -423,27 +444,29 @@ func (t *Tailer) begin(path string, at look, state meter.GenerationState) *strea
 
 // Changed reports whether there is anything for Take to return.
 func (t *Tailer) Changed() bool {
-	return len(t.newGlobs) > 0 || len(t.forgotten) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
+	return len(t.newGlobs) > 0 || len(t.newCopies) > 0 || len(t.forgotten) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
 }
 
 // Take returns the generations that changed since the last call, those that were
-// forgotten included, and the patterns whose first scan, or what counts as it, is
+// forgotten included, the verdicts on copies, and the patterns whose first scan, or what counts as it, is
 // another since then, and moves the anomalies since then into tally. It is to be
 // committed together with what the blocks since the last call came to.
-func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, globs map[string]time.Time) {
+func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, copies []meter.Copy, globs map[string]time.Time) {
 	for _, s := range t.streams {
 		if s.changed {
 			s.changed = false
+			s.past, s.pastAt, s.taken = t.trailOf(s), s.Offset, true
 			g := s.Generation
-			g.Trail = t.trailOf(s)
+			g.Trail, g.Size, g.MTime, g.CTime = s.past, s.seen.size, s.seen.mtime, s.seen.ctime
 			generations = append(generations, g)
 		}
 	}
 	generations, t.forgotten = append(generations, t.forgotten...), nil
+	copies, t.newCopies = t.newCopies, nil
 	globs, t.newGlobs = t.newGlobs, make(map[string]time.Time)
 	tally.AddAnomalies(&t.anomalies)
 	t.anomalies.Reset()
-	return generations, globs
+	return generations, copies, globs
 }
 
 // Wait sleeps until a followed file may have changed, a look at all of them is

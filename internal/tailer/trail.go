@@ -8,23 +8,32 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// A trail holds what is needed to find, after a power failure, up to which line
-// a file still is what was read of it: the offset at which it begins, in eight
-// bytes, and a hash of each line from there to the position, in four. A line
-// that differs has the hash of another once in 2^32.
+// A trail finds, after a power failure, the last line that a file still holds
+// where it was read. It has the offset at which its lines begin, in eight bytes
+// with trailForm set, and of each line up to the position its length and a hash.
+// A line that differs has the hash of another once in 2^32.
 const (
-	trailBytes = 64 << 10 // before the position, that a trail covers at most
-	trailLines = 2048     // of which it has hashes, at most: 8 KiB
+	trailBytes = 64 << 10 // a trail covers at most so many bytes before the position
+	trailMost  = 2048     // a trail has at most so many lines
+	trailForm  = 1 << 63  // tells a trail with lengths from the older form without, which is ignored
+	trailLine  = 5        // bytes that a line takes in a trail, at least
 )
 
 var trailTable = crc32.MakeTable(crc32.Castagnoli)
 
 func trailHash(line []byte) uint32 { return crc32.Update(uint32(len(line)), trailTable, line) }
+
+// readLine is a line of a trail.
+type readLine struct {
+	start, end int64 // where it was read
+	hash       uint32
+}
 
 // leaveTrail returns the trail of a plain file up to the offset; nil where no
 // line is short enough to be in it. buf has room for trailBytes.
@@ -39,77 +48,137 @@ func leaveTrail(f io.ReaderAt, offset int64, buf []byte) ([]byte, error) {
 		from, buf = from+int64(begin), buf[begin:]
 	}
 	n := bytes.Count(buf, []byte{'\n'})
-	for ; n > trailLines; n-- {
+	for ; n > trailMost; n-- {
 		begin := bytes.IndexByte(buf, '\n') + 1
 		from, buf = from+int64(begin), buf[begin:]
 	}
 	if n == 0 {
 		return nil, nil
 	}
-	trail := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+4*n), uint64(from))
+	trail := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+(trailLine+1)*n), uint64(from)|trailForm)
 	for range n {
 		end := bytes.IndexByte(buf, '\n') + 1
+		trail = binary.AppendUvarint(trail, uint64(end))
 		trail = binary.LittleEndian.AppendUint32(trail, trailHash(buf[:end]))
 		buf = buf[end:]
 	}
 	return trail, nil
 }
 
-// followTrail returns where the trail begins and up to where its lines stand in
-// the file.
-func followTrail(trail []byte, f io.ReaderAt, size int64) (start, end int64, err error) {
-	if len(trail) < 8 {
+// trailLines returns the lines of a trail, in their order.
+func trailLines(trail []byte) []readLine {
+	if len(trail) < 8 || trail[7]&0x80 == 0 {
+		return nil
+	}
+	at := int64(binary.LittleEndian.Uint64(trail) &^ trailForm)
+	lines := make([]readLine, 0, (len(trail)-8)/trailLine)
+	for trail = trail[8:]; len(trail) > 0; {
+		length, n := binary.Uvarint(trail)
+		if n <= 0 || length > trailBytes || len(trail) < n+4 {
+			return nil
+		}
+		lines = append(lines, readLine{at, at + int64(length), binary.LittleEndian.Uint32(trail[n:])})
+		at += int64(length)
+		trail = trail[n+4:]
+	}
+	return lines
+}
+
+// standing walks back through the lines of a trail. It returns the end of the last
+// one that the file holds where it was read, and how many the file holds so.
+func standing(lines []readLine, f io.ReaderAt, size int64) (end int64, count int, err error) {
+	if len(lines) == 0 || size <= lines[0].start {
 		return 0, 0, nil
 	}
-	start = int64(binary.LittleEndian.Uint64(trail))
-	end = start
-	lines := bufio.NewReaderSize(io.NewSectionReader(f, start, max(0, size-start)), trailBytes)
-	for trail = trail[8:]; len(trail) >= 4; trail = trail[4:] {
-		line, err := lines.ReadSlice('\n')
-		if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
-			break
-		} else if err != nil {
-			return start, start, err
-		}
-		if trailHash(line) != binary.LittleEndian.Uint32(trail) {
-			break
-		}
-		end += int64(len(line))
+	from := lines[0].start
+	text, err := readAt(f, from, int(min(size, lines[len(lines)-1].end)-from))
+	if err != nil {
+		return 0, 0, err
 	}
-	return start, end, nil
+	for _, line := range slices.Backward(lines) {
+		if line.end-from > int64(len(text)) || trailHash(text[line.start-from:line.end-from]) != line.hash {
+			continue
+		}
+		end = max(end, line.end)
+		count++
+	}
+	return end, count, nil
+}
+
+// leastRun is how many lines must agree for a file to be known by them.
+const leastRun = 3
+
+// mostSkipped is how many bytes of a file are searched for the end of a trail.
+const mostSkipped = 32 << 20
+
+// runIn looks for the last lines of a trail elsewhere in the file, whose beginning
+// may have been cut off. It returns the offset behind them; 0 where the file does
+// not have them. It has them if the run goes back to the file's first whole line or
+// to the trail's first, and if its lines are not all alike.
+func runIn(lines []readLine, f io.ReaderAt, size int64) (behind int64, err error) {
+	if len(lines) < leastRun {
+		return 0, nil
+	}
+	var hashes []uint32
+	reader := bufio.NewReaderSize(io.NewSectionReader(f, 0, min(size, mostSkipped)), trailBytes)
+	for at := int64(0); ; {
+		line, err := reader.ReadSlice('\n')
+		at += int64(len(line))
+		if errors.Is(err, bufio.ErrBufferFull) {
+			hashes = append(hashes, 0)
+			continue
+		} else if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		} else if err != nil {
+			return behind, nil
+		}
+		hashes = append(hashes, trailHash(line))
+		n := 0
+		for n < min(len(lines), len(hashes)) && hashes[len(hashes)-1-n] == lines[len(lines)-1-n].hash {
+			n++
+		}
+		different := slices.ContainsFunc(lines[len(lines)-n:], func(l readLine) bool { return l.hash != lines[len(lines)-1].hash })
+		if n >= leastRun && different && (n == len(lines) || len(hashes)-n <= 1) {
+			behind = at
+		}
+	}
 }
 
 // lastLineStands reports whether the last line of a trail stands in the file where
-// it did: the last that is whole before the offset.
+// it did, as the last whole line before the offset.
 func lastLineStands(trail []byte, f io.ReaderAt, offset int64) (bool, error) {
-	if len(trail) < 12 {
+	lines := trailLines(trail)
+	if len(lines) == 0 {
 		return true, nil
 	}
-	start := int64(binary.LittleEndian.Uint64(trail))
-	want := binary.LittleEndian.Uint32(trail[len(trail)-4:])
-	for n := int64(4 << 10); ; n *= 2 { // most lines are short
-		from := max(start, offset-n)
-		buf, err := readAt(f, from, int(offset-from))
-		if err != nil {
-			return false, err
-		}
-		end := bytes.LastIndexByte(buf, '\n') + 1
-		begin := bytes.LastIndexByte(buf[:max(0, end-1)], '\n') + 1
-		if begin > 0 || from == start {
-			return trailHash(buf[begin:end]) == want, nil
-		}
+	last := lines[len(lines)-1]
+	text, err := readAt(f, last.start, int(min(offset, last.end+trailBytes)-last.start))
+	line := text[:min(int64(len(text)), last.end-last.start)]
+	return err == nil && trailHash(line) == last.hash && bytes.IndexByte(text[len(line):], '\n') < 0, err
+}
+
+// lastTrail returns the newest trail that there is of a stream.
+func (t *Tailer) lastTrail(s *stream) []byte {
+	switch {
+	case s.Trail != nil:
+		return s.Trail
+	case s.file != nil && s.Offset > 0:
+		return t.trailOf(s)
+	case s.pastAt == s.Offset:
+		return s.past
 	}
+	return nil
 }
 
 // trailOf returns the stream's trail as it is to be committed: that of its open
-// file, or the one that it came with where nothing was read since. What is
-// finished, lost or compressed has none.
+// file, or the last one that was left. What was read to its end or is compressed
+// has none.
 func (t *Tailer) trailOf(s *stream) []byte {
-	if s.Compressed || s.State != meter.Live && s.State != meter.Rotated {
+	if s.Compressed || s.State == meter.Done && s.EOFAt == s.Offset && s.lostAt.IsZero() {
 		return nil
 	}
 	if s.file == nil {
-		return s.Trail
+		return t.lastTrail(s)
 	}
 	if t.trail == nil {
 		t.trail = make([]byte, trailBytes)
@@ -136,13 +205,21 @@ func (s *stream) cutOf(f io.ReaderAt, size int64, v verdict) (c cut, found bool,
 		return c, false, err
 	}
 	stands := commonPrefix(head, s.Head)
-	start, end, err := followTrail(s.Trail, f, size)
+	lines := trailLines(s.Trail)
+	if s.Trail == nil {
+		lines = trailLines(s.past)
+	}
+	end, count, err := standing(lines, f, size)
 	if err != nil {
 		return c, false, err
 	}
+	start := int64(0)
+	if len(lines) > 0 {
+		start = lines[0].start
+	}
 	switch {
-	case end > start && int64(stands) >= min(start, int64(len(s.Head))):
-	case stands < len(s.Head) || int64(len(s.Head)) == s.Offset || start == 0 && len(s.Trail) > 0:
+	case count > 0 && int64(stands) >= min(start, int64(len(s.Head))) || count >= leastRun:
+	case stands < len(s.Head) || int64(len(s.Head)) == s.Offset || start == 0 && len(lines) > 0:
 		end = int64(bytes.LastIndexByte(s.Head[:stands], '\n') + 1)
 	default: // it was cut behind the head and before the trail
 		return s.cutBeforeTrail(f, size, v)

@@ -1,0 +1,370 @@
+package tailer
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"hash/maphash"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// relation says how the content of a file agrees with a generation.
+type relation int
+
+const (
+	unrelated relation = iota // it begins otherwise
+	whole                     // it holds all that was consumed
+	part                      // it is nothing but a beginning of the generation
+	forked                    // it begins like the generation and goes on otherwise
+	headless                  // it holds the generation's last lines, not from its beginning
+)
+
+// place says where the generation's own file is.
+type place int
+
+const (
+	gone   place = iota // nowhere: removed, truncated or replaced
+	there               // this scan met it
+	hidden              // it was not looked for yet
+)
+
+// facts are what one scan knows of a file and of a generation with the same
+// beginning. The agreement is evidence: see isEvidence.
+type facts struct {
+	relation relation
+	own      place
+	finished bool // the generation
+	more     bool // the file holds more than was consumed
+	beyond   bool // the file holds bytes that the generation's own file does not
+	settled  bool // nobody writes to the file any more
+	busy     bool // the generation's own file was removed and not read to its end yet
+	unproved bool // only the first bytes of a part could be compared
+}
+
+// answer says what a file is to a generation.
+type answer int
+
+const (
+	stranger answer = iota // it is another file
+	goesOn                 // the generation goes on in it
+	copied                 // it counts nothing
+	cutOff                 // the generation lost its end, and goes on behind the last line that stands
+	trimmed                // the generation lost its beginning, and goes on behind its last line
+	unclear                // the next scan knows more
+	garbage                // it cannot be decompressed, and nobody writes to it any more
+)
+
+// judge is the table of what a file can be to a generation.
+func judge(f facts) answer {
+	switch {
+	case f.relation == unrelated:
+		return stranger
+	case f.own == hidden:
+		return unclear
+	case f.own == there && (f.relation == forked || f.relation == headless || f.beyond):
+		return stranger
+	case f.own == there:
+		return copied
+	case f.relation == headless:
+		return trimmed
+	case f.relation == forked:
+		return cutOff
+	case f.relation == whole && (f.more || !f.finished):
+		if f.busy {
+			return unclear
+		}
+		return goesOn
+	case f.relation == part && f.unproved:
+		return stranger
+	case f.relation == part && !f.finished && !f.settled:
+		return unclear // it may be a copy that is still being written
+	}
+	return copied
+}
+
+// isEvidence reports whether files that begin so have one content, whatever their
+// names: they agree in so many bytes, and these are not lines that are all alike.
+func isEvidence(head []byte) bool { return len(head) >= meter.HeadSize && !repeats(head) }
+
+// repeats reports whether the first bytes of a file are one line, again and again.
+func repeats(head []byte) bool {
+	end := bytes.IndexByte(head, '\n') + 1
+	if end == 0 || end == len(head) {
+		return isBlankData(head)
+	}
+	return bytes.Equal(head[end:], head[:len(head)-end])
+}
+
+var headSeed = maphash.MakeSeed()
+
+// headKey is what generations are found by that may begin like a file.
+func headKey(head []byte) uint64 { return maphash.Bytes(headSeed, head[:meter.HeadSize]) }
+
+// index takes a generation into the index by content, once its beginning is known.
+func (t *Tailer) index(s *stream) {
+	if !s.indexed && isEvidence(s.Head) {
+		key := headKey(s.Head)
+		t.byHead[key] = append(t.byHead[key], s)
+		s.indexed = true
+	}
+}
+
+// kin returns the generations that begin as the file does, as far as that is
+// evidence, the newest first.
+func (t *Tailer) kin(head []byte) []*stream {
+	if !isEvidence(head) {
+		return nil
+	}
+	all := t.byHead[headKey(head)]
+	kin := make([]*stream, 0, len(all))
+	for i := range all {
+		if s := all[len(all)-1-i]; bytes.Equal(s.Head, head[:meter.HeadSize]) {
+			kin = append(kin, s)
+		}
+	}
+	return kin
+}
+
+// placeOf tells where the generation's own file is, by the last scan. A family
+// that the scan did not list is listed by the next.
+func (t *Tailer) placeOf(s *stream) place {
+	switch {
+	case s.file != nil:
+		if info, err := s.file.Stat(); err == nil && lookAt(info).unlinked {
+			return gone
+		}
+		return there
+	case s.arch != nil || s.metAt.Equal(t.lastScan) || s.heldAt.Equal(t.lastScan):
+		return there
+	case s.State == meter.Lost || t.listedForms[s.Path]:
+		return gone
+	}
+	if at, err := t.disk.look(s.lastName()); err == nil && at.inode == s.inode() {
+		return there
+	}
+	t.restless[s.Path] = max(t.restless[s.Path], 2)
+	return hidden
+}
+
+// relate compares a plain file with a generation whose beginning it has. at is
+// where the file goes on, if it is forked.
+func (t *Tailer) relate(f file, size int64, s *stream) (facts, int64, error) {
+	facts := facts{own: t.placeOf(s), finished: s.finished(), more: size > s.Offset, busy: t.isBusy(s)}
+	var at int64
+	s.Trail = t.lastTrail(s)
+	match, err := compare(f, size, &s.Generation)
+	switch match {
+	case same:
+		facts.relation = whole
+		facts.beyond = facts.finished && facts.more
+	case shorter:
+		facts.relation = part
+		proved, stands, endErr := t.endStands(f, size, s, facts.own)
+		if err = errors.Join(err, endErr); !stands {
+			facts.relation = forked
+		}
+		facts.unproved = !proved && facts.finished
+	case unread:
+		return facts, 0, err
+	default:
+		facts.relation = forked
+	}
+	if facts.relation == forked && facts.own == gone {
+		c, found, cutErr := s.cutOf(f, size, match)
+		if at, err = c.at, cutErr; !found || facts.finished && !c.exact {
+			facts.relation = unrelated
+		}
+	}
+	if facts.own == there && !facts.finished && facts.relation != forked {
+		var begins bool
+		begins, err = s.beginsWith(t.disk, f, size)
+		facts.beyond = !begins
+	}
+	return facts, at, err
+}
+
+// endStands reports whether the end of a file that ends before the position is
+// where it was read. It is proved by the trail, or by a file that is there.
+func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (proved, stands bool, err error) {
+	lines := trailLines(s.Trail)
+	i := slices.IndexFunc(lines, func(l readLine) bool { return l.end >= size })
+	if i > 0 || i == 0 && lines[0].end == size {
+		last := lines[i]
+		if size < last.end {
+			last = lines[i-1]
+		}
+		text, err := readAt(f, last.start, int(last.end-last.start))
+		return err == nil, err == nil && trailHash(text) == last.hash, err
+	}
+	if own != there || s.file != nil || !s.finished() {
+		return false, true, nil // or it is compared with the open file
+	}
+	name := cmp.Or(s.holder, s.lastName())
+	held, arch, err := t.openEntry(entry{name: name, archived: compression(name) != "", anyInode: true})
+	if err != nil {
+		return false, true, nil
+	}
+	defer closeFile(held)
+	defer closeArchive(arch)
+	from := max(0, size-meter.MarkSize)
+	end, err := readAt(f, from, int(size-from))
+	if err != nil {
+		return false, true, err
+	}
+	found := make([]byte, len(end))
+	if arch != nil {
+		_, err = arch.ReadAt(found, from)
+	} else {
+		_, err = held.ReadAt(found, from)
+	}
+	return err == nil, bytes.Equal(found, end), nil
+}
+
+// isBusy reports whether the generation's own file was removed, and something of it
+// is still to be read.
+func (t *Tailer) isBusy(s *stream) bool {
+	if s.file == nil {
+		return false
+	}
+	info, err := s.file.Stat()
+	return err != nil || s.queued || info.Size() != s.readTo
+}
+
+// isRandom reports whether a file that begins so was overwritten, as shred does:
+// text has fewer different bytes.
+func isRandom(head []byte) bool {
+	var seen [256]bool
+	different := 0
+	for _, c := range head {
+		if !seen[c] {
+			seen[c] = true
+			different++
+		}
+	}
+	return len(head) == meter.HeadSize && different >= 200
+}
+
+// ask decides what a plain file is before anything of it counts from its first
+// byte, and reports whether it may be read now. It may not while that is not
+// clear, or if another generation counts what the file holds.
+func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	s.seen = lookAt(info)
+	size := info.Size()
+	head, err := readAt(s.file, 0, meter.HeadSize)
+	if err != nil {
+		return false, err
+	}
+	for _, g := range t.kin(head) {
+		if g == s {
+			continue
+		}
+		facts, at, err := t.relate(s.file, size, g)
+		if err != nil {
+			return false, err
+		}
+		facts.settled = t.settled(s.seen, now)
+		if answer := judge(facts); answer != stranger {
+			return false, t.obey(answer, s, g, at, now)
+		}
+	}
+	if s.State == meter.Rotated && isRandom(head) {
+		t.noteCopy(s.seen, &stream{}, now)
+		t.retire(s)
+		return false, nil
+	}
+	for _, g := range t.byPath[s.Path] {
+		if g == s || g.finished() && g.next != s.ID {
+			continue
+		}
+		if g.next == s.ID {
+			end, count, err := standing(trailLines(g.past), s.file, size)
+			switch {
+			case err != nil:
+				return false, err
+			case count >= leastRun && !t.settled(s.seen, now):
+				return false, t.obey(unclear, s, g, 0, now) // it is being overwritten
+			case count >= leastRun:
+				return false, t.obey(cutOff, s, g, end, now)
+			}
+		}
+		at, err := t.trimmedAt(g, s, size)
+		if err != nil {
+			return false, err
+		}
+		if at > 0 {
+			return false, t.obey(judge(facts{relation: headless, own: t.placeOf(g), finished: g.finished()}), s, g, at, now)
+		}
+	}
+	s.asked = true
+	return true, nil
+}
+
+// trimmedAt returns where a generation goes on in the file of s, if the file holds
+// the generation's last lines and not its beginning; 0 otherwise.
+func (t *Tailer) trimmedAt(g, s *stream, size int64) (int64, error) {
+	lines := trailLines(g.past)
+	if len(lines) == 0 || g.Offset < lines[len(lines)-1].end {
+		return 0, nil
+	}
+	at, err := runIn(lines, s.file, size)
+	if at == 0 || err != nil {
+		return 0, err
+	}
+	at += g.Offset - lines[len(lines)-1].end // what was read since the trail was left
+	if at > size {
+		return 0, nil
+	}
+	mark, err := readAt(s.file, max(0, at-int64(len(g.Mark))), int(min(at, int64(len(g.Mark)))))
+	if err != nil || !bytes.HasSuffix(g.Mark, mark) {
+		return 0, err
+	}
+	return at, nil
+}
+
+// obey does what an answer says of the new generation s and the known one g.
+func (t *Tailer) obey(answer answer, s, g *stream, at int64, now time.Time) error {
+	e := entry{name: s.name, path: s.Path, look: s.seen}
+	t.cfg.Log.Debug("content is known", "name", e.name, "generation", g.ID, "path", g.Path, "answer", int(answer), "offset", at)
+	switch answer {
+	case unclear:
+		t.undecided = true
+		t.restless[s.Path] = max(t.restless[s.Path], 2)
+		return nil
+	case copied:
+		t.noteCopy(s.seen, g, now)
+		t.retire(s)
+	case goesOn:
+		f := s.file
+		s.file = nil
+		t.retire(s)
+		t.bind(g, e, f, nil, now)
+	case cutOff, trimmed:
+		if err := s.jump(s.file, at); err != nil {
+			return err
+		}
+		s.asked = true
+		if g.State == meter.Lost { // its lines are those of s
+			g.State, g.EOFAt, g.changed = meter.Done, g.Offset, true
+		}
+		t.enqueue(s)
+	case stranger:
+		s.asked = true
+		t.enqueue(s)
+	}
+	return nil
+}
+
+// retire ends a generation that began for a file which belongs to another, before
+// anything of it was read.
+func (t *Tailer) retire(s *stream) {
+	s.close()
+	t.drop(map[*stream]bool{s: true})
+}
