@@ -22,6 +22,10 @@ SHAPES ?= .
 shapes: ## every way in which logs change, against the built binary
 	go run ./test/shapes -run '$(SHAPES)'
 
+EVERY ?= 1
+faults: ## a fault at every system call on the state folder
+	go run ./test/faults -every $(EVERY)
+
 DURATION ?= 1m
 torture: ## kills, rotations and faults against the built binary
 	go run ./test/torture -duration $(DURATION)

@@ -30,7 +30,7 @@ func (s *service) serve(ctx context.Context) {
 				s.listenFails(err)
 				again = time.After(servePause)
 			} else {
-				server = s.serveOn(listener)
+				server = s.serveOn(listener, address)
 			}
 		}
 		if again == nil {
@@ -48,9 +48,9 @@ func (s *service) serve(ctx context.Context) {
 }
 
 // serveOn serves until the server is closed.
-func (s *service) serveOn(listener net.Listener) *http.Server {
-	server := &http.Server{Handler: monitor.Handler(s.subject, s.log), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-	go server.Serve(listener)
+func (s *service) serveOn(listener net.Listener, address string) *http.Server {
+	server := monitor.NewServer(address, s.subject, s.log)
+	go server.Serve(monitor.Limit(listener))
 	s.log.Debug("serving /metrics, /healthz and /status", "address", listener.Addr())
 	return server
 }

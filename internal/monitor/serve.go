@@ -14,7 +14,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// Handler serves /metrics, /healthz and /status of the agent in this process.
+// Handler serves /metrics, /healthz, /status and a page for people, of the agent in this process.
 // subject is asked at each request, since a reload changes it.
 func Handler(subject func() Subject, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
@@ -43,7 +43,13 @@ func Handler(subject func() Subject, log *slog.Logger) http.Handler {
 		json.NewEncoder(w).Encode(st)
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(w, "meterlog serves /metrics, /healthz and /status here")
+		st, err := subject().Status(r.Context(), time.Now())
+		if err != nil {
+			log.Debug("status", "error", err)
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		servePage(w, st)
 	})
 	return mux
 }
