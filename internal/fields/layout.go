@@ -12,6 +12,7 @@ type Layout struct {
 	units   int64  // of the layouts that count since 1970: how many make a second; 0 of the others
 	noYear  bool   // a Go layout without a year
 	hasZone bool   // a time in this layout names its zone
+	quick   quickLayout
 }
 
 // LayoutNames are the layouts that have a name.
@@ -23,7 +24,7 @@ var unixUnits = map[string]int64{"unix": 1, "unix_ms": 1e3, "unix_us": 1e6, "uni
 // wrong with it, as the end of a sentence that begins with the layout, and hint
 // what to write; either may be empty.
 func NewLayout(text string) (l Layout, problem, hint string) {
-	l = Layout{Text: text, units: unixUnits[text]}
+	l = Layout{Text: text, units: unixUnits[text], quick: quickLayouts[text]}
 	switch {
 	case l.units > 0 || text == "iso8601":
 		return l, "", ""

@@ -509,7 +509,7 @@ func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, err
 		return m.line.window, nil
 	}
 	m.line.timed, m.line.window, m.line.own = true, read, time.Time{}
-	at, err := m.line.plan.source.Timestamp.Read(m.timeValue(), readAt)
+	at, err := m.ownTime(readAt)
 	m.line.own = at
 	if err != nil {
 		return read, err

@@ -3,7 +3,6 @@ package rules
 import (
 	"time"
 
-	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -25,9 +24,8 @@ func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 	for start := 0; start < len(lines); {
 		end := lineEnd(lines, start)
 		m.begin(&reading{Block: meter.Block{Data: lines}}, p, start, end)
-		v := m.timeValue()
 		for _, probe := range probes {
-			if at, err := p.source.Timestamp.Read(v, probe); err == nil {
+			if at, err := m.ownTime(probe); err == nil {
 				if at.After(newest) {
 					newest = at
 				}
@@ -39,15 +37,19 @@ func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 	return newest
 }
 
-// timeValue returns the current line's own time as it is written, nil where
-// there is none.
-func (m *Matcher) timeValue() any {
-	t := m.line.plan.source.Timestamp
-	if t.Pattern == nil {
-		return m.field(m.line.plan.source.timeSlot)
+// ownTime reads the current line's own time.
+func (m *Matcher) ownTime(readAt time.Time) (time.Time, error) {
+	source, line := m.line.plan.source, m.line.text
+	if source.Timestamp.Pattern != nil {
+		if from, to := source.Timestamp.Pattern.Group(line); from >= 0 {
+			return source.Timestamp.ReadText(line[from:to], readAt)
+		}
+		return source.Timestamp.Read(nil, readAt)
 	}
-	if from, to := t.Pattern.Group(m.line.text); from >= 0 {
-		return fields.View(m.line.text[from:to])
+	if m.plain == nil {
+		if f := m.span(source.timeSlot); f.Plain {
+			return source.Timestamp.ReadText(f.Text(line), readAt)
+		}
 	}
-	return nil
+	return source.Timestamp.Read(m.field(source.timeSlot), readAt)
 }
