@@ -8,16 +8,23 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/store"
 )
 
 // Keys of the table meta.
 const (
 	machineKey  = "machine"  // the machine that the ledger is bound to
 	instanceKey = "instance" // the cloud's name of it
+	bootKey     = "boot"     // the start of the machine during which it was bound last
 )
 
-// foreignReason is the reason of records that were set aside.
-const foreignReason = "counted on another machine"
+// Reasons of records that were set aside. After SameBoot no other machine
+// delivers them: the machine has not been started again since they were counted,
+// so its id has changed under it.
+const (
+	foreignReason = "counted on another machine"
+	SameBoot      = "counted before this machine's id changed while it ran"
+)
 
 // Foreign is what was set aside because another machine counted it.
 type Foreign struct {
@@ -25,14 +32,20 @@ type Foreign struct {
 	Open       int    // records that were open
 	Sealed     int    // records that waited for delivery
 	Remainders int    // rules with `per` whose last, incomplete unit was set aside
+	SameBoot   bool   // the machine has not been started again since
 }
 
 // BindMachine binds the ledger to the machine of this id. If it was bound to
 // another, all that is unsettled in it is set aside, and it is bound to no
 // instance. It comes before the first Commit.
 func (l *Ledger) BindMachine(ctx context.Context, id string, now time.Time) (foreign Foreign, err error) {
+	l.binding.Lock()
+	defer l.binding.Unlock()
 	err = l.update(ctx, "bind to the machine", func(tx *transaction) error {
-		foreign, err = tx.bind(machineKey, id, nil, now)
+		if err := l.compareBoot(tx); err != nil {
+			return err
+		}
+		foreign, err = tx.bind(machineKey, id, nil, l.sameBoot, now)
 		if err != nil || foreign.From == "" {
 			return err
 		}
@@ -40,6 +53,24 @@ func (l *Ledger) BindMachine(ctx context.Context, id string, now time.Time) (for
 		return err
 	})
 	return foreign, err
+}
+
+// compareBoot finds out, once in a process, whether the machine was started again
+// since the ledger was bound last.
+func (l *Ledger) compareBoot(t *transaction) error {
+	if l.bootCompared {
+		return nil
+	}
+	last, err := t.meta(bootKey)
+	if err != nil {
+		return err
+	}
+	boot := store.BootID()
+	l.bootCompared, l.sameBoot = true, boot != "" && boot == last
+	if boot == last {
+		return nil
+	}
+	return t.setMeta(bootKey, boot)
 }
 
 // AwaitInstance is called before the first Commit by who will call
@@ -75,7 +106,7 @@ func (l *Ledger) BindInstance(ctx context.Context, id string, now time.Time) (fo
 	defer l.binding.Unlock()
 	if id != "" {
 		err = l.update(ctx, "bind to the instance", func(tx *transaction) error {
-			foreign, err = tx.bind(instanceKey, id, l.doubt, now)
+			foreign, err = tx.bind(instanceKey, id, l.doubt, l.sameBoot, now)
 			return err
 		})
 	}
@@ -141,7 +172,7 @@ func (t *transaction) completeUnits(rule *meter.Rule, window meter.Window, now t
 
 // bind writes the id under the key. If another stood there, it sets aside what
 // was there before; all there is where before is nil.
-func (t *transaction) bind(key, id string, before *doubt, now time.Time) (foreign Foreign, err error) {
+func (t *transaction) bind(key, id string, before *doubt, sameBoot bool, now time.Time) (foreign Foreign, err error) {
 	bound, err := t.meta(key)
 	if err != nil || bound == id {
 		return Foreign{}, err
@@ -152,7 +183,7 @@ func (t *transaction) bind(key, id string, before *doubt, now time.Time) (foreig
 				return Foreign{}, err
 			}
 		}
-		if foreign, err = t.setAside(before, now); err != nil {
+		if foreign, err = t.setAside(before, sameBoot, now); err != nil {
 			return Foreign{}, err
 		}
 		foreign.From = bound
@@ -243,11 +274,15 @@ func (t *transaction) each(query string, row func(*sql.Rows) error, args ...any)
 
 // setAside makes the unsettled records of before foreign, and takes what is of
 // before out of the remainders and out of what waits with them.
-func (t *transaction) setAside(d *doubt, now time.Time) (f Foreign, err error) {
+func (t *transaction) setAside(d *doubt, sameBoot bool, now time.Time) (f Foreign, err error) {
+	reason := foreignReason
+	if f.SameBoot = sameBoot; sameBoot {
+		reason = SameBoot
+	}
 	for state, n := range map[meter.State]*int{meter.Open: &f.Open, meter.Sealed: &f.Sealed} {
 		changed, err := t.exec(`UPDATE records SET state = 'foreign', reason = ?, settled_at = ?,
 			sealed_at = CASE sealed_at WHEN '' THEN ? ELSE sealed_at END, maybe_stored = max(maybe_stored, in_flight), in_flight = 0
-			WHERE state = ? AND id <= ?`, foreignReason, instant(now), instant(now), string(state), d.last)
+			WHERE state = ? AND id <= ?`, reason, instant(now), instant(now), string(state), d.last)
 		if err != nil {
 			return f, err
 		}

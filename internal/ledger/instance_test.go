@@ -103,6 +103,7 @@ func TestSameMachineChangesNothing(t *testing.T) {
 func TestAnotherMachineSetsAside(t *testing.T) {
 	dir := t.TempDir()
 	check(t, used(t, dir).Close())
+	startedAgain(t, dir)
 	l := open(t, dir)
 	if f, want := bindMachine(t, l, "m2"), (Foreign{From: "m1", Open: 1, Sealed: 1, Remainders: 1}); f != want {
 		t.Errorf("set aside: %+v, want %+v", f, want)
@@ -135,6 +136,7 @@ func TestAnotherMachineSetsAside(t *testing.T) {
 func TestAnotherInstanceSetsAsideOnlyWhatWasThereBefore(t *testing.T) {
 	dir := t.TempDir()
 	check(t, used(t, dir).Close())
+	startedAgain(t, dir)
 	l := open(t, dir)
 	bindMachine(t, l, "m1")
 	check(t, l.AwaitInstance(t.Context()))
@@ -250,5 +252,40 @@ func TestUnitsThatWereKeptApartAreCompleted(t *testing.T) {
 		}
 		check(t, l.CompleteUnits(t.Context(), rules, minute(5), noon))
 		wantTotals(t, l, map[meter.State]int64{meter.Sealed: 1})
+	}
+}
+
+// startedAgain makes the ledger one of an earlier start of the machine.
+func startedAgain(t *testing.T, dir string) {
+	t.Helper()
+	l := must(Open(t.Context(), dir))
+	check(t, l.update(t.Context(), "test", func(tx *transaction) error { return tx.setMeta(bootKey, "another") }))
+	check(t, l.Close())
+}
+
+// A machine whose id changes while it runs is no other machine: what it set aside
+// says so. It finds that out once, however often it is bound.
+func TestMachineWhoseIDChangesWhileItRuns(t *testing.T) {
+	dir := t.TempDir()
+	check(t, used(t, dir).Close())
+	l := open(t, dir)
+	if f := bindMachine(t, l, "m2"); !f.SameBoot || f.Sealed != 1 {
+		t.Errorf("set aside: %+v", f)
+	}
+	for _, r := range records(t, l, Filter{State: []meter.State{meter.Foreign}}) {
+		if r.Reason != SameBoot {
+			t.Errorf("set aside as %+v", r)
+		}
+	}
+
+	dir = t.TempDir()
+	check(t, used(t, dir).Close())
+	startedAgain(t, dir)
+	l = open(t, dir)
+	bindMachine(t, l, "m1")
+	check(t, l.AwaitInstance(t.Context()))
+	bindMachine(t, l, "m1") // as a reload does
+	if f := bindInstance(t, l, "i2"); f.SameBoot || f.Sealed != 1 {
+		t.Errorf("set aside: %+v", f)
 	}
 }

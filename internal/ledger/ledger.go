@@ -39,8 +39,11 @@ type Ledger struct {
 	store  *store.Store
 	sealed chan struct{}
 
-	binding sync.Mutex // keeps Commit and BindInstance apart; guards doubt
+	binding sync.Mutex // keeps Commit and BindInstance apart; guards what follows
 	doubt   *doubt     // what was counted before, until BindInstance; nil where that is known to be of this machine
+
+	bootCompared bool
+	sameBoot     bool // the machine was not started again since the process before this one
 }
 
 // Open locks the folder dir, which is made if need be, and opens the ledger in

@@ -51,7 +51,7 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 			st.Records[meter.Refused] += u.Records
 		}
 		if st.At.Sub(u.Latest) < recentUnbilled {
-			st.problem(string(u.State), unbilledMessage(u), unbilledHint(u))
+			st.problem(unbilledCode(u), unbilledMessage(u), unbilledHint(u))
 		}
 	}
 	anomalies, err := r.Anomalies(ctx)
@@ -84,10 +84,24 @@ func sinceText(since, now time.Time) string {
 	return fmt.Sprintf(" (for %v)", max(0, now.Sub(since)).Round(time.Second))
 }
 
+// foreignHere is the code of usage that was set aside although this very machine
+// has counted it. Unlike the usage of a copied disk, nobody else delivers it.
+const foreignHere = "foreign_here"
+
+func unbilledCode(u ledger.Unbilled) string {
+	if u.State == meter.Foreign && u.Reason == ledger.SameBoot {
+		return foreignHere
+	}
+	return string(u.State)
+}
+
 func unbilledMessage(u ledger.Unbilled) string {
 	text := fmt.Sprintf("%d records of %s, %d units, are %s", u.Records, u.SKU, u.Units, stateWords[u.State])
 	if said := u.State == meter.Refused || u.State == meter.Expired; said && u.Reason != "" && u.Reason != "EXPIRED" {
 		text += ": " + u.Reason
+	}
+	if unbilledCode(u) == foreignHere {
+		text += ", but it was this one: its id changed while it ran"
 	}
 	return text + ", the last at " + u.Latest.UTC().Format(time.RFC3339)
 }
@@ -100,6 +114,9 @@ var stateWords = map[meter.State]string{
 }
 
 func unbilledHint(u ledger.Unbilled) string {
+	if unbilledCode(u) == foreignHere {
+		return "see what changes /etc/machine-id while the machine runs; bill by hand what `meterlog records --state foreign` lists, unless a clone of the running machine has delivered it"
+	}
 	switch u.State {
 	case meter.Refused:
 		switch u.Reason {

@@ -160,7 +160,7 @@ func (f *folder) inspect(ctx context.Context, schema Schema) error {
 		detail = "it is another ledger than the one that the file " + LockName + " remembers"
 	case known.commits > found.commits:
 		detail = fmt.Sprintf("it is an older state of it, without the last %d commits: its %s-wal was taken away, or a copy put in its place", known.commits-found.commits, FileName)
-	case !unfolded && found.running != "" && found.running == birthmark(f.book) && (known.ledger == "" || known.boot != bootID()):
+	case !unfolded && found.running != "" && found.running == birthmark(f.book) && (known.ledger == "" || known.boot != BootID()):
 		detail = "its " + FileName + "-wal is missing after an end that was not clean: put it back, or put a backup in place as a new file"
 	}
 	if detail != "" {
@@ -351,7 +351,7 @@ func (f *folder) replaceLock(renewed *os.File) {
 	defer f.noting.Unlock()
 	f.lock.Close()
 	f.lock = renewed
-	note(f.lock, memory{ledger: f.id, commits: f.commits, boot: bootID()})
+	note(f.lock, memory{ledger: f.id, commits: f.commits, boot: BootID()})
 }
 
 // refold folds the open journal into the database and closes the connection:
@@ -379,9 +379,9 @@ func (s *Store) refold(ctx context.Context) error {
 	return err
 }
 
-// bootID names the time since the machine was started; "" where it cannot be
+// BootID returns what names the time since the machine was started; "" where it cannot be
 // told.
-var bootID = sync.OnceValue(func() string {
+var BootID = sync.OnceValue(func() string {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""

@@ -111,7 +111,7 @@ func (f *folder) remember(commits int64) {
 	f.noting.Lock()
 	defer f.noting.Unlock()
 	f.commits = max(f.commits, commits)
-	note(f.lock, memory{ledger: f.id, commits: f.commits, boot: bootID()})
+	note(f.lock, memory{ledger: f.id, commits: f.commits, boot: BootID()})
 }
 
 // Owner returns the pid of the process that writes the ledger in dir, and
