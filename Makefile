@@ -22,6 +22,10 @@ SHAPES ?= .
 shapes: ## every way in which logs change, against the built binary
 	go run ./test/shapes -run '$(SHAPES)'
 
+RECORDS ?= 1000000
+books: ## what a ledger of many records costs
+	go run ./test/books -records $(RECORDS)
+
 EVERY ?= 1
 faults: ## a fault at every system call on the state folder
 	go run ./test/faults -every $(EVERY)
