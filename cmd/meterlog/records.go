@@ -177,6 +177,10 @@ func csvSink(w io.Writer) recordSink {
 	}
 }
 
+// rowsAligned is how many rows of a table are aligned with each other. They are
+// kept in memory until then, and a ledger may hold millions.
+const rowsAligned = 1000
+
 func tableSink(w io.Writer) recordSink {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	n := 0
@@ -186,6 +190,9 @@ func tableSink(w io.Writer) recordSink {
 				fmt.Fprintln(table, "WINDOW\tSKU\tQUANTITY\tSTATE\tUUID\tREASON")
 			}
 			_, err := fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), r.SKU, r.Quantity, r.State, r.UUID, r.Reason)
+			if err == nil && n%rowsAligned == 0 {
+				err = table.Flush()
+			}
 			return err
 		},
 		end: func() error {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// What the listener grants to those who ask. It stands on a customer's machine,
+// What the listener grants to those who ask. It runs on a customer's machine,
 // where anybody may connect.
 const (
 	mostConnections = 32
@@ -22,7 +22,7 @@ const (
 )
 
 // NewServer returns a server of the agent's status for the configured address,
-// with limits to what it takes from whoever connects.
+// with limits for every client.
 func NewServer(address string, subject func() Subject, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           forThisHost(address, Handler(subject, log)),

@@ -22,8 +22,8 @@ const DraftSuffix = ".new"
 var journals = []string{"-wal", "-shm", "-journal"}
 
 // create writes an empty ledger under another name, checks it and renames it.
-// It has no journal at any time. So whatever stops it, the folder holds either
-// no ledger or a whole one.
+// There is never a journal. So whatever stops it, the folder holds either
+// nothing or a whole ledger.
 func create(ctx context.Context, path string, schema Schema) error {
 	image, err := blank(ctx, schema)
 	if err != nil {
@@ -57,7 +57,7 @@ func removeDraft(path string) error {
 	return nil
 }
 
-// writeFile writes a file that is not there yet to the disk.
+// writeFile makes a new file and waits until it has reached the disk.
 func writeFile(path string, data []byte) error {
 	f, err := openFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -80,8 +80,8 @@ const (
 	writeAheadLog   = 2
 )
 
-// blank returns the bytes of a ledger that holds nothing. They are made in
-// memory, where nothing can be left behind.
+// blank returns the bytes of an empty ledger. It makes them in memory, so that it
+// leaves nothing behind.
 func blank(ctx context.Context, schema Schema) (image []byte, err error) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -114,11 +114,10 @@ func blank(ctx context.Context, schema Schema) (image []byte, err error) {
 	return image, nil
 }
 
-// halfMade reports whether the ledger is one that an earlier edition did not
-// finish: it renamed a draft whose journal it could not fold into it, and left
-// that journal behind. Such a ledger holds nothing, since nothing was ever
-// counted in a draft. The proof is that it has no page that this journal does
-// not hold as well.
+// halfMade reports whether an earlier edition did not finish the ledger: it
+// renamed a draft before it had folded the draft's journal into it, and left
+// that journal behind. Such a ledger is empty, since a draft never counts. The
+// proof: the journal holds every page of the ledger as well.
 func halfMade(path string) bool {
 	if info, err := os.Lstat(path + "-wal"); err == nil && info.Size() > 0 {
 		return false

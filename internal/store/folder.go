@@ -93,7 +93,7 @@ func openFile(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// prepare makes the ledger where there is none. It reports whether it did.
+// prepare makes a missing ledger. It reports whether it did.
 func (f *folder) prepare(ctx context.Context, schema Schema) (made bool, err error) {
 	path, known := f.path(), recall(f.lock)
 	if known.ledger == "" && halfMade(path) {
@@ -129,8 +129,8 @@ func (f *folder) lockBook() (err error) {
 	return nil
 }
 
-// inspect refuses a damaged database, and one that is not as the last process
-// left it.
+// inspect refuses a damaged database. It also refuses a database that changed
+// since the last process left it.
 func (f *folder) inspect(ctx context.Context, schema Schema) error {
 	path := f.path()
 	info, err := f.book.Stat()
@@ -144,8 +144,8 @@ func (f *folder) inspect(ctx context.Context, schema Schema) error {
 	}
 	found, err := examine(ctx, path, schema, whole)
 	if err != nil {
-		// What Requeue writes meanwhile in another process can look like damage
-		// to who reads without the journal.
+		// Requeue may write at this moment in another process. Without the journal
+		// that can look like damage.
 		found, err = examine(ctx, path, schema, whole)
 	}
 	if err != nil {
@@ -379,8 +379,7 @@ func (s *Store) refold(ctx context.Context) error {
 	return err
 }
 
-// BootID returns what names the time since the machine was started; "" where it cannot be
-// told.
+// BootID returns the name of the machine's present start; "" if it is unknown.
 var BootID = sync.OnceValue(func() string {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // LockedError is returned when another process writes the ledger.
 type LockedError struct {
 	Dir string
-	PID int // the other process; 0 where it could not be told
+	PID int // the other process; 0 if it is unknown
 }
 
 func (e *LockedError) Error() string {
@@ -28,7 +28,7 @@ func (e *LockedError) Error() string {
 
 const LockName = "lock"
 
-// Owner has the lock for an instant; another that keeps it through so many
+// Owner has the lock for an instant. A process that keeps it through all of these
 // tries writes the ledger.
 const (
 	lockTries = 10
@@ -71,10 +71,10 @@ func flock(f *os.File) error {
 }
 
 // memory is what the lock's file remembers of the ledger. It is written without
-// waiting for the disk, after each commit: what it says has happened, and more
-// may have. So a ledger with fewer commits is an older state of itself.
+// waiting for the disk, after each commit. All of it has happened, and more may
+// have. So a ledger with fewer commits is an older state of itself.
 type memory struct {
-	ledger  string // its id; "" where nothing is remembered
+	ledger  string // its id; "" in an empty memory
 	commits int64
 	boot    string // the start of the machine during which it was written
 }
@@ -115,7 +115,7 @@ func (f *folder) remember(commits int64) {
 }
 
 // Owner returns the pid of the process that writes the ledger in dir, and
-// whether there is one. The pid is 0 where it cannot be told.
+// whether there is one. The pid is 0 if it is unknown.
 func Owner(dir string) (pid int, running bool) {
 	f, err := openFile(filepath.Join(dir, LockName), os.O_RDONLY)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// handOver gives an open file to whom its folder belongs, where root made it:
-// what an administrator does by hand must not lock the service's user out.
-// SQLite does the same with its journals, after the database. Whatever the
-// umask is, who may read the ledger may read the file.
+// handOver gives a file that root opens to the owner of its folder: root's work by
+// hand must not lock the service's user out. SQLite does the same with its
+// journals, after the database. The mode does not depend on the umask: who may
+// read the ledger may read the file.
 func handOver(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -33,8 +33,8 @@ func handOver(f *os.File) error {
 	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
-// ActAsOwner gives up root's rights for those of the user to whom the folder
-// belongs, for the rest of the process. So a command of root changes nothing
+// ActAsOwner gives up root's rights for the rest of the process, and takes the
+// rights of the folder's owner. So a command of root changes nothing
 // that this user could not change, whatever the folder holds.
 func ActAsOwner(dir string) error {
 	info, err := os.Stat(dir)

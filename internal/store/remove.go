@@ -31,8 +31,8 @@ func Remove(dir string, look func()) (files []string, err error) {
 	if err := forget(held.lock); err != nil {
 		return nil, err
 	}
-	// The database goes first: what is left without it is no ledger, while one
-	// without its journal is an older state of it.
+	// The database goes first: its journals alone bill nothing, while a database
+	// without its journal is an older state of itself.
 	for _, name := range []string{FileName, FileName + DraftSuffix} {
 		for _, suffix := range append([]string{""}, journals...) {
 			switch err := os.Remove(filepath.Join(dir, name+suffix)); {

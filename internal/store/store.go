@@ -1,7 +1,7 @@
 // Package store keeps one SQLite database in a folder of its own, so that nothing
 // outside can lose it unnoticed: it makes, locks, checks and opens it, compares
-// the folder with what is open, and numbers what is written. What the tables
-// hold, but for the table meta, is the caller's.
+// the folder with what is open, and numbers what is written. The tables are the
+// caller's, except the table meta.
 //
 // A new database is made in memory, written under another name and renamed. The
 // file "lock" and the database itself are locked. "lock" also remembers the
@@ -43,9 +43,9 @@ const (
 	runningKey = "running" // the birthmark of the file while a process writes it
 )
 
-// CorruptError is returned when the database is damaged, or is not the one that
-// the state folder held. meterlog never begins a new one by itself: it would
-// bill everything again.
+// CorruptError is returned when the database is damaged, or when the state folder
+// held another one before. meterlog never makes a new one then: it would bill
+// everything again.
 type CorruptError struct {
 	Path   string
 	Detail string
@@ -135,8 +135,8 @@ func (s *Store) Close() error {
 		return s.DB.Close()
 	}
 	s.leave()
-	// The lock's own descriptor of the database must outlive those of SQLite:
-	// to close any of them ends this process's locks on the file.
+	// The lock's own descriptor of the database must outlive SQLite's: to close
+	// any descriptor ends this process's locks on the file.
 	return errors.Join(s.DB.Close(), s.folder.release())
 }
 
@@ -182,8 +182,8 @@ func setMeta(ctx context.Context, tx *sql.Tx, key, value string) error {
 	return err
 }
 
-// immutable is the mode of a connection to a database that has no journal and
-// that nobody writes.
+// immutable is the mode of a connection to a database without a journal, which
+// nobody writes.
 const immutable = "immutable"
 
 // Connect opens a database for one connection at a time. The mode is "ro", "rw",

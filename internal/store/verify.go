@@ -14,8 +14,8 @@ import (
 // before it is used. That takes some 50 ms.
 const checkedAtOnce = 8 << 20
 
-// Present reports whether there is a database. Where there is none, but should
-// be, or where it can be none, it is damaged.
+// Present reports whether there is a database. A *CorruptError says that it is
+// missing although it should be there, or that it cannot be a database.
 func Present(path string) (bool, error) {
 	info, err := os.Lstat(path)
 	damaged := func(detail string) (bool, error) { return false, &CorruptError{Path: path, Detail: detail} }
@@ -41,12 +41,13 @@ func Present(path string) (bool, error) {
 
 // state is what a database says of itself.
 type state struct {
-	id      string // of this ledger; "" in one that an earlier edition made
+	id      string // of this ledger; "" if an earlier edition made it
 	commits int64  // that it has had
-	running string // identity of the file in which it did not come to a clean end; "" after a clean one
+	running string // birthmark of the file; "" after a clean end
 }
 
-// examine refuses what is no ledger, or a damaged one, and changes nothing: a
+// examine refuses a damaged database, or a file of another kind. It changes
+// nothing: a
 // connection that may write would set the journal's mode when it opens, and
 // fold the journal into the damaged file when it closes. Only where whole is
 // set does it read all of it.

@@ -226,7 +226,7 @@ func (s *site) verdict() error {
 	s.write(3)
 	var output []byte
 	var err error
-	for range 3 { // what was under way at the fault is asked for again
+	for range 3 { // a delivery that the fault broke off is repeated
 		if output, err = s.Run("run", "--once"); err == nil {
 			break
 		}

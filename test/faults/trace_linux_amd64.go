@@ -19,7 +19,7 @@ import (
 type tracee struct {
 	*site
 	fault
-	at    int    // the call that meets it; 0: none does
+	at    int    // the number of the call that meets it; 0 for a run without a fault
 	calls int    // that were counted
 	met   string // the call that met it
 
@@ -35,8 +35,8 @@ func (t *tracee) signal(s syscall.Signal) {
 	}
 }
 
-// run traces a command until it ends, while meanwhile drives it.
-func (t *tracee) run(meanwhile func(), arguments ...string) error {
+// run traces a command until it ends. The function drives it.
+func (t *tracee) run(drive func(), arguments ...string) error {
 	// All of tracing is bound to the thread that began it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -63,7 +63,7 @@ func (t *tracee) run(meanwhile func(), arguments ...string) error {
 	driven := make(chan struct{})
 	go func() {
 		defer close(driven)
-		meanwhile()
+		drive()
 	}()
 	err := t.follow(leader)
 	t.done.Store(true)
@@ -72,10 +72,10 @@ func (t *tracee) run(meanwhile func(), arguments ...string) error {
 	return err
 }
 
-// thread is where a thread stands between two stops.
+// thread is the state of a thread between two stops.
 type thread struct {
 	inside bool          // a call
-	fails  syscall.Errno // with which that ends
+	fails  syscall.Errno // the call ends with it; 0: as it does
 }
 
 // follow lets the threads go from call to call until the process has ended.
@@ -114,7 +114,7 @@ func (t *tracee) follow(leader int) error {
 		default:
 			pass = int(sig)
 		}
-		unix.PtraceSyscall(tid, pass) // one that has just been killed cannot go on
+		unix.PtraceSyscall(tid, pass) // fails on a thread that was just killed
 	}
 }
 
@@ -147,7 +147,7 @@ func (t *tracee) stop(leader, tid int, th *thread) {
 		return
 	}
 	th.fails = t.errno
-	regs.Orig_rax = ^uint64(0) // there is no such call: nothing is done
+	regs.Orig_rax = ^uint64(0) // an unknown call, so that the kernel does nothing
 	unix.PtraceSetRegs(tid, &regs)
 }
 
@@ -172,8 +172,8 @@ var shapes = map[uint64]shape{
 	unix.SYS_MMAP: {"mmap", -1, 4, -1},
 }
 
-// concerns returns the call and what of the state folder it is about; "" where
-// that is nothing.
+// concerns returns the name of a call on the state folder, and its file; "" for
+// every other call.
 func (t *tracee) concerns(leader, tid int, regs *unix.PtraceRegs) (call, on string) {
 	s, known := shapes[regs.Orig_rax]
 	if !known {
