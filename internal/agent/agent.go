@@ -98,6 +98,11 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	cfg.Vitals.ForgetActivity()
+	names := make([]string, len(cfg.Rules.Rules))
+	for i, rule := range cfg.Rules.Rules {
+		names[i] = rule.Name
+	}
+	cfg.Vitals.KeepRules(names)
 	tally := new(meter.Tally)
 	for _, h := range monitor.FindHistory(cfg.Rules, known, globs) {
 		tally.PutAnomaly(meter.AnomalyKey{Kind: meter.History, Subject: h.Source.Name}, h.Anomaly())

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
 )
 
@@ -66,5 +67,16 @@ func TestDamageStopsTheBilling(t *testing.T) {
 	}
 	if p, stopped := ledgerProblem(errors.New("the disk is full")); stopped {
 		t.Errorf("a full disk is the problem %+v", p)
+	}
+}
+
+// What the log has said of files is not remembered for ever.
+func TestReportedAnomaliesAreBounded(t *testing.T) {
+	l := &meterLoop{log: quiet}
+	for i := range 3 * mostReported {
+		l.report(&meter.Tally{Anomalies: map[meter.AnomalyKey]*meter.Anomaly{{Kind: meter.BytesMissed, Subject: fmt.Sprint(i)}: {Count: 1}}})
+	}
+	if n := len(l.reported); n > mostReported {
+		t.Errorf("%d are remembered", n)
 	}
 }

@@ -25,6 +25,10 @@ const (
 	keepPause   = time.Minute     // between commits that keep how long rules have been silent
 )
 
+// mostReported bounds what is remembered of the log's warnings. Over the years
+// there is no end to the names of files.
+const mostReported = 1000
+
 // unknownSeal is the next seal while only the ledger knows it: it is due.
 var unknownSeal = time.Unix(0, 0)
 
@@ -52,7 +56,7 @@ type meterLoop struct {
 	clocks  clockWatch
 	fresh   freshness
 
-	reported map[meter.AnomalyKey]bool // anomalies that were spoken of since the start
+	reported map[meter.AnomalyKey]bool // anomalies that the log has, at most mostReported
 }
 
 func (l *meterLoop) run(ctx context.Context) {
@@ -197,7 +201,7 @@ func (l *meterLoop) report(tally *meter.Tally) {
 		if l.reported[key] {
 			continue
 		}
-		if l.reported == nil {
+		if l.reported == nil || len(l.reported) >= mostReported {
 			l.reported = make(map[meter.AnomalyKey]bool)
 		}
 		l.reported[key] = true

@@ -249,8 +249,8 @@ func (l *Ledger) Unsettled(ctx context.Context) (open, sealed int, err error) {
 // long one call of Prune goes on. Commits and deliveries wait no longer than
 // that, however much there is to prune.
 const (
-	pruneAtOnce = 250
-	pruneFor    = 200 * time.Millisecond
+	pruneAtOnce = 100
+	pruneFor    = 100 * time.Millisecond
 )
 
 // Prune deletes some of what was settled before the given time, with what it was

@@ -26,6 +26,7 @@ type Vitals struct {
 	lastMatch, unmatched *prometheus.GaugeVec // by rule: see SetActivity
 
 	mu       sync.Mutex
+	rules    []string // that MatchedLines may know
 	problems map[problemKey]meter.Problem
 	changed  chan struct{} // closed, and replaced, when problems change
 	pulses   map[string]*Pulse
@@ -66,6 +67,18 @@ func (v *Vitals) SetActivity(activities []meter.Activity) {
 		v.lastMatch.WithLabelValues(a.Rule).Set(last)
 		v.unmatched.WithLabelValues(a.Rule).Set(float64(a.Silence.Bytes))
 	}
+}
+
+// KeepRules takes the rules that are no longer there out of the metrics.
+func (v *Vitals) KeepRules(names []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, name := range v.rules {
+		if !slices.Contains(names, name) {
+			v.MatchedLines.DeleteLabelValues(name)
+		}
+	}
+	v.rules = names
 }
 
 // ForgetActivity takes every rule out of the metrics: the rules may be others

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -102,4 +105,22 @@ func TestAlive(t *testing.T) {
 			t.Error("ended:", err)
 		}
 	})
+}
+
+// The metrics of a rule go with the rule.
+func TestMetricsOfRulesThatAreGone(t *testing.T) {
+	v := NewVitals()
+	v.KeepRules([]string{"a", "b"})
+	v.MatchedLines.WithLabelValues("a").Add(3)
+	v.MatchedLines.WithLabelValues("b").Add(5)
+	v.KeepRules([]string{"b", "c"})
+	metrics := make(chan prometheus.Metric, 10)
+	v.MatchedLines.Collect(metrics)
+	if n := len(metrics); n != 1 {
+		t.Fatalf("%d series are left, want that of b", n)
+	}
+	var left dto.Metric
+	if err := (<-metrics).Write(&left); err != nil || left.GetLabel()[0].GetValue() != "b" || left.GetCounter().GetValue() != 5 {
+		t.Errorf("left is %v, %v", &left, err)
+	}
 }

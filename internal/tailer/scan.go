@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -221,6 +222,7 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 			folders[glob.Root(pattern)] = true
 		}
 	}
+	maps.DeleteFunc(t.listed, func(dir string, _ time.Time) bool { return !folders[dir] })
 	for dir := range folders {
 		info, err := t.disk.stat(dir)
 		if err != nil || info.ModTime().Equal(t.listed[dir]) {
