@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
@@ -20,17 +21,19 @@ func configFlag(c *cobra.Command) *string {
 	return c.Flags().StringP("config", "c", defaultConfig, "the configuration `file`")
 }
 
-// stateFlag adds --state.
+// stateFlag adds --state-dir, with --state as its older name.
 func stateFlag(c *cobra.Command) *string {
-	return c.Flags().String("state", "", "the state `folder` (default: state: of the configuration, $STATE_DIRECTORY, "+defaultState+")")
+	dir := c.Flags().String("state-dir", "", "the state `folder` (default: state: of the configuration, $STATE_DIRECTORY, "+defaultState+")")
+	c.Flags().StringVar(dir, "state", "", "the same as --state-dir")
+	c.Flags().MarkHidden("state")
+	c.MarkFlagDirname("state-dir")
+	return dir
 }
 
-// stateFlags adds --state, with --state-dir as another name for it, to a
-// command that works beside the agent. The function it returns tells the folder.
+// stateFlags adds --state-dir to a command that works beside the agent. The
+// function it returns names the folder.
 func stateFlags(c *cobra.Command) func(c *cobra.Command) (string, error) {
 	dir := stateFlag(c)
-	c.Flags().StringVar(dir, "state-dir", "", "the same as --state")
-	c.Flags().MarkHidden("state-dir")
 	return func(c *cobra.Command) (string, error) {
 		return readableState(*dir, c.Flag("config").Value.String(), c.Flags().Changed("config"))
 	}
@@ -75,6 +78,12 @@ func (f *logFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.format, "log-format", "text", "text or json")
 }
 
+// logFormats are the forms of a log, by their names.
+var logFormats = map[string]func(io.Writer, *slog.HandlerOptions) slog.Handler{
+	"text": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) },
+	"json": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) },
+}
+
 // logger writes to the command's stderr.
 func (f *logFlags) logger(c *cobra.Command) (*slog.Logger, error) {
 	var level slog.Level
@@ -82,11 +91,12 @@ func (f *logFlags) logger(c *cobra.Command) (*slog.Logger, error) {
 		return nil, usageError{fmt.Errorf("meterlog: --log-level %q: use debug, info, warn or error", f.level)}
 	}
 	options := &slog.HandlerOptions{Level: level}
-	switch f.format {
-	case "text":
-		return slog.New(slog.NewTextHandler(c.ErrOrStderr(), options)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(c.ErrOrStderr(), options)), nil
+	build, ok := logFormats[f.format]
+	switch w := c.ErrOrStderr(); {
+	case ok && onJournal(w):
+		return slog.New(newJournalHandler(w, options, build)), nil
+	case ok:
+		return slog.New(build(w, options)), nil
 	}
 	return nil, usageError{fmt.Errorf("meterlog: --log-format %q: use text or json", f.format)}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,10 +54,38 @@ With --format json it prints one object: the record as from ` + "`meterlog recor
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
 	}
 	o.config, o.state = configFlag(c), stateFlags(c)
+	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return completeUUIDs(c, o.state), cobra.ShellCompDirectiveNoFileComp
+	}
 	c.Flags().IntVar(&o.lines, "lines", 20, "how many lines to show of each file; 0: none")
 	c.Flags().StringVar(&o.format, "format", "text", "text or json")
 	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// mostCompletions is how many uuids a shell is offered: the newest.
+const mostCompletions = 100
+
+// completeUUIDs offers the uuids of records, the newest first.
+func completeUUIDs(c *cobra.Command, state func(*cobra.Command) (string, error)) (uuids []string) {
+	dir, err := state(c)
+	if err != nil {
+		return nil
+	}
+	reader, err := ledger.OpenReader(dir)
+	if err != nil {
+		return nil
+	}
+	defer reader.Close()
+	reader.Records(c.Context(), ledger.Filter{Since: time.Now().Add(-7 * 24 * time.Hour)}, func(r meter.Record) error {
+		uuids = append(uuids, r.UUID+"\t"+r.SKU+", "+string(r.State)+", "+stamp(r.Window.StartTime()))
+		return nil
+	})
+	slices.Reverse(uuids)
+	return uuids[:min(mostCompletions, len(uuids))]
 }
 
 func (o *explainOptions) run(c *cobra.Command, uuid string) error {
@@ -155,9 +184,9 @@ func (e *explanation) print(w io.Writer) {
 	fmt.Fprintln(w)
 	switch e.outcome {
 	case recount.Equal:
-		fmt.Fprintln(w, s.paint("32", "equal")+": counted again, its lines come to the same")
+		fmt.Fprintln(w, s.paint(green, "equal")+": counted again, its lines come to the same")
 	case recount.Different:
-		fmt.Fprintln(w, s.paint("31", "different")+": counted again, its lines do not come to the same")
+		fmt.Fprintln(w, s.paint(red, "different")+": counted again, its lines do not come to the same")
 	case recount.Gone:
 		fmt.Fprintln(w, "gone: not all of its lines exist any more; what there is comes to the same")
 	case recount.Unknown:
@@ -183,9 +212,9 @@ func (e *explanation) printShares(w io.Writer) {
 }
 
 func printFinding(w io.Writer, f recount.Finding, s screen) {
-	fmt.Fprintf(w, "\n%s: %s that come to %d, in bytes %d to %d of %s\n", f.Rule, meter.Plural(f.Lines, "line"), f.Amount, f.Start, f.End, orDash(f.Generation.Path))
+	fmt.Fprintf(w, "\n%s: %s that come to %d, in bytes %d to %d of %s\n", f.Rule, meter.Plural(f.Lines, "line"), f.Amount, f.Start, f.End, orDash(visible(f.Generation.Path)))
 	if f.File != "" && f.File != f.Generation.Path {
-		fmt.Fprintf(w, "  now in %s\n", f.File)
+		fmt.Fprintf(w, "  now in %s\n", visible(f.File))
 	}
 	switch f.Outcome {
 	case recount.Equal:

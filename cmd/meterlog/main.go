@@ -10,11 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // zones of timestamps, on systems that have none
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -27,22 +30,25 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out, errs := newGuard(stdout, priorityInfo), newGuard(stderr, priorityError)
+	defer errs.end()
+	defer out.end()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(out)
+	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, text)
+		fmt.Fprintln(errs, text)
 	}
 	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-		fmt.Fprintln(stderr, "try it as root, or as the service's user: sudo -u meterlog")
+		fmt.Fprintln(errs, "try it as root, or as the service's user: sudo -u meterlog")
 	}
 	return exitCode(err)
 }
@@ -83,8 +89,10 @@ together, so that restarts neither lose nor count twice.
 		Args:              cobra.NoArgs,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
+	root.Version = versionLine()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("meterlog: %w: see `%s --help`", err, c.CommandPath())}
+		return mistaken(c, err, meantFlag(c, err))
 	})
 	root.AddCommand(
 		newRunCommand(),
@@ -112,6 +120,47 @@ together, so that restarts neither lose nor count twice.
 	return root
 }
 
+// commandNames returns the names of a command's commands.
+func commandNames(c *cobra.Command) (names []string) {
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
+}
+
+// meantFlag returns a hint which flag of the command was meant, or "".
+func meantFlag(c *cobra.Command, err error) string {
+	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !ok {
+		return ""
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return rules.DidYouMean("--"+name, names)
+}
+
+// meantCommand returns a hint which of a command's commands was meant, or "".
+func meantCommand(c *cobra.Command, args []string) string {
+	if !c.HasAvailableSubCommands() || len(args) == 0 {
+		return ""
+	}
+	return rules.DidYouMean(args[0], commandNames(c))
+}
+
+// mistaken returns the error for a mistake on the command line.
+func mistaken(c *cobra.Command, err error, hint string) error {
+	if hint != "" {
+		return usageError{fmt.Errorf("meterlog: %w; %s See `%s --help`", err, hint, c.CommandPath())}
+	}
+	return usageError{fmt.Errorf("meterlog: %w: see `%s --help`", err, c.CommandPath())}
+}
+
 // asUsage makes the errors of an argument check those of usage.
 func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
@@ -119,7 +168,7 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usageError{fmt.Errorf("meterlog: %w: see `%s --help`", err, c.CommandPath())}
+			return mistaken(c, err, meantCommand(c, args))
 		}
 		return nil
 	}

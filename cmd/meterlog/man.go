@@ -33,7 +33,7 @@ const manualEnd = `
 ## ENVIRONMENT
 | | |
 |---|---|
-| ` + "`STATE_DIRECTORY`" + ` | The state folder, where neither --state nor the configuration names one. systemd sets it. |
+| ` + "`STATE_DIRECTORY`" + ` | The state folder, where neither --state-dir nor the configuration names one. systemd sets it. |
 | ` + "`METERLOG_IAM_TOKEN`" + ` | The token, with ` + "`auth: {method: token}`" + ` and no token_file. |
 | ` + "`METERLOG_MACHINE_ID_FILE`" + ` | Another file than */etc/machine-id* to know the machine by. |
 | ` + "`YC_METADATA_ADDR`" + ` | Another address of the metadata service. |

@@ -78,6 +78,6 @@ func (n *notifier) look(ctx context.Context, starting bool) {
 	}
 	if line := n.service.subject().Line(ctx, time.Now()); line != n.said {
 		n.said = line
-		notifySystemd("STATUS=" + line)
+		notifySystemd("STATUS=" + visible(line))
 	}
 }

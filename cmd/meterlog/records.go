@@ -26,8 +26,8 @@ func newRecordsCommand() *cobra.Command {
 		Use:   "records",
 		Short: "List the usage records of the ledger",
 		Long: `records lists the usage records of the ledger, oldest window first. It works
-whether or not the agent runs. --state names states of records or a state
-folder.`,
+whether or not the agent runs. --state chooses states of records, and
+--state-dir names the state folder.`,
 		Example: `  meterlog records --since 24h --state refused
   meterlog records --format csv > usage.csv`,
 		Args: cobra.NoArgs,
@@ -170,8 +170,8 @@ func csvSink(w io.Writer) recordSink {
 			if p.SettledAt != nil {
 				settled = *p.SettledAt
 			}
-			return out.Write([]string{p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
-				strconv.Itoa(p.Attempts), p.OpenedAt, settled})
+			return out.Write(csvCells(p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
+				strconv.Itoa(p.Attempts), p.OpenedAt, settled))
 		},
 		end: func() error { out.Flush(); return out.Error() },
 	}
@@ -189,7 +189,7 @@ func tableSink(w io.Writer) recordSink {
 			if n++; n == 1 {
 				fmt.Fprintln(table, "WINDOW\tSKU\tQUANTITY\tSTATE\tUUID\tREASON")
 			}
-			_, err := fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), r.SKU, r.Quantity, r.State, r.UUID, r.Reason)
+			_, err := fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), r.SKU, r.Quantity, r.State, r.UUID, visible(r.Reason))
 			if err == nil && n%rowsAligned == 0 {
 				err = table.Flush()
 			}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"runtime/pprof"
 	"strings"
@@ -27,9 +29,11 @@ import (
 type runOptions struct {
 	config, state         *string
 	dryRun, once, sandbox bool
+	endpoint              string
 	cpuProfile            string
 	logFlags
 
+	counted  agent.Summary    // what was settled of a ledger that is thrown away
 	model    *sandbox.Sandbox // with sandbox: the API
 	modelURL string
 }
@@ -49,10 +53,17 @@ is thrown away: the real one is neither read, changed nor locked, so it may run
 beside the service. Every record and the API's answer is printed.
 
 --once reads every source to its end, delivers, prints a summary and exits: 0
-when all was accepted, 1 when something was not.
+when all was accepted, 1 when something was not, or could not be read.
 
---sandbox delivers to a model of the API within the process. Unless --state
-names a folder for it, its ledger is thrown away, too.`,
+--sandbox delivers to a model of the API within the process. Unless --state-dir
+names a folder for it, its ledger is thrown away, too.
+
+--endpoint delivers to another API than the configuration's. One on this machine,
+such as http://127.0.0.1:8080, is taken for ` + "`meterlog sandbox`" + `: its tokens come
+from it as well, and the ledger is thrown away unless --state-dir names a folder.
+
+When a run with such a ledger is told to stop, it delivers what it has counted,
+and prints what that was.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
 	}
@@ -60,6 +71,7 @@ names a folder for it, its ledger is thrown away, too.`,
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "ask the API only whether it would accept; change nothing")
 	c.Flags().BoolVar(&o.once, "once", false, "read to the end, deliver, and exit")
 	c.Flags().BoolVar(&o.sandbox, "sandbox", false, "deliver to an embedded model of the API")
+	c.Flags().StringVar(&o.endpoint, "endpoint", "", "deliver to the API at this `URL`, whatever the configuration says")
 	c.Flags().StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to `file`")
 	c.Flags().MarkHidden("cpuprofile")
 	o.logFlags.add(c)
@@ -69,6 +81,9 @@ names a folder for it, its ledger is thrown away, too.`,
 func (o *runOptions) run(c *cobra.Command) error {
 	log, err := o.logger(c)
 	if err != nil {
+		return err
+	}
+	if err := o.checkEndpoint(); err != nil {
 		return err
 	}
 	config, err := loadConfig(*o.config)
@@ -129,13 +144,21 @@ func (o *runOptions) unlessStopped(err error) error {
 // agentConfig is what an agent of this configuration works with.
 func (o *runOptions) agentConfig(c *cobra.Command, config *config.Config, deliver *sender.Sender, book *ledger.Ledger, log *slog.Logger) agent.Config {
 	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Log: log}
+	answer := func(meter.Record, meter.Result) {}
 	if o.dryRun {
-		cfg.Settled = printAnswer(c.OutOrStdout())
+		answer = printAnswer(c.OutOrStdout())
 	}
-	if !o.throwAway() {
+	if o.throwAway() {
+		cfg.Settled = func(record meter.Record, result meter.Result) {
+			answer(record, result)
+			if result.State != meter.Sealed {
+				o.counted.Add(record, result)
+			}
+		}
+	} else {
 		cfg.Spread = true
 		cfg.MachineIDFile = machineIDFile()
-		if config.Auth.Method == "metadata" && !o.sandbox {
+		if config.Auth.Method == "metadata" && !o.rehearses() {
 			cfg.InstanceID = (&sender.Metadata{Log: log}).InstanceID
 		}
 	}
@@ -152,9 +175,37 @@ func machineIDFile() string {
 	return "/etc/machine-id"
 }
 
+// checkEndpoint checks --endpoint.
+func (o *runOptions) checkEndpoint() (err error) {
+	switch {
+	case o.endpoint == "":
+		return nil
+	case o.sandbox:
+		return usageError{errors.New("meterlog: --sandbox and --endpoint name two APIs: use one of them")}
+	}
+	if o.endpoint, err = config.CheckEndpoint(o.endpoint); err != nil {
+		return usageError{fmt.Errorf("meterlog: --endpoint: %w", err)}
+	}
+	return nil
+}
+
+// rehearses reports whether the API is a model of it: the sandbox, or what
+// --endpoint names on this machine.
+func (o *runOptions) rehearses() bool {
+	if o.sandbox || o.endpoint == "" {
+		return o.sandbox
+	}
+	u, err := url.Parse(o.endpoint)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // throwAway reports whether the ledger is one to throw away: a dry run, and a
-// run against the sandbox that names no folder, must never touch the real one.
-func (o *runOptions) throwAway() bool { return o.dryRun || o.sandbox && *o.state == "" }
+// rehearsal that names no folder, must never touch the real one.
+func (o *runOptions) throwAway() bool { return o.dryRun || o.rehearses() && *o.state == "" }
 
 // ledgerDir returns the folder of the ledger, and what to do with it in the
 // end.
@@ -193,9 +244,15 @@ func (o *runOptions) newSender(config *config.Config, log *slog.Logger) (*sender
 		UserAgent:    "meterlog/" + versionText(),
 		Log:          log,
 	}
+	if o.endpoint != "" {
+		cfg.Endpoint = o.endpoint
+	}
 	if o.model != nil {
 		cfg.Endpoint = o.modelURL
-		cfg.Tokens = (&sender.Metadata{Addr: strings.TrimPrefix(o.modelURL, "http://"), Log: log}).Tokens()
+	}
+	if o.rehearses() {
+		_, host, _ := strings.Cut(cfg.Endpoint, "://")
+		cfg.Tokens = (&sender.Metadata{Addr: host, Log: log}).Tokens()
 	} else {
 		var err error
 		if cfg.Tokens, err = tokens(config, log); err != nil {
@@ -241,8 +298,37 @@ func (o *runOptions) runOnce(c *cobra.Command, cfg agent.Config) error {
 	if err != nil {
 		return err
 	}
+	return o.sum(c, summary)
+}
+
+// restPatience is how long the end of a rehearsal waits for the API.
+const restPatience = 5 * time.Second
+
+// rest ends a run whose ledger is thrown away: it reads what was written since,
+// delivers it, and prints what the whole run came to.
+func (o *runOptions) rest(ctx context.Context, c *cobra.Command, a *agent.Agent) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*restPatience)
+	defer cancel()
+	last, err := a.Once(ctx, restPatience)
+	if err != nil {
+		return err
+	}
+	last.Settled = o.counted.Settled
+	if err := o.sum(c, last); errors.Is(err, errReported) && len(last.Unread) == 0 {
+		return nil // it was told to stop, and says what is left
+	} else {
+		return err
+	}
+}
+
+// sum prints what a run came to. Its error is that something was not accepted, or
+// could not be read.
+func (o *runOptions) sum(c *cobra.Command, summary agent.Summary) error {
 	printSummary(c.OutOrStdout(), summary, o.dryRun)
-	if !summary.AllAccepted() {
+	for _, name := range summary.Unread {
+		fmt.Fprintf(c.ErrOrStderr(), "meterlog: not read: %s\n", visible(name))
+	}
+	if !summary.AllAccepted() || len(summary.Unread) > 0 {
 		return errReported
 	}
 	return nil
@@ -265,7 +351,7 @@ func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
 		if dryRun && line.State == meter.Accepted {
 			state = wouldBeAccepted
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\n", line.SKU, line.Records, line.Quantity, state, line.Reason)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\n", line.SKU, line.Records, line.Quantity, state, visible(line.Reason))
 	}
 	if len(s.Settled) > 0 {
 		table.Flush()
@@ -294,7 +380,7 @@ func printAnswer(w io.Writer) func(meter.Record, meter.Result) {
 			answer = "no answer"
 		}
 		if result.Reason != "" {
-			answer += ": " + result.Reason
+			answer += ": " + visible(result.Reason)
 		}
 		fmt.Fprintf(w, "%s  %s  %s  quantity %d: %s\n", r.Window.StartTime().Format(time.RFC3339), r.UUID, r.SKU, r.Quantity, answer)
 	}

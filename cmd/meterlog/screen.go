@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -23,6 +22,9 @@ type screen struct {
 
 func screenOf(w io.Writer) screen {
 	f, ok := w.(*os.File)
+	if g, guarded := w.(*guard); guarded {
+		f, ok = g.to, g.to != nil
+	}
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return screen{}
 	}
@@ -33,52 +35,92 @@ func screenOf(w io.Writer) screen {
 	return screen{width: width, colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
-// paint shows text in a colour of ECMA-48, such as "1;32".
+// A colour is the character that stands for it until a guard writes it.
+const (
+	plain    = "\uFDD0"
+	bold     = "\uFDD1"
+	red      = "\uFDD2"
+	green    = "\uFDD3"
+	boldRed  = "\uFDD4"
+	boldLime = "\uFDD5"
+)
+
+// paint shows text in a colour.
 func (s screen) paint(colour, text string) string {
 	if !s.colour {
 		return text
 	}
-	return "\x1b[" + colour + "m" + text + "\x1b[m"
+	return colour + text + plain
 }
 
 // fit makes text a line of a terminal, behind so many characters that stand
-// there already: it takes out what would move the cursor, and cuts what has no
-// room. Elsewhere text stays as it is.
+// there already: it cuts what has no room. Elsewhere text stays as it is. Either
+// way nothing in it moves the cursor.
 func (s screen) fit(text string, used int) string { return s.fitMarked(text, used, nil) }
 
-// fitMarked is fit with parts of the text, byte ranges in order, in bold.
+// fitMarked is fit with parts of the text, byte ranges in order, in bold. Of a
+// text that has no room it shows where the first of them is.
 func (s screen) fitMarked(text string, used int, marks [][2]int) string {
 	if s.width == 0 {
-		return text
+		return visible(text)
 	}
-	var b strings.Builder
 	room := max(s.width-used, 20)
 	more := utf8.RuneCountInString(text) > room
+	first := 0
+	if more && len(marks) > 0 {
+		first = firstShown(text, marks[0], room)
+	}
+	var b strings.Builder
+	if first > 0 {
+		b.WriteRune('…')
+		room--
+	}
 	marked := false
 	for i, r := range text {
 		for len(marks) > 0 && i >= marks[0][1] {
 			marks = marks[1:]
 		}
+		if i < first {
+			continue
+		}
 		if inside := s.colour && len(marks) > 0 && i >= marks[0][0]; inside != marked {
-			b.WriteString(map[bool]string{true: "\x1b[1m", false: "\x1b[m"}[inside])
+			b.WriteString(map[bool]string{true: bold, false: plain}[inside])
 			marked = inside
 		}
-		if room--; more && room == 0 {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		shown := visible(text[i : i+size])
+		if r == '\t' {
+			shown = " "
+		}
+		if room -= utf8.RuneCountInString(shown); more && (room < 0 || room == 0 && i+size < len(text)) {
 			b.WriteRune('…')
 			break
 		}
-		switch {
-		case r == '\t':
-			r = ' '
-		case unicode.IsControl(r):
-			r = utf8.RuneError
-		}
-		b.WriteRune(r)
+		b.WriteString(shown)
 	}
 	if marked {
-		b.WriteString("\x1b[m")
+		b.WriteString(plain)
 	}
 	return b.String()
+}
+
+// firstShown returns the offset at which a text that has no room begins, so that
+// a part of it is seen with something before it.
+func firstShown(text string, part [2]int, room int) int {
+	before := utf8.RuneCountInString(text[:part[0]])
+	length := utf8.RuneCountInString(text[part[0]:part[1]])
+	if before+length < room-1 {
+		return 0
+	}
+	skip := before - max(room/4, min(room-length-2, room/2))
+	skip = min(skip, utf8.RuneCountInString(text)-room+1)
+	for i := range text {
+		if skip <= 0 {
+			return i
+		}
+		skip--
+	}
+	return 0
 }
 
 // clip cuts text to so many characters.
@@ -116,6 +158,7 @@ func writeColumns(w io.Writer, rows [][]string, left int) {
 // beside the other columns.
 func shortened(path string) string {
 	const most = 50
+	path = visible(path)
 	if letters := []rune(path); len(letters) > most {
 		return "…" + string(letters[len(letters)-most+1:])
 	}

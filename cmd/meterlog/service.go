@@ -99,6 +99,9 @@ func (s *service) runAgent(ctx context.Context, cfg agent.Config, hangups <-chan
 	for {
 		select {
 		case <-ended:
+			if s.options.throwAway() {
+				return nil, s.options.rest(ctx, s.command, a)
+			}
 			return nil, nil
 		case <-hangups:
 		}

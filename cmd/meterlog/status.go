@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,43 +12,70 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
 )
 
 func newStatusCommand() *cobra.Command {
 	var format string
+	var check bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Is it billing, how much, how far behind, and what is wrong",
 		Long: `status shows the files that are followed and how far they were read, the usage
 that was counted and what became of it, and what is wrong, with what to do about
-each. It works whether or not the agent runs, and changes nothing.`,
+each. It works whether or not the agent runs, and changes nothing.
+
+--check prints only what is wrong, a line each, and exits with 1 if there is
+anything: for monitoring, and for the product itself.`,
 		Args: cobra.NoArgs,
 	}
 	configPath, state := configFlag(c), stateFlag(c)
+	c.Flags().BoolVar(&check, "check", false, "print only what is wrong; exit with 0 if nothing is")
 	c.Flags().StringVar(&format, "format", "text", "text or json")
 	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if format != "text" && format != "json" {
 			return usageError{fmt.Errorf("meterlog: --format %q: use text or json", format)}
 		}
-		config, err := loadConfig(*configPath)
-		if err != nil && c.Flags().Changed("config") {
-			return err
+		conf, err := loadConfig(*configPath)
+		if errors.Is(err, errConfig) && c.Flags().Changed("config") {
+			return err // there is no such file; one with mistakes is a problem among others
 		}
-		subject := monitor.Subject{Version: versionText(), Dir: stateDir(*state, config), Config: config, ConfigErr: err}
+		dir := *state
+		if conf == nil && dir == "" {
+			dir = config.StateOf(*configPath)
+		}
+		subject := monitor.Subject{Version: versionText(), Dir: stateDir(dir, conf), Config: conf, ConfigErr: err}
 		st, err := subject.Status(c.Context(), time.Now())
 		if err != nil {
 			return err
 		}
-		if format == "json" {
-			return json.NewEncoder(c.OutOrStdout()).Encode(st)
+		switch {
+		case format == "json":
+			err = json.NewEncoder(c.OutOrStdout()).Encode(st)
+		case check:
+			printReasons(c.OutOrStdout(), st)
+		default:
+			printStatus(c.OutOrStdout(), st)
 		}
-		printStatus(c.OutOrStdout(), st)
-		return nil
+		if err == nil && check && len(st.Problems) > 0 {
+			err = errReported
+		}
+		return err
 	}
 	return c
+}
+
+// printReasons prints what is wrong, a line each.
+func printReasons(w io.Writer, st monitor.Status) {
+	for _, p := range st.Problems {
+		fmt.Fprintf(w, "%s: %s\n", p.Code, visible(p.Message))
+	}
+	if len(st.Problems) == 0 {
+		fmt.Fprintln(w, "nothing is wrong")
+	}
 }
 
 // printStatus is the status at a glance.

@@ -59,8 +59,9 @@ and the last line is
     "errors":[{"rule","count","example"}]}}
 Every rule is in it. The error with the rule "" is that of lines too long.
 
-With --follow test goes on watching the files, across rotations, until Ctrl-C.
-A line then counts when its newline is written.`,
+With --follow test goes on watching the files, across rotations, until Ctrl-C. It
+waits for a FILE that is not there yet. Without FILE it takes up the files of the
+sources as they appear. A line then counts when its newline is written.`,
 		Example: `  meterlog test /var/log/mailer/mail.log
   meterlog test --summary --format json
   journalctl -o cat -u mailer | meterlog test --source mailer -`,
@@ -110,7 +111,9 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 	if config, err = chosenRules(config, o.rules); err != nil {
 		return err
 	}
-	note := func(format string, args ...any) { fmt.Fprintf(c.ErrOrStderr(), "meterlog: "+format+"\n", args...) }
+	note := func(format string, args ...any) {
+		fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s\n", visible(fmt.Sprintf(format, args...)))
+	}
 	inputs, missing, err := findInputs(config, o.source, args, o.follow, note)
 	if err != nil {
 		return err
@@ -123,7 +126,10 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 		t.matcher.Measure()
 		t.tally.effort = t.matcher.Effort
 	}
-	t.print.bar = newProgress(c.ErrOrStderr(), inputs)
+	if o.follow && len(args) == 0 {
+		t.newInputs = func(known []*input) []*input { return newInputs(config, o.source, known) }
+	}
+	t.print.bar = newProgress(unguarded(c.ErrOrStderr()), inputs)
 	if o.format == "text" {
 		t.near = newNearMisses(config, t.tally)
 	}
@@ -147,8 +153,10 @@ type trial struct {
 	tally   *trialTally
 	near    *nearMisses // nil where nobody reads them
 	print   *matchPrinter
-	stdin   io.Reader
-	note    func(format string, args ...any)
+
+	newInputs func(known []*input) []*input // finds files that appear later; nil where files were named
+	stdin     io.Reader
+	note      func(format string, args ...any)
 }
 
 // run reads the inputs, and follows them if that is asked for. It reports

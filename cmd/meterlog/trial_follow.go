@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/nxadm/tail"
@@ -22,30 +22,49 @@ type tailedLine struct {
 	err    error
 }
 
+// newFilesPause is between looks for files that the sources' patterns match and
+// that were not there before.
+const newFilesPause = 250 * time.Millisecond
+
 // follow applies the rules to what is written to the inputs from now on, until
-// ctx ends. It reports whether an input could not be followed.
+// ctx ends. Where no file was named it takes up new files of the sources. It
+// reports whether an input could not be followed.
 func (t *trial) follow(ctx context.Context, inputs []*input) (failed bool) {
 	ctx, stop := context.WithCancel(ctx)
 	lines := make(chan tailedLine)
 	var tails sync.WaitGroup
 	defer tails.Wait()
 	defer stop()
-	inputs = slices.DeleteFunc(slices.Clone(inputs), func(in *input) bool { return in.done || in.compressed || in.isStdin() })
-	owns, ends := map[string]context.Context{}, map[string]context.CancelCauseFunc{} // by path
-	for _, in := range inputs {
-		owns[in.path], ends[in.path] = context.WithCancelCause(ctx)
-		defer ends[in.path](nil)
+	ends := endings{}
+	surviveFatals(&ends)
+	following := 0
+	begin := func(in *input) {
+		if in.done || in.compressed || in.isStdin() {
+			return
+		}
+		own := ends.add(ctx, in.path)
+		following++
+		tails.Go(func() { in.tail(ctx, own, lines) })
 	}
-	surviveFatals(ends)
 	for _, in := range inputs {
-		tails.Go(func() { in.tail(ctx, owns[in.path], lines) })
+		begin(in)
 	}
-	following := len(inputs)
-	for following > 0 {
+	var look <-chan time.Time
+	if t.newInputs != nil {
+		ticker := time.NewTicker(newFilesPause)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	for following > 0 || look != nil {
 		t.print.flush()
 		select {
 		case <-ctx.Done():
 			return failed
+		case <-look:
+			for _, in := range t.newInputs(inputs) {
+				inputs = append(inputs, in)
+				begin(in)
+			}
 		case line := <-lines:
 			if line.err == nil {
 				t.tailed(line)
@@ -108,27 +127,45 @@ func (in *input) tail(ctx, own context.Context, lines chan<- tailedLine) {
 	}
 }
 
+// endings end the tail of a file, by its path. They may be used concurrently.
+type endings struct {
+	mu   sync.Mutex
+	ends map[string]context.CancelCauseFunc
+}
+
+// add returns a context for the tail of a file. It ends with ctx.
+func (e *endings) add(ctx context.Context, path string) context.Context {
+	own, end := context.WithCancelCause(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ends == nil {
+		e.ends = map[string]context.CancelCauseFunc{}
+	}
+	e.ends[path] = end
+	return own
+}
+
 // surviveFatals keeps the library from ending the process where it cannot stat
 // a file: it ends the tail of that file instead. The library writes its last
 // words to a logger of its own, and nothing else, and then exits; so the
 // goroutine is ended while it writes them.
-func surviveFatals(ends map[string]context.CancelCauseFunc) {
+func surviveFatals(ends *endings) {
 	util.LOGGER.SetFlags(0)
 	util.LOGGER.SetOutput(lastWords{ends})
 }
 
-type lastWords struct {
-	ends map[string]context.CancelCauseFunc // by path
-}
+type lastWords struct{ *endings }
 
 func (w lastWords) Write(text []byte) (int, error) {
 	message, _, _ := strings.Cut(string(text), "\n")
+	w.mu.Lock()
 	for path, end := range w.ends {
 		if _, reason, found := strings.Cut(message, " "+path+": "); found {
 			_, cause, _ := strings.Cut(reason, ": ") // behind the operation and the path
 			end(errors.New(cause))
 		}
 	}
+	w.mu.Unlock()
 	runtime.Goexit()
 	return len(text), nil
 }

@@ -39,7 +39,7 @@ type input struct {
 func (in *input) isStdin() bool { return in.path == "-" }
 
 // place is how people find a line.
-func (in *input) place(line int64) string { return fmt.Sprintf("%s:%d", in.name, line) }
+func (in *input) place(line int64) string { return fmt.Sprintf("%s:%d", visible(in.name), line) }
 
 func (in *input) block(data []byte, now time.Time) meter.Block {
 	return meter.Block{Path: in.path, Sources: in.sources, Data: data, ReadAt: now}
@@ -131,6 +131,24 @@ func matchedInputs(config *config.Config, source string, await bool, note func(s
 		return nil, false, fmt.Errorf("meterlog: no file matches %s: name files to test, or - for standard input", strings.Join(globs, ", "))
 	}
 	return inputs, missing, nil
+}
+
+// newInputs returns the readable files of the sources, or of one, that are not
+// known.
+func newInputs(conf *config.Config, source string, known []*input) (inputs []*input) {
+	for _, s := range conf.Sources {
+		if source != "" && source != s.Name {
+			continue
+		}
+		paths, _ := filesOf(s) // what cannot be read now was reported, or may be read later
+		for _, path := range paths {
+			has := func(in *input) bool { return in.path == path }
+			if size, err := regularSize(path); err == nil && !slices.ContainsFunc(known, has) && !slices.ContainsFunc(inputs, has) {
+				inputs = append(inputs, &input{name: path, path: path, size: size, sources: conf.SourcesOf(path)})
+			}
+		}
+	}
+	return inputs
 }
 
 // filesOf returns the files that a source has now and can be read, and what

@@ -50,13 +50,13 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 		return
 	}
 	place := in.place(line)
-	result, colour := fmt.Sprintf("%s %d", h.Rule.Name, h.Quantity), "1;32"
+	result, colour := fmt.Sprintf("%s %d", h.Rule.Name, h.Quantity), boldLime
 	if h.Err != nil {
-		result, colour = fmt.Sprintf("%s error: %v", h.Rule.Name, h.Err), "1;31"
+		result, colour = fmt.Sprintf("%s error: %v", h.Rule.Name, h.Err), boldRed
 	}
 	used := utf8.RuneCountInString(place) + utf8.RuneCountInString(result) + 4
 	var parts [][2]int
-	if p.screen.colour {
+	if p.screen.width > 0 {
 		parts = marks(h.Rule)
 	}
 	fmt.Fprintf(p.out, "%s  %s  %s\n", place, p.screen.paint(colour, result), p.screen.fitMarked(string(h.Line), used, parts))

@@ -168,6 +168,7 @@ type Summary struct {
 	Settled []Settled // by SKU and state
 	Open    int       // records whose window has not begun by the clock: left for later
 	Sealed  int       // records that could not be settled, left for later
+	Unread  []string  // what could not be read, and why
 }
 
 // Settled is a number of records that were settled alike.
@@ -205,5 +206,7 @@ func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, erro
 		return Summary{}, err
 	}
 	a.send.pace = pace.New(pace.Config{}) // somebody waits
-	return a.send.deliverAll(ctx, patience)
+	summary, err := a.send.deliverAll(ctx, patience)
+	summary.Unread = a.meter.unread
+	return summary, err
 }

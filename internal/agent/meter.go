@@ -57,6 +57,7 @@ type meterLoop struct {
 	fresh   freshness
 
 	reported map[meter.AnomalyKey]bool // anomalies that the log has, at most mostReported
+	unread   []string                  // what readAll could not read
 }
 
 func (l *meterLoop) run(ctx context.Context) {
@@ -262,6 +263,16 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 	}
 }
 
+// noteUnread notes the files, folders and patterns that cannot be read.
+func (l *meterLoop) noteUnread(now time.Time) {
+	l.unread = nil
+	for _, f := range l.tailer.Survey(now) {
+		if f.Problem != "" {
+			l.unread = append(l.unread, f.Name+": "+f.Problem)
+		}
+	}
+}
+
 // readAll reads every file to its end once and seals all that was counted, but
 // for windows that have not begun. An error of the ledger ends it.
 func (l *meterLoop) readAll(ctx context.Context) error {
@@ -284,6 +295,7 @@ func (l *meterLoop) readAll(ctx context.Context) error {
 		}
 		l.lastCommit = now
 		if !ok {
+			l.noteUnread(now)
 			_, err := l.ledger.SealBegun(ctx, now)
 			return err
 		}

@@ -349,7 +349,7 @@ func (l *sendLoop) deliverAll(ctx context.Context, patience time.Duration) (Summ
 		report(record, result)
 		if result.State != meter.Sealed {
 			progress = time.Now()
-			summary.add(record, result)
+			summary.Add(record, result)
 		}
 	}
 	defer l.unaccepted.flush()
@@ -370,7 +370,8 @@ func (l *sendLoop) deliverAll(ctx context.Context, patience time.Duration) (Summ
 	}
 }
 
-func (s *Summary) add(record meter.Record, result meter.Result) {
+// Add counts a record that was settled.
+func (s *Summary) Add(record meter.Record, result meter.Result) {
 	i := slices.IndexFunc(s.Settled, func(line Settled) bool {
 		return line.SKU == record.SKU && line.State == result.State && line.Reason == result.Reason
 	})

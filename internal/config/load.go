@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,31 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s: %w", path, errors.Unwrap(err))
 	}
 	return Parse(path, text)
+}
+
+// StateOf returns what a configuration says of the state folder, "" where it says
+// nothing. It does so even where the rest is wrong.
+func StateOf(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) > maxFile {
+		return ""
+	}
+	if g := stateLine.FindSubmatch(text); g != nil {
+		return string(g[1])
+	}
+	return ""
+}
+
+var stateLine = regexp.MustCompile(`(?m)^state:[ \t]+["']?([^"'\s#]+)`)
+
+// CheckEndpoint returns an error where a text is no base URL of an API, and the
+// text without a slash at its end.
+func CheckEndpoint(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return "", errors.New("write https://host or http://host:port")
+	}
+	return strings.TrimRight(text, "/"), nil
 }
 
 // maxFile is the most bytes that a configuration may have.

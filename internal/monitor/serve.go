@@ -57,7 +57,7 @@ func Handler(subject func() Subject, log *slog.Logger) http.Handler {
 // healthCodes are the problems that make the agent unhealthy, beside lines that
 // were missed within the hour. The others can wait for a person to look at the
 // status.
-var healthCodes = []string{"delivery_failing", "instance_unknown", "time_running_out", "ledger_failing", "ledger_unwritable", "ledger_gone", "ledger_damaged", "no_space"}
+var healthCodes = []string{"ledger_unreadable", "delivery_failing", "instance_unknown", "time_running_out", "ledger_failing", "ledger_unwritable", "ledger_gone", "ledger_damaged", "no_space"}
 
 // unhealthy returns what keeps usage from being billed; nothing where all is
 // well.

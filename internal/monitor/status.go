@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -94,7 +95,7 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	}
 	if s.ConfigErr != nil {
 		first, _, _ := strings.Cut(s.ConfigErr.Error(), "\n")
-		st.problem("config_invalid", first, "run `meterlog check`, or name the configuration with --config")
+		st.problem("config_invalid", first, "run `meterlog check`; an agent that runs goes on with the rules it has")
 	}
 	if !st.Running {
 		st.problem("not_running", "the agent does not run: nothing is counted or delivered", "systemctl start meterlog, and see journalctl -u meterlog")
@@ -106,8 +107,12 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	if errors.Is(err, ledger.ErrNone) {
 		s.files(&st, nil, nil, now)
 		return st, nil
-	} else if err != nil {
+	} else if errors.Is(err, fs.ErrPermission) {
 		return st, err
+	} else if err != nil {
+		st.problem("ledger_unreadable", err.Error(), "see \"Damage\" in docs/operations.md; nothing is counted until it can be read")
+		s.files(&st, nil, nil, now)
+		return st, nil
 	}
 	defer reader.Close()
 	return st, errors.Join(s.counted(ctx, &st, reader), s.unsettled(ctx, &st, reader), s.followed(ctx, &st, reader),

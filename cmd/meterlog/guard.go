@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"unicode"
+	"unicode/utf8"
+)
+
+// guard stands before standard output and standard error. Nothing that a file
+// name, a line or an answer of the API holds can move a cursor, colour a
+// terminal or pass for another line of the journal: what is not for people to
+// see is written as an escape. Strings of JSON mean the same after it.
+type guard struct {
+	to       *os.File // nil where it is no file
+	w        io.Writer
+	priority string // of lines that bear none; "" where the journal does not read
+	torn     []byte // the beginning of a character, whose rest comes with the next write
+	within   bool   // a line has begun
+}
+
+// newGuard returns a guard before w. Where the journal reads w, each line bears
+// a priority: this one, unless it begins with one.
+func newGuard(w io.Writer, priority string) *guard {
+	g := &guard{w: w}
+	g.to, _ = w.(*os.File)
+	if onJournal(w) {
+		g.priority = priority
+	}
+	return g
+}
+
+// The priorities of lines, as the journal takes them.
+const (
+	priorityError   = "<3>"
+	priorityWarning = "<4>"
+	priorityInfo    = "<6>"
+	priorityDebug   = "<7>"
+)
+
+// onJournal reports whether the journal reads w: systemd names the file in
+// JOURNAL_STREAM.
+func onJournal(w io.Writer) bool {
+	var f *os.File
+	switch w := w.(type) {
+	case *os.File:
+		f = w
+	case *guard:
+		return w.priority != ""
+	default:
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
+}
+
+// Write writes text with escapes in the place of what people must not get.
+func (g *guard) Write(text []byte) (int, error) {
+	whole := append(g.torn, text...)
+	keep := len(whole) - tornEnd(whole)
+	g.torn = bytes.Clone(whole[keep:])
+	if _, err := g.w.Write(g.prefixed(escaped(whole[:keep], paints))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// unguarded returns what stands behind a guard, for what draws on a terminal
+// itself.
+func unguarded(w io.Writer) io.Writer {
+	if g, ok := w.(*guard); ok {
+		return g.w
+	}
+	return w
+}
+
+// end writes what is left of a character that was never finished.
+func (g *guard) end() {
+	if len(g.torn) > 0 {
+		g.w.Write(escaped(g.torn, nil))
+		g.torn = nil
+	}
+}
+
+// tornEnd returns how many bytes at the end begin a character and do not end it.
+func tornEnd(text []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
+		if c := text[len(text)-n]; utf8.RuneStart(c) {
+			if c >= utf8.RuneSelf && !utf8.FullRune(text[len(text)-n:]) {
+				return n
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
+// prefixed puts the priority before each line, where the journal reads.
+func (g *guard) prefixed(text []byte) []byte {
+	if g.priority == "" {
+		return text
+	}
+	var b bytes.Buffer
+	for line := range bytes.Lines(text) {
+		if !g.within && !(len(line) > 2 && line[0] == '<' && line[2] == '>') {
+			b.WriteString(g.priority)
+		}
+		b.Write(line)
+		g.within = line[len(line)-1] != '\n'
+	}
+	return b.Bytes()
+}
+
+// paints are what screen.paint writes, by characters that Unicode keeps for use
+// within a program. Foreign text that holds one can at most change a colour.
+var paints = map[rune]string{
+	'\uFDD0': "\x1b[m", '\uFDD1': "\x1b[1m", '\uFDD2': "\x1b[31m", '\uFDD3': "\x1b[32m", '\uFDD4': "\x1b[1;31m", '\uFDD5': "\x1b[1;32m",
+}
+
+// visible returns text as one line without what moves a cursor, paints a
+// terminal or turns the direction of writing: these are escapes in it.
+func visible(text string) string {
+	return strings.ReplaceAll(string(escaped([]byte(text), nil)), "\n", `\n`)
+}
+
+// escaped returns text with escapes in the place of control characters, except
+// newlines, of marks that turn the direction of writing, and of bytes that are
+// no text. Characters of paint become what they stand for.
+func escaped(text []byte, paint map[rune]string) []byte {
+	if i := bytes.IndexFunc(text, suspect); i < 0 {
+		return text
+	}
+	var b bytes.Buffer
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case paint[r] != "":
+			b.WriteString(paint[r])
+		case r == '\t':
+			b.WriteByte('\t')
+		case suspect(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.Write(text[:size])
+		}
+		text = text[size:]
+	}
+	return b.Bytes()
+}
+
+// suspect reports whether a character is not for people to see.
+func suspect(r rune) bool {
+	switch {
+	case r == '\n':
+		return false
+	case r < utf8.RuneSelf:
+		return r < ' ' || r == 0x7f
+	case r == utf8.RuneError, r == '\u2028', r == '\u2029', r >= '\uFDD0' && r <= '\uFDEF':
+		return true
+	}
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+}
+
+// csvCells returns the cells with a quote before those that a spreadsheet would
+// take for a formula.
+func csvCells(cells ...string) []string {
+	for i, cell := range cells {
+		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			cells[i] = "'" + cell
+		}
+	}
+	return cells
+}
