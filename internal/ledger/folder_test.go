@@ -240,6 +240,20 @@ func TestFolderUnderTheAgent(t *testing.T) {
 	}
 }
 
+// The database itself is locked: who removes the lock lets no second agent in.
+func TestLockRemovedBeforeAnotherAgentStarts(t *testing.T) {
+	dir := t.TempDir()
+	hold(t, dir)
+	remove(t, dir, store.LockName)
+	l, err := Open(t.Context(), dir)
+	if err == nil {
+		l.Close()
+	}
+	if !isA[*LockedError](err) {
+		t.Errorf("another agent: %v", err)
+	}
+}
+
 // An agent whose folder another one has now leaves that one's files alone when it
 // ends.
 func TestEndAfterTheFolderWasReplaced(t *testing.T) {
