@@ -233,11 +233,27 @@ func TestFolderUnderTheAgent(t *testing.T) {
 			if _, err := Open(t.Context(), dir); !isA[*LockedError](err) {
 				t.Errorf("another agent: %v", err)
 			}
+			if _, running := Owner(dir); !running {
+				t.Error("nobody seems to write it")
+			}
 			opened(t, crash(t, dir), 2)
 			check(t, l.Close())
 			opened(t, dir, 2)
 		})
 	}
+}
+
+// All that a lost journal held is folded into the database, although another
+// connection keeps SQLite from doing so when it closes.
+func TestJournalIsLostBesideAReader(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	commit(t, l, mails, minute(0), 1)
+	r := must(OpenReader(dir))
+	defer r.Close()
+	remove(t, dir, FileName+"-wal")
+	commit(t, l, mails, minute(0), 1)
+	opened(t, crash(t, dir), 2)
 }
 
 // The database itself is locked: who removes the lock lets no second agent in.
@@ -357,13 +373,11 @@ func TestHalfMadeLedgerOfAnEarlierEdition(t *testing.T) {
 	check(t, os.WriteFile(in(dir, FileName), own, 0o640))
 	check(t, os.WriteFile(in(dir, FileName+".new-wal"), journal, 0o640))
 	refused(t, dir)
-}
 
-// A ledger whose own journal holds something is never taken for half made.
-func TestJournalBesideAHalfMadeLedger(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{FileName: "", FileName + ".new-wal": strings.Repeat("\x00", 32), FileName + "-wal": "something"} {
-		check(t, os.WriteFile(in(dir, name), []byte(text), 0o640))
+	// And so it is if it has a journal of its own.
+	dir = t.TempDir()
+	for name, data := range map[string][]byte{FileName: whole[:3*4096], FileName + ".new-wal": journal, FileName + "-wal": []byte("something")} {
+		check(t, os.WriteFile(in(dir, name), data, 0o640))
 	}
 	refused(t, dir)
 }

@@ -33,6 +33,10 @@ func TestRemove(t *testing.T) {
 			t.Errorf("%s is left", entry.Name())
 		}
 	}
+	if removed, err := Remove(t.Context(), dir); err != nil || len(removed.Files) == 0 {
+		t.Errorf("with the lock that remembers it: %+v, %v", removed, err)
+	}
+	check(t, open(t, dir).Close())
 	if removed, err := Remove(t.Context(), left); err != nil || len(removed.Files) != 0 {
 		t.Errorf("a second time: %+v, %v", removed, err)
 	}
