@@ -58,9 +58,10 @@ when all was accepted, 1 when something was not, or could not be read.
 --sandbox delivers to a model of the API within the process. Unless --state-dir
 names a folder for it, its ledger is thrown away, too.
 
---endpoint delivers to another API than the configuration's. One on this machine,
-such as http://127.0.0.1:8080, is taken for ` + "`meterlog sandbox`" + `: its tokens come
-from it as well, and the ledger is thrown away unless --state-dir names a folder.
+--endpoint delivers to another API than the configuration's. One on this
+machine, such as http://127.0.0.1:8080, is taken for ` + "`meterlog sandbox`" + `: tokens
+come from it as well, and the ledger is thrown away, unless --state-dir names a
+folder.
 
 When a run with such a ledger is told to stop, it delivers what it has counted,
 and prints what that was.`,

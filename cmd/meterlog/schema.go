@@ -11,8 +11,8 @@ func newSchemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of the configuration, for editors",
-		Long: `schema prints the JSON Schema (draft-07) of the configuration. An editor with the
-YAML language server completes and checks keys and values by it, where the
+		Long: `schema prints the JSON Schema (draft-07) of the configuration. An editor with
+the YAML language server completes and checks keys and values by it, where the
 configuration begins with the line
   # yaml-language-server: $schema=rules.schema.json`,
 		Example:           "  meterlog schema > rules.schema.json",

@@ -12,7 +12,7 @@ import (
 )
 
 // pageWidth is how many columns a text has where there is no terminal.
-const pageWidth = 100
+const pageWidth = 80
 
 // screen is what is known of where output goes.
 type screen struct {
@@ -157,7 +157,7 @@ func writeColumns(w io.Writer, rows [][]string, left int) {
 // shortened is a path whose beginning is left out where it is too long to stand
 // beside the other columns.
 func shortened(path string) string {
-	const most = 50
+	const most = 34
 	path = visible(path)
 	if letters := []rune(path); len(letters) > most {
 		return "…" + string(letters[len(letters)-most+1:])
@@ -165,12 +165,27 @@ func shortened(path string) string {
 	return path
 }
 
+// words splits a text at its blanks. A command between backticks is one word, so
+// that it can be copied whole.
+func words(text string) (all []string) {
+	open := false
+	for _, word := range strings.Fields(text) {
+		if open {
+			all[len(all)-1] += " " + word
+		} else {
+			all = append(all, word)
+		}
+		open = open != (strings.Count(word, "`")%2 == 1)
+	}
+	return all
+}
+
 // writeWrapped writes a text in lines of no more than the page's width, where
 // its words allow. Its own lines stay apart.
 func writeWrapped(w io.Writer, first, indent, text string) {
 	line, begun := first, false
 	for _, paragraph := range strings.Split(text, "\n") {
-		for _, word := range strings.Fields(paragraph) {
+		for _, word := range words(paragraph) {
 			if begun && utf8.RuneCountInString(line+" "+word) > pageWidth {
 				fmt.Fprintln(w, line)
 				line, begun = indent, false

@@ -59,9 +59,9 @@ and the last line is
     "errors":[{"rule","count","example"}]}}
 Every rule is in it. The error with the rule "" is that of lines too long.
 
-With --follow test goes on watching the files, across rotations, until Ctrl-C. It
-waits for a FILE that is not there yet. Without FILE it takes up the files of the
-sources as they appear. A line then counts when its newline is written.`,
+With --follow test goes on watching the files, across rotations, until Ctrl-C.
+It waits for a FILE that is not there yet. Without FILE it takes up the files of
+the sources as they appear. A line then counts when its newline is written.`,
 		Example: `  meterlog test /var/log/mailer/mail.log
   meterlog test --summary --format json
   journalctl -o cat -u mailer | meterlog test --source mailer -`,

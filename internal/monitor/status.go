@@ -98,7 +98,7 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 		st.problem("config_invalid", first, "run `meterlog check`; an agent that runs goes on with the rules it has")
 	}
 	if !st.Running {
-		st.problem("not_running", "the agent does not run: nothing is counted or delivered", "systemctl start meterlog, and see journalctl -u meterlog")
+		st.problem("not_running", "the agent does not run: nothing is counted or delivered", "`systemctl start meterlog`, and see `journalctl -u meterlog`")
 	}
 	reader, err := ledger.OpenReader(s.Dir)
 	if err != nil && s.Vitals != nil { // the agent knows what is wrong, whatever the folder holds
