@@ -26,7 +26,7 @@ type (
 	}
 	publishedMistake struct {
 		File    string `json:"file"`
-		Line    int    `json:"line"` // 0 where it has no place in the file
+		Line    int    `json:"line"` // 0 for a mistake of the file as a whole
 		Column  int    `json:"column"`
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
@@ -106,7 +106,7 @@ type silent struct{ error }
 func (silent) Error() string   { return "" }
 func (e silent) Unwrap() error { return e.error }
 
-// mistakes are those that an error of reading the configuration consists of.
+// mistakes returns the parts of an error of reading the configuration.
 func mistakes(err error) []publishedMistake {
 	all := []publishedMistake{}
 	var problems config.Problems

@@ -49,7 +49,7 @@ func loadConfig(path string) (*config.Config, error) {
 	return loaded, err
 }
 
-// stateDir is where the ledger lies: what the command line says, the
+// stateDir returns the folder of the ledger: what the command line says, the
 // configuration, systemd's StateDirectory=, or the default.
 func stateDir(flag string, config *config.Config) string {
 	for _, dir := range []string{flag, configured(config), os.Getenv("STATE_DIRECTORY")} {

@@ -11,20 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// guard stands before standard output and standard error. Nothing that a file
-// name, a line or an answer of the API holds can move a cursor, colour a
-// terminal or pass for another line of the journal: what is not for people to
-// see is written as an escape. Strings of JSON mean the same after it.
+// guard writes to standard output or standard error. It writes control characters
+// as escapes. So no file name, line or answer of the API can move a cursor, colour
+// a terminal or pass for another line of the journal. Strings of JSON mean the
+// same after it.
 type guard struct {
-	to       *os.File // nil where it is no file
+	to       *os.File // nil if w is something else than a file
 	w        io.Writer
-	priority string // of lines that bear none; "" where the journal does not read
+	priority string // for lines without one; "" unless the journal reads w
 	torn     []byte // the beginning of a character, whose rest comes with the next write
 	within   bool   // a line has begun
 }
 
-// newGuard returns a guard before w. Where the journal reads w, each line bears
-// a priority: this one, unless it begins with one.
+// newGuard returns a guard before w. If the journal reads w, each line gets a
+// priority: its own, or else this one.
 func newGuard(w io.Writer, priority string) *guard {
 	g := &guard{w: w}
 	g.to, _ = w.(*os.File)
@@ -73,7 +73,7 @@ func (g *guard) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// unguarded returns what stands behind a guard, for what draws on a terminal
+// unguarded returns the writer behind a guard, for code that draws on a terminal
 // itself.
 func unguarded(w io.Writer) io.Writer {
 	if g, ok := w.(*guard); ok {
@@ -171,8 +171,8 @@ func suspect(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// csvCells returns the cells with a quote before those that a spreadsheet would
-// take for a formula.
+// csvCells puts a quote before each cell that a spreadsheet would take for a
+// formula.
 func csvCells(cells ...string) []string {
 	for i, cell := range cells {
 		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {

@@ -12,7 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	_ "time/tzdata" // zones of timestamps, on systems that have none
+	_ "time/tzdata" // zones of timestamps, on systems without them
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/rules"
@@ -162,7 +162,7 @@ func mistaken(c *cobra.Command, err error, hint string) error {
 	return usageError{fmt.Errorf("meterlog: %w: see `%s --help`", err, c.CommandPath())}
 }
 
-// asUsage makes the errors of an argument check those of usage.
+// asUsage makes usage errors of the errors of an argument check.
 func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		check = cobra.ArbitraryArgs

@@ -33,7 +33,7 @@ type runOptions struct {
 	cpuProfile            string
 	logFlags
 
-	counted  agent.Summary    // what was settled of a ledger that is thrown away
+	counted  agent.Summary    // records that were settled, if the ledger is thrown away
 	model    *sandbox.Sandbox // with sandbox: the API
 	modelURL string
 }
@@ -221,8 +221,7 @@ func (o *runOptions) ledgerDir(config *config.Config) (dir string, discard func(
 	return dir, func() { os.RemoveAll(dir) }, nil
 }
 
-// startSandbox starts the model of the API, where one is asked for. It lives
-// until ctx ends.
+// startSandbox starts the model of the API for --sandbox. It lives until ctx ends.
 func (o *runOptions) startSandbox(ctx context.Context, config *config.Config, log *slog.Logger) (err error) {
 	if !o.sandbox {
 		return nil
@@ -287,7 +286,8 @@ func products(config *config.Config) map[string][]string {
 }
 
 // leastPatience is how long --once goes on without success, however short a
-// request's timeout is: an API that has just failed is asked again after seconds.
+// request's timeout is: an API that has just failed gets its next request after
+// seconds.
 const leastPatience = 10 * time.Second
 
 func (o *runOptions) runOnce(c *cobra.Command, cfg agent.Config) error {
@@ -316,7 +316,7 @@ func (o *runOptions) rest(ctx context.Context, c *cobra.Command, a *agent.Agent)
 	}
 	last.Settled = o.counted.Settled
 	if err := o.sum(c, last); errors.Is(err, errReported) && len(last.Unread) == 0 {
-		return nil // it was told to stop, and says what is left
+		return nil // the summary names what is left
 	} else {
 		return err
 	}

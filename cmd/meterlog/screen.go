@@ -11,12 +11,12 @@ import (
 	"golang.org/x/term"
 )
 
-// pageWidth is how many columns a text has where there is no terminal.
+// pageWidth is how many columns a text has.
 const pageWidth = 80
 
 // screen is what is known of where output goes.
 type screen struct {
-	width  int // in characters; 0 where it is no terminal
+	width  int // in characters; 0 unless it is a terminal
 	colour bool
 }
 
@@ -35,7 +35,7 @@ func screenOf(w io.Writer) screen {
 	return screen{width: width, colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
-// A colour is the character that stands for it until a guard writes it.
+// Colours, as characters that a guard turns into escapes of ECMA-48.
 const (
 	plain    = "\uFDD0"
 	bold     = "\uFDD1"
@@ -53,13 +53,13 @@ func (s screen) paint(colour, text string) string {
 	return colour + text + plain
 }
 
-// fit makes text a line of a terminal, behind so many characters that stand
-// there already: it cuts what has no room. Elsewhere text stays as it is. Either
-// way nothing in it moves the cursor.
+// fit makes text a line of a terminal that holds a number of used characters
+// already: it cuts the rest. Elsewhere it cuts nothing. Either way nothing in the
+// text moves the cursor.
 func (s screen) fit(text string, used int) string { return s.fitMarked(text, used, nil) }
 
-// fitMarked is fit with parts of the text, byte ranges in order, in bold. Of a
-// text that has no room it shows where the first of them is.
+// fitMarked is fit with parts of the text, byte ranges in order, in bold. If it
+// must cut, it shows the first of them.
 func (s screen) fitMarked(text string, used int, marks [][2]int) string {
 	if s.width == 0 {
 		return visible(text)
@@ -104,8 +104,8 @@ func (s screen) fitMarked(text string, used int, marks [][2]int) string {
 	return b.String()
 }
 
-// firstShown returns the offset at which a text that has no room begins, so that
-// a part of it is seen with something before it.
+// firstShown returns the offset where a text that is too long begins, so that a
+// part of it shows with something before it.
 func firstShown(text string, part [2]int, room int) int {
 	before := utf8.RuneCountInString(text[:part[0]])
 	length := utf8.RuneCountInString(text[part[0]:part[1]])
@@ -123,7 +123,7 @@ func firstShown(text string, part [2]int, room int) int {
 	return 0
 }
 
-// clip cuts text to so many characters.
+// clip cuts text to a number of characters.
 func clip(text string, width int) string {
 	if len(text) <= width || utf8.RuneCountInString(text) <= width {
 		return text

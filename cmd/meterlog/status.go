@@ -41,7 +41,7 @@ anything: for monitoring, and for the product itself.`,
 		}
 		conf, err := loadConfig(*configPath)
 		if errors.Is(err, errConfig) && c.Flags().Changed("config") {
-			return err // there is no such file; one with mistakes is a problem among others
+			return err // the file is missing; mistakes in it are a problem like any other
 		}
 		dir := *state
 		if conf == nil && dir == "" {

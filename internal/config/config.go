@@ -24,7 +24,7 @@ type Config struct {
 	Delivery  Delivery
 	Auth      Auth
 	State     string // folder; "" where unset
-	Listen    string // host:port; "" where nothing is to be served
+	Listen    string // host:port; "" if the agent serves no page
 	Retention time.Duration
 	Tests     []Test
 	Warnings  Problems // what is allowed, and is likely a mistake
@@ -35,14 +35,14 @@ type Delivery struct {
 	Endpoint  string // scheme://host[:port], without a slash at the end
 	Transport string // rest or grpc
 	Timeout   time.Duration
-	CAFile    string // PEM certificates trusted beside those of the system, by the API and by IAM; "": none
+	CAFile    string // PEM certificates to trust beside the system's own, for the API and IAM; may be ""
 }
 
-// Auth says how tokens are come by.
+// Auth says where tokens come from.
 type Auth struct {
 	Method      string // metadata, key or token
 	KeyFile     string // with key
-	TokenFile   string // with token; "" where the token stands in the variable METERLOG_IAM_TOKEN
+	TokenFile   string // with token; "" if the variable METERLOG_IAM_TOKEN holds the token
 	IAMEndpoint string // scheme://host[:port], without a slash at the end
 }
 
@@ -54,15 +54,15 @@ type Test struct {
 	File   string                 // what `file` is
 	Now    time.Time              // the clock at the reading; zero: a little after the newest time in the lines
 	Expect map[string]Expectation // by rule
-	Errors map[string]int64       // lines that a rule must fail on, by its name; and those of an anomaly, by its kind
+	Errors map[string]int64       // lines that a rule must fail on, by its name; lines of an anomaly, by its kind
 	Pos    rules.Pos
 }
 
-// Expectation is what one rule must come to. What is not set is not compared.
+// Expectation is what one rule must come to. A test compares only the fields that are set.
 type Expectation struct {
 	Units   *int64      // whole ones, after `per`
 	Amount  *int64      // the sum of the quantities, before `per`
-	Windows []time.Time // the beginnings of the windows in which it counts, in order
+	Windows []time.Time // the beginnings of its windows, in order
 	SKU     string      // that it bills
 }
 

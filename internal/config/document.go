@@ -16,7 +16,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// document is a YAML file being read, with the problems found so far. Reading
+// document is a YAML file being read, with the problems found until now. Reading
 // goes on after a problem, so that all are found at once.
 type document struct {
 	name     string
@@ -27,8 +27,8 @@ type document struct {
 	more     int              // problems beyond maxProblems
 }
 
-// maxProblems is how many problems are told of a file. One that has more is not
-// what it was meant to be.
+// maxProblems is how many problems of a file are reported. A file with more of them
+// is some other file.
 const maxProblems = 200
 
 // fail notes a problem at a node.
@@ -159,8 +159,8 @@ func (d *document) syntax(err error) {
 	d.failAt(line, len(text)-len(strings.TrimLeft(text, " "))+1, hint, "YAML: %s", message)
 }
 
-// syntaxLine is the line at which the text ceases to be YAML, where the parser
-// says that a part which began in line reported is wrong.
+// syntaxLine returns the line where the text ceases to be YAML. The parser says
+// only that a part is wrong, and reports the line where that part begins.
 func (d *document) syntaxLine(reported int) int {
 	const enough = 200 // lines to look at
 	first := max(reported-1, 1)
@@ -215,8 +215,8 @@ func (d *document) object(node *yaml.Node, what string, known []string) *object 
 	return o
 }
 
-// collect takes the pairs of a mapping, then those of mappings merged into it
-// by `<<`, which never replace a pair that stands there already.
+// collect takes the pairs of a mapping, then the pairs of mappings that `<<` merges
+// into it. These never replace a pair that is there already.
 func (o *object) collect(node *yaml.Node, known []string, depth int) {
 	var merged []*yaml.Node
 	own := map[string]*yaml.Node{}
@@ -261,7 +261,7 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 	}
 }
 
-// resolve follows an alias to what it stands for.
+// resolve follows an alias to its node.
 func resolve(node *yaml.Node) *yaml.Node {
 	for range 8 {
 		if node.Kind != yaml.AliasNode {
@@ -272,7 +272,7 @@ func resolve(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// flat is the items of a list, or the one node that is none.
+// flat returns the items of a list, or the node itself if it is a single one.
 func flat(node *yaml.Node) []*yaml.Node {
 	if node.Kind != yaml.SequenceNode {
 		return []*yaml.Node{node}
@@ -316,7 +316,7 @@ func (o *object) require(names ...string) {
 	}
 }
 
-// at is where the value of a key stands, or else the mapping.
+// at returns the node of a key's value, or else the mapping.
 func (o *object) at(name string) *yaml.Node {
 	if node := o.values[name]; node != nil {
 		return node
@@ -324,7 +324,7 @@ func (o *object) at(name string) *yaml.Node {
 	return o.node
 }
 
-// text is a key's string, or what stands in for a missing one.
+// text returns a key's string, or absent if the key is missing.
 func (o *object) text(name, absent string) string {
 	node := o.values[name]
 	if node == nil {
@@ -371,8 +371,8 @@ func (o *object) texts(name string) (list []string, nodes []*yaml.Node) {
 	return list, nodes
 }
 
-// choice is a key's string, which must be one of those given; the first stands
-// in for a missing one.
+// choice returns a key's string, which must be one of the choices. The first is the
+// default.
 func (o *object) choice(name string, choices ...string) string {
 	if node := o.values[name]; node != nil && node.Kind == yaml.ScalarNode && node.ShortTag() != "!!str" && node.Value != "" {
 		o.doc.fail(node, rules.OneOf(node.Value, choices), "unknown %s %q", name, node.Value)

@@ -52,8 +52,8 @@ func StateOf(path string) string {
 
 var stateLine = regexp.MustCompile(`(?m)^state:[ \t]+["']?([^"'\s#]+)`)
 
-// CheckEndpoint returns an error where a text is no base URL of an API, and the
-// text without a slash at its end.
+// CheckEndpoint returns a base URL of an API without a slash at its end. It returns
+// an error if the text is something else.
 func CheckEndpoint(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
@@ -84,8 +84,8 @@ var (
 	authKeys      = []string{"method", "key_file", "token_file", "iam_endpoint"}
 )
 
-// Parse checks a configuration. Its error is [Problems], in which name stands
-// as the file. Relative paths are taken from the working directory.
+// Parse checks a configuration. Its error is [Problems], with name as
+// the file. Relative paths are taken from the working directory.
 func Parse(name string, text []byte) (*Config, error) {
 	l := &loader{
 		document: document{name: name},
@@ -166,8 +166,8 @@ func (l *loader) id(o *object, key string) string {
 	return s
 }
 
-// isOneLine reports whether a name has no white space at its ends, and no control
-// characters.
+// isOneLine reports whether a name is free of control characters, and of white
+// space at its ends.
 func isOneLine(s string) bool {
 	return strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
 }

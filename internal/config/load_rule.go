@@ -156,8 +156,7 @@ func (l *loader) zeroQuantity(node *yaml.Node) {
 	l.fail(node, "write how much a line counts, such as 1 or fields.bytes", "quantity: it is always 0, so the rule would never count")
 }
 
-// expression compiles a scalar. A boolean or number that stands there as such
-// is an expression, too.
+// expression compiles a scalar. A boolean or number is an expression, too.
 func (l *loader) expression(node *yaml.Node, key string, sources []string, compile func(string) (*rules.Expression, *rules.Mistake)) *rules.Expression {
 	switch {
 	case node.Kind != yaml.ScalarNode:
@@ -191,7 +190,7 @@ func (l *loader) expression(node *yaml.Node, key string, sources []string, compi
 	return e
 }
 
-// allText reports whether none of the sources has fields.
+// allText reports whether all of the sources are text, without fields.
 func (l *loader) allText(names []string) bool {
 	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return l.config.Source(name).Format != "text" })
 }

@@ -52,7 +52,7 @@ func (l *loader) readSources(top *object) {
 var sourceName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
 // derivedName names a source after its first path: after the file, up to its
-// extension or first wildcard, or where nothing is left of it after its folder.
+// extension or first wildcard. If that leaves it empty, its folder gives the name.
 func derivedName(paths []string) string {
 	if len(paths) == 0 {
 		return "logs"
@@ -91,7 +91,7 @@ func (l *loader) readSource(o *object) *rules.Source {
 	return s
 }
 
-// globs are a key's patterns, made absolute, but for a base name to exclude.
+// globs returns a key's patterns. They are absolute, except a base name to exclude.
 func (l *loader) globs(o *object, key string, bare bool) []string {
 	list, nodes := o.texts(key)
 	for i, glob := range list {
@@ -118,7 +118,7 @@ func (l *loader) readPattern(o *object, s *rules.Source) {
 	node := o.values["pattern"]
 	switch {
 	case s.Format != "regexp" && node != nil:
-		if format := o.values["format"]; format == nil || format.Value == s.Format { // else that was told of the format
+		if format := o.values["format"]; format == nil || format.Value == s.Format { // a wrong format was reported already
 			l.fail(o.keys["pattern"], "write `format: regexp`", "\"pattern\" is only for format regexp")
 		}
 	case s.Format == "regexp" && node == nil:
@@ -134,7 +134,7 @@ func (l *loader) readPattern(o *object, s *rules.Source) {
 	}
 }
 
-// readPrefix reads what stands before the part that the format reads. It must
+// readPrefix reads the pattern of the text before the part for the format. It must
 // match from the beginning of the line.
 func (l *loader) readPrefix(o *object, s *rules.Source) {
 	if o.values["prefix"] == nil {

@@ -6,8 +6,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// position is where character number offset of a scalar's value, counted from
-// 0, stands in the file: line and column from 1. It walks the value beside its
+// position returns the place in the file of one character of a scalar's value. The
+// offset counts from 0; line and column count from 1. It walks the value beside its
 // source text, so that it holds for every style: quotes, escapes, literal and
 // folded blocks. White space, which YAML folds, is not compared.
 func (d *document) position(node *yaml.Node, offset int) (line, column int) {
@@ -79,7 +79,7 @@ func (d *document) position(node *yaml.Node, offset int) (line, column int) {
 	return line, column
 }
 
-// escaped is the white space that the escape before column stands for, or 0.
+// escaped returns the white space of the escape before column, or 0.
 func escaped(text []rune, column int) rune {
 	if column >= 3 && column-2 < len(text) && text[column-3] == '\\' {
 		switch text[column-2] {

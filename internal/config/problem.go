@@ -10,7 +10,7 @@ import (
 // Problem is one mistake in a configuration.
 type Problem struct {
 	File         string
-	Line, Column int    // from 1, in characters; 0 where the problem has no place in the file
+	Line, Column int    // from 1, in characters; 0 for a problem of the file as a whole
 	Message      string // one line
 	Hint         string // what to do about it, one line; may be empty
 	Excerpt      string // the line of the file and, below it, a caret at the place; may be empty

@@ -37,8 +37,8 @@ func meantKey(name string, known []string) string {
 	return rules.OneOf(name, known)
 }
 
-// plainValue is a line of YAML with a key and a value that stands without quotes
-// around the whole of it.
+// plainValue is a line of YAML with a key and a value without quotes around the
+// whole of it.
 var plainValue = regexp.MustCompile(`^(\s*(?:- +)?(?:\{ *)?)([\w-]+)(:\s+)(\S.*?)\s*$`)
 
 // quoteHint returns the column of a line's value, and what to write for it in
@@ -57,7 +57,7 @@ func quoteHint(line string) (column int, value, hint string, ok bool) {
 	return len([]rune(g[1]+g[2]+g[3])) + 1, g[4], fmt.Sprintf("write %s: '%s'", g[2], strings.ReplaceAll(value, "'", "''")), true
 }
 
-// reserved are the characters with which no plain value of YAML begins.
+// reserved are the characters that cannot begin a plain value of YAML.
 const reserved = "*&!%@`|>?,[]{}#"
 
 var (
@@ -146,7 +146,7 @@ var factors = map[string]int64{
 var seconds = map[string]int64{"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "hours": 3600, "d": 86400, "day": 86400, "days": 86400}
 
 // numberHint returns what to write for a number that YAML does not take for a
-// whole one, "" where that cannot be told.
+// whole one. It returns "" if it cannot read the number either.
 func numberHint(key, text string) string {
 	g := sizeUnit.FindStringSubmatch(text)
 	if g == nil {

@@ -19,7 +19,7 @@ type TestResult struct {
 	Pos      rules.Pos
 	Counts   []TestCount   // of the rules that counted or were expected, in their order
 	Troubles []TestTrouble // by kind and subject
-	Failures []string      // what differs from what was expected; none where the test passed
+	Failures []string      // the differences from the expectation; empty if the test passed
 }
 
 // OK reports whether all was as expected.
@@ -42,7 +42,7 @@ type TestTrouble struct {
 	Example string
 }
 
-// untimed is when the lines of a test are read that bear no time and name none.
+// untimed is the clock of a test whose lines and keys name no time.
 var untimed = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // RunTests runs the configuration's tests.
@@ -169,7 +169,7 @@ func troubles(tally *meter.Tally) (all []TestTrouble) {
 	return all
 }
 
-// compareErrors says where troubles are not those that the test expects.
+// compareErrors returns the differences between troubles and expected errors.
 func (t Test) compareErrors(got []TestTrouble) (all []string) {
 	open := maps.Clone(t.Errors)
 	for _, e := range got {

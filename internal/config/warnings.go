@@ -125,7 +125,7 @@ func (l *loader) warnOfShell(node *yaml.Node) {
 	}
 }
 
-// warnOfPath warns of what is no glob.
+// warnOfPath warns of a URL or a regular expression in the place of a glob.
 func (l *loader) warnOfPath(node *yaml.Node) {
 	for _, node := range flat(resolve(node)) {
 		switch {
@@ -151,8 +151,8 @@ func globOf(part string) string {
 	return ""
 }
 
-// plainKeys are those whose values are taken as they stand, and in which people
-// expect what a shell would do.
+// plainKeys are the keys whose values people often write for a shell. meterlog takes
+// them as they are.
 var plainKeys = []string{"product_id", "sku_id", "path", "exclude", "endpoint", "iam_endpoint", "ca_file", "key_file", "token_file", "state", "listen", "file"}
 
 // warnOfPlain warns of shell words in the values of an object.

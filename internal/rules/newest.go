@@ -6,16 +6,15 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// probes are clocks at which a line's own time is read where nobody says what
-// time it is. The first is behind any time. The second has a 29th of February
+// probes are the clocks for reading a line's own time without a `now`. The first is behind any time. The second has a 29th of February
 // in its year.
 var probes = []time.Time{
 	time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 	time.Date(2024, 12, 31, 23, 59, 59, 0, time.UTC),
 }
 
-// Newest returns the latest of the lines' own times. It is zero where the source
-// has none, or no line's can be read.
+// Newest returns the latest of the lines' own times. It is zero if the source's
+// events have no time, or no line's time can be read.
 func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 	p := m.plans[source]
 	if p == nil || p.source.Timestamp == nil {

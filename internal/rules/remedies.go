@@ -56,11 +56,11 @@ func kindWord(kind string) string {
 // source is an expression with the place where expr gave up.
 type source struct {
 	text   []rune
-	masked []rune // text with blanks in the place of what stands in quotes
+	masked []rune // text with blanks between its quotes
 	at     int    // in both
 }
 
-// mask replaces what stands between quotes by blanks, character by character.
+// mask replaces the characters between quotes by blanks, one by one.
 func mask(text string) string {
 	var b strings.Builder
 	var quote rune
@@ -90,7 +90,7 @@ func mask(text string) string {
 
 // find returns the first part of the masked text that the pattern matches and
 // that covers the place, or ends right before it, with its groups as they are
-// written. nil: there is none.
+// written. It returns nil if no part does.
 func (s source) find(pattern *regexp.Regexp) (groups []string, from int) {
 	masked := string(s.masked)
 	for _, m := range pattern.FindAllStringSubmatchIndex(masked, -1) {
@@ -340,8 +340,7 @@ func comment(s source, m *Mistake) bool {
 	return true
 }
 
-// The beginnings of what is said about a text that ends before its expression
-// does.
+// Messages about a text that ends before its expression does begin like this.
 const (
 	endsOpen  = "the expression ends"
 	quoteOpen = "a quote is opened and never closed"
@@ -376,7 +375,7 @@ var foreignOperators = map[string]string{
 	"mod": "%", "div": "/", "xor": "!=", "isnt": "!=",
 }
 
-// meantOperator returns the operator that a word stands for, or "".
+// meantOperator returns the operator that somebody means by a word, or "".
 func meantOperator(word string) string {
 	plain := strings.ToLower(strings.ReplaceAll(word, "_", ""))
 	for _, o := range operators {
@@ -462,7 +461,7 @@ func nearest(word string, candidates []string) string {
 	return name
 }
 
-// foreignFunction is the call of something that is none.
+// foreignFunction explains the call of an unknown function.
 func foreignFunction(s source, m *Mistake) bool {
 	word, called := s.word()
 	if !called {

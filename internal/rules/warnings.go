@@ -56,8 +56,7 @@ func doubledMessage(part string) string {
 	return fmt.Sprintf("the pattern looks for a backslash: %s is one, and then the letter", part)
 }
 
-// DoubledBackslash returns the first `\\d`, or the like, of a pattern, "" where it
-// has none.
+// DoubledBackslash returns the first `\\d`, or the like, of a pattern, or "".
 func DoubledBackslash(pattern string) string { return doubledBackslash.FindString(pattern) }
 
 var doubledBackslash = regexp.MustCompile(`\\\\[dDwWsSb]`)
@@ -103,7 +102,7 @@ func (m *Matcher) TrueOf(r *Rule, source string, line []byte) bool {
 // Conjuncts are the parts of a condition that must all be true.
 type Conjuncts []ast.Node
 
-// Conjuncts returns those of the rule's condition, as it is written.
+// Conjuncts returns the parts of the rule's condition, as it is written.
 func (r *Rule) Conjuncts() Conjuncts {
 	tree, err := parser.Parse(r.WhenText)
 	if err != nil {
@@ -123,8 +122,8 @@ func (r *Rule) Conjuncts() Conjuncts {
 	return all
 }
 
-// Include reports whether a line of which others are true is certain to be one of
-// which these are true. It does not find every such case.
+// Include reports whether these parts are certainly true of a line if the others
+// are. It does not find every such case.
 func (c Conjuncts) Include(others Conjuncts) bool {
 	return len(c) > 0 && !slices.ContainsFunc(c, func(must ast.Node) bool {
 		return !slices.ContainsFunc(others, func(given ast.Node) bool { return follows(must, given) }) && must.String() != "true"
