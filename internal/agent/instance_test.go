@@ -91,6 +91,7 @@ func TestACopiedDiskBillsNothingOfBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := usedOn(t, named(t, "m1", "i1"))
+			s.alter("UPDATE meta SET value = 'another' WHERE key = 'boot'") // a copy is started for itself
 			s.write("a.log", "mail sent\n")
 			defer s.runOn(named(t, ids[0], ids[1]))()
 			until(t, "the new line is billed", func() bool { return s.billed(sku) == 4 })

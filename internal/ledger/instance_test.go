@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
+	"strings"
 	"testing"
 	"time"
 
@@ -287,5 +289,24 @@ func TestMachineWhoseIDChangesWhileItRuns(t *testing.T) {
 	bindMachine(t, l, "m1") // as a reload does
 	if f := bindInstance(t, l, "i2"); f.SameBoot || f.Sealed != 1 {
 		t.Errorf("set aside: %+v", f)
+	}
+}
+
+// A start on a million settled records does not read them.
+func TestNewestUnsettledIsFoundByIndex(t *testing.T) {
+	l := open(t, t.TempDir())
+	plan := must(query(t.Context(), l.db, "plan", func(rows *sql.Rows) (step string, err error) {
+		var skip any
+		err = rows.Scan(&skip, &skip, &skip, &step)
+		return step, err
+	}, "EXPLAIN QUERY PLAN "+newestUnsettled))
+	steps := strings.Join(plan, "; ")
+	if strings.Count(steps, "SCAN records USING") != 2 && strings.Count(steps, "INDEX records_") != 2 {
+		t.Errorf("SQLite would do this: %s", steps)
+	}
+	for _, step := range plan {
+		if strings.Contains(step, " records") && !strings.Contains(step, "INDEX") {
+			t.Errorf("a step reads the records: %s", step)
+		}
 	}
 }
