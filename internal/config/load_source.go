@@ -239,7 +239,7 @@ func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timesta
 		case name == "Local":
 			l.fail(o.at("location"), "name the zone, such as Europe/Berlin", "the machine's zone is not available: the same line must always count the same")
 		case err != nil:
-			l.fail(o.at("location"), "use a name such as Europe/Berlin", "unknown location %q", name)
+			l.fail(o.at("location"), zoneHint(name), "unknown location %q", name)
 		default:
 			t.Location = location
 		}
@@ -286,6 +286,9 @@ func (l *loader) layout(node *yaml.Node, text string) fields.Layout {
 	}
 	if like := rules.DidYouMean(text, fields.LayoutNames); like != "" {
 		hint = like
+	}
+	if meant := layoutHint(text); meant != "" {
+		hint = meant
 	}
 	if hint == "" {
 		hint = "write the time 2006-01-02 15:04:05 the way the log would, or use rfc3339, iso8601, unix or unix_ms"

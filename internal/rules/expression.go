@@ -149,7 +149,7 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expres
 	if n := utf8.RuneCountInString(text); n > maxExpression {
 		return nil, &Mistake{0, fmt.Sprintf("the expression is too long: %d characters, and at most %d are read", n, maxExpression), ""}
 	}
-	look := &inspection{}
+	look := &inspection{warnings: textWarnings(text)}
 	_, err := build(text, append(options(), as, expr.Patch(look)))
 	if look.problem != nil {
 		return nil, look.problem
@@ -219,6 +219,10 @@ func (v *inspection) Visit(node *ast.Node) {
 		if message := unavailable[n.Name]; message != "" {
 			fail(message, unavailableHint[n.Name])
 		}
+	case *ast.BinaryNode:
+		if _, text := n.Right.(*ast.StringNode); text && n.Operator == "in" && n.Left.Type().Kind() == reflect.Interface {
+			fail("in looks into a list, and this is a text", "write "+n.Left.String()+" in [\"a\", \"b\"], or contains")
+		}
 	case *ast.IdentifierNode:
 		if n.Value == "$env" {
 			fail("$env is not available", "use line, fields, file and source by their names")
@@ -227,8 +231,11 @@ func (v *inspection) Visit(node *ast.Node) {
 		switch callee := n.Callee.(type) {
 		case *ast.IdentifierNode:
 		case *ast.MemberNode:
-			if _, ok := callee.Property.(*ast.StringNode); !ok {
+			name, ok := callee.Property.(*ast.StringNode)
+			if !ok {
 				fail("a method can only be called by its name", "")
+			} else if ofFields(callee.Node) {
+				fail(methodOfField(callee.Node, name.Value, n.Arguments))
 			}
 		default:
 			fail("only a function or a method can be called, by its name", "")

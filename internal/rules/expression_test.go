@@ -210,7 +210,7 @@ func TestExpressionMistakes(t *testing.T) {
 		{"extract(line, `(`) != ''", 14, "error parsing regexp: missing closing ): `(`", ``},
 		{"extract(line, `x`) != ''", 14, `the pattern "x" has no group to extract`, `put ( and ) around the part that is wanted`},
 		{"line matches `[`", 14, "the pattern has a bracket too many or too few: missing closing ]: `[`", `give each ( its ) and each [ its ], and write \( or \[ for the character itself`},
-		{`line contains 5`, 5, `invalid operation: contains (mismatched types string and int)`, ``},
+		{`line contains 5`, 5, `contains takes one text`, `write it in quotes`},
 		{`line = "x"`, 5, `there is no operator = here`, `compare with ==; nothing is assigned here`},
 		{`fields.n > 9223372036854775807 + 1`, 31, `integer overflow: 9223372036854775807 + 1`, ``},
 		{`line matches "\d"`, 15, `a backslash in quotes begins an escape, and this is none`, `write a regular expression in backticks: they take backslashes as they are`},

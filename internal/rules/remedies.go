@@ -125,7 +125,7 @@ var wordPattern = regexp.MustCompile(`^[\pL_$][\pL\pN_$]*`)
 var remedies = []func(s source, m *Mistake) bool{
 	dashedField, specialField, numberedField, slashedPattern, badPattern, tilde, oddEquals, inRound, comparedByIs, foreignCondition,
 	typographicQuotes, comment, openQuote, foreignOperator, notBefore, foreignFunction, method, foreignName, textInText, foreignChoice, capitals, escapes,
-	arguments, tooShort, unexpected,
+	halfCondition, severalTexts, elements, foreignArrow, strayBracket, strayNumber, arguments, tooShort, unexpected,
 }
 
 var (
@@ -136,7 +136,7 @@ var (
 	tildes      = regexp.MustCompile(`=~|~=?`)
 	equals      = regexp.MustCompile(`===|!==|=`)
 	round       = regexp.MustCompile(`\bin\s*\(([^()]*,[^()]*)\)`)
-	isPattern   = regexp.MustCompile(`\bis\s+(not\s+)?(\w+)`)
+	isPattern   = regexp.MustCompile(`(?i)\bis\s+(not\s+)?(\w+)`)
 	ifThenElse  = regexp.MustCompile(`^\s*if\s+(.+?)\s+then\s+(.+?)\s+else\s+(.+?)\s*$`)
 	ifCall      = regexp.MustCompile(`^\s*(?i:if|iif)\s*\((.+?),(.+?),(.+)\)\s*$`)
 	elseOnly    = regexp.MustCompile(`\b(?i:if|then|else|elif|case|when|return)\b`)
@@ -280,7 +280,7 @@ func inRound(s source, m *Mistake) bool {
 
 func comparedByIs(s source, m *Mistake) bool {
 	groups, _ := s.find(isPattern)
-	if word, _ := s.word(); groups == nil || word != "is" {
+	if word, _ := s.word(); groups == nil || strings.ToLower(word) != "is" {
 		return false
 	}
 	operator, value := "==", groups[2]
@@ -438,6 +438,110 @@ func notBefore(s source, m *Mistake) bool {
 	return false
 }
 
+// halfCondition is a side of and, or or that is no condition.
+func halfCondition(s source, m *Mistake) bool {
+	g := mismatched.FindStringSubmatch(m.Message)
+	if g == nil {
+		return false
+	}
+	types := m.Message
+	switch g[1] {
+	case "and", "&&", "or", "||":
+		m.Message = "each side of " + g[1] + " must be a condition of its own, and one is not"
+		m.Hint = `write both in full: line contains "a" or line contains "b"`
+		if strings.Contains(string(s.masked), "==") {
+			m.Hint = `write in: fields.a in ["x", "y"]`
+		}
+		if strings.HasSuffix(types, "and int)") {
+			m.Hint = "a default is written with ??: fields.n ?? 0"
+		}
+	case "contains", "startsWith", "endsWith", "matches":
+		m.Message, m.Hint = g[1]+" takes one text", fmt.Sprintf(`write line %s "a" or line %s "b"`, g[1], g[1])
+		if strings.HasSuffix(types, "string and int)") {
+			m.Hint = "write it in quotes"
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+var mismatched = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types`)
+
+// severalTexts is a list where one text must be, or a number with commas.
+func severalTexts(s source, m *Mistake) bool {
+	if m.Message != `unexpected token Operator(",")` {
+		return false
+	}
+	masked := string(s.masked)
+	if g := inBraces.FindStringSubmatchIndex(masked); g != nil {
+		text := string(s.text)
+		m.Message, m.Hint = "a list stands in square brackets", "write in ["+strings.TrimSpace(text[g[2]:g[3]])+"]"
+		return true
+	}
+	if g := commaNumber.FindString(masked); g != "" {
+		m.Message, m.Hint = "a number has no commas here", "write "+strings.ReplaceAll(g, ",", "")
+		return true
+	}
+	if g := ofSeveral.FindStringSubmatch(masked); g != nil {
+		m.Message, m.Hint = g[1]+" takes one text", fmt.Sprintf(`write line %s "a" or line %s "b"`, g[1], g[1])
+		return true
+	}
+	return false
+}
+
+var (
+	inBraces    = regexp.MustCompile(`\bin\s*\{([^{}]*)\}`)
+	commaNumber = regexp.MustCompile(`\b\d{1,3}(?:,\d{3})+\b`)
+	ofSeveral   = regexp.MustCompile(`\b(contains|startsWith|endsWith|matches)\s*\(`)
+	arrow       = regexp.MustCompile(`\b(fields|line|file)(?:->|::?)(\w+)`)
+	dateNumber  = regexp.MustCompile(`\b\d{4}-\d{2}-\d{2}\b`)
+)
+
+// elements is a character of a text, by its number.
+func elements(s source, m *Mistake) bool {
+	if m.Message != "type string[int] is undefined" {
+		return false
+	}
+	m.Message, m.Hint = "a text has no elements", "write a part of it, such as line[0:1], or split(line, \" \")[0]"
+	return true
+}
+
+// foreignArrow is -> or :: before a name.
+func foreignArrow(s source, m *Mistake) bool {
+	g := arrow.FindStringSubmatch(string(s.masked))
+	if g == nil || !strings.HasPrefix(m.Message, "unexpected token") {
+		return false
+	}
+	m.Message, m.Hint = "a field is named with a point", fmt.Sprintf("write %s.%s", g[1], g[2])
+	return true
+}
+
+// strayBracket closes what was not opened.
+func strayBracket(s source, m *Mistake) bool {
+	for _, pair := range []string{"()", "[]"} {
+		if m.Message == fmt.Sprintf("unexpected token Bracket(%q)", pair[1:]) && strings.Count(string(s.masked), pair[:1]) < strings.Count(string(s.masked), pair[1:]) {
+			m.Message, m.Hint = "a "+pair[1:]+" closes here, and nothing was opened", "take it away, or write the "+pair[:1]+" that is missing"
+			return true
+		}
+	}
+	return false
+}
+
+// strayNumber is a number with a unit, or a character that begins no name.
+func strayNumber(s source, m *Mistake) bool {
+	switch {
+	case strings.HasPrefix(m.Message, "bad number syntax"):
+		m.Message, m.Hint = "a number has no unit here", "write it out: 10 MB is 10000000, 10 MiB is 10485760"
+	case strings.HasPrefix(m.Message, "unrecognized character: U+0040"):
+		rest := string(s.masked[min(s.at+1, len(s.masked)):])
+		m.Message, m.Hint = "a name cannot begin with @ here", fmt.Sprintf("write fields[%q]", "@"+wordPattern.FindString(rest))
+	default:
+		return false
+	}
+	return true
+}
+
 // functions are what a call may name.
 var functions = append([]string{"extract"}, builtin.Names...)
 
@@ -481,7 +585,7 @@ func foreignFunction(s source, m *Mistake) bool {
 		m.Hint = fmt.Sprintf("did you mean %q?", foreignFunctions[plain])
 	case plain == "if" || plain == "iif":
 		m.Message, m.Hint = "a choice is written with ? and :", "write it in quotes: 'condition ? value : other value'"
-	case slices.Contains([]string{"isnull", "is_null", "isnil", "isempty", "exists", "defined", "isset", "present"}, plain):
+	case slices.Contains([]string{"isnull", "is_null", "isnil", "isempty", "exists", "defined", "isset", "present", "has"}, plain):
 		operator := "!="
 		if strings.HasPrefix(plain, "is") && plain != "isset" {
 			operator = "=="
@@ -552,6 +656,8 @@ func method(s source, m *Mistake) bool {
 		m.Hint = fmt.Sprintf("write %s(%s)", function, subject)
 	case operator != "":
 		m.Hint = fmt.Sprintf("write %s %s %s", subject, operator, s.call()[1])
+	case slices.Contains(functions, plain) && simpleCall.MatchString(string(s.text[s.at:])):
+		m.Hint = fmt.Sprintf("write %s(%s, %s)", plain, subject, s.call()[1])
 	case slices.Contains(functions, plain):
 		m.Hint = fmt.Sprintf("write %s(%s)", plain, subject)
 	case g[2] == "field" && subject == "line":
@@ -613,6 +719,18 @@ func textInText(s source, m *Mistake) bool {
 }
 
 func capitals(s source, m *Mistake) bool {
+	before := strings.Fields(string(s.masked[:s.at]))
+	if last := len(before) - 1; last >= 0 && strings.HasPrefix(m.Message, "unexpected token") {
+		switch before[last] {
+		case "NOT", "Not":
+			m.Message, m.Hint = before[last]+" is not known here", "write not in small letters"
+			return true
+		case "exists", "EXISTS":
+			path := regexp.MustCompile(`^[\w.]+`).FindString(string(s.masked[s.at:]))
+			m.Message, m.Hint = "there is no operator exists here", "write "+path+" != nil"
+			return true
+		}
+	}
 	for _, word := range []string{"AND", "OR", "NOT", "And", "Or", "Not", "IN"} {
 		if strings.HasSuffix(m.Message, `Identifier("`+word+`")`) {
 			m.Message, m.Hint = fmt.Sprintf("%s is not known here", word), "write and, or, not, in in small letters"

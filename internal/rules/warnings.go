@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
@@ -15,6 +16,57 @@ import (
 
 // Warnings returns what in the expression is allowed and is likely a mistake.
 func (e *Expression) Warnings() []Mistake { return e.warnings }
+
+// textWarnings finds what the tree does not show.
+func textWarnings(text string) (warnings []Mistake) {
+	masked := mask(text)
+	at := func(i int) int { return utf8.RuneCountInString(masked[:i]) }
+	if i := strings.Index(masked, "//"); i >= 0 {
+		warnings = append(warnings, Mistake{at(i), "// begins a comment: what follows is not part of the expression", "write / for a division, or take the comment away"})
+	}
+	if m := dateNumber.FindStringIndex(masked); m != nil {
+		warnings = append(warnings, Mistake{at(m[0]), "a date without quotes is a subtraction: " + masked[m[0]:m[1]] + " is a number", `write it in quotes: "` + masked[m[0]:m[1]] + `"`})
+	}
+	return warnings
+}
+
+// ofFields reports whether a node is a field, whose kind nobody knows before a
+// line is read. Fields have no methods.
+func ofFields(n ast.Node) bool {
+	for {
+		switch node := n.(type) {
+		case *ast.MemberNode:
+			n = node.Node
+		case *ast.ChainNode:
+			n = node.Node
+		case *ast.IdentifierNode:
+			return node.Value == "fields"
+		default:
+			return false
+		}
+	}
+}
+
+// methodOfField returns what is wrong with the call of a field's method, and what
+// to write.
+func methodOfField(field ast.Node, name string, arguments []ast.Node) (message, hint string) {
+	message = fmt.Sprintf("a field has no method %q", name)
+	operator := meantOperator(name)
+	function := foreignFunctions[strings.ToLower(name)]
+	switch {
+	case operator != "" && len(arguments) == 1:
+		hint = fmt.Sprintf("write %s %s %s", field, operator, arguments[0])
+	case function != "":
+		hint = fmt.Sprintf("write %s(%s)", function, field)
+	case slices.Contains(functions, name):
+		texts := []string{field.String()}
+		for _, a := range arguments {
+			texts = append(texts, a.String())
+		}
+		hint = fmt.Sprintf("write %s(%s)", name, strings.Join(texts, ", "))
+	}
+	return message, hint
+}
 
 // warn notes what is likely a mistake at a node.
 func (v *inspection) warn(node ast.Node) {
