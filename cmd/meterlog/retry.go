@@ -88,6 +88,9 @@ func (o *retryOptions) run(c *cobra.Command, args []string) error {
 	}
 	queued := 0
 	if len(uuids) > 0 {
+		if err := ledger.ActAsOwner(dir); err != nil {
+			return fmt.Errorf("retry: %w", err)
+		}
 		retries, err := ledger.Requeue(c.Context(), dir, uuids, time.Now())
 		if err != nil {
 			return err

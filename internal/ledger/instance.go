@@ -28,7 +28,7 @@ const (
 
 // Foreign is what was set aside because another machine counted it.
 type Foreign struct {
-	From       string // what the ledger was bound to before; "" where it stays on its machine
+	From       string // the id that it was bound to before; "" where it stays on its machine
 	Open       int    // records that were open
 	Sealed     int    // records that waited for delivery
 	Remainders int    // rules with `per` whose last, incomplete unit was set aside
@@ -76,7 +76,7 @@ func (l *Ledger) compareBoot(t *transaction) error {
 // AwaitInstance is called before the first Commit by who will call
 // BindInstance later. Until then nothing that is counted is mixed with what
 // was counted before, in case that turns out to be another machine's: no
-// record of before grows, and no remainder of before completes a unit.
+// earlier record grows, and no earlier remainder completes a unit.
 func (l *Ledger) AwaitInstance(ctx context.Context) error {
 	l.binding.Lock()
 	defer l.binding.Unlock()
@@ -171,7 +171,7 @@ func (t *transaction) completeUnits(rule *meter.Rule, window meter.Window, now t
 }
 
 // bind writes the id under the key. If another stood there, it sets aside what
-// was there before; all there is where before is nil.
+// was there before; everything if before is nil.
 func (t *transaction) bind(key, id string, before *doubt, sameBoot bool, now time.Time) (foreign Foreign, err error) {
 	bound, err := t.meta(key)
 	if err != nil || bound == id {
@@ -206,8 +206,9 @@ func (t *transaction) meta(key string) (value string, err error) {
 
 // doubt is what was unsettled before the present process began to count, while
 // it is not known whether it was counted on this machine. It is kept in memory
-// alone: to a process that comes after, all that this one counted is of before.
-// A nil doubt is none.
+// alone: for the next process,
+// everything that this one counted is in doubt.
+// A nil doubt holds nothing.
 type doubt struct {
 	last       int64 // the newest unsettled record; it is not pruned while in doubt, so records of this process have larger ids
 	remainders map[remainderKey]int64
@@ -222,10 +223,10 @@ type waiting struct {
 	generation, end, lines, amount int64
 }
 
-// has reports whether the record is one of before.
+// has reports whether the record is in doubt.
 func (d *doubt) has(record int64) bool { return d != nil && record <= d.last }
 
-// remainder is the part of the rule's remainder that is of before.
+// remainder returns the part of the rule's remainder that is in doubt.
 func (d *doubt) remainder(rule *meter.Rule) int64 {
 	if d == nil {
 		return 0
@@ -238,7 +239,7 @@ func (d *doubt) remainder(rule *meter.Rule) int64 {
 const newestUnsettled = `SELECT coalesce(max(newest), 0) FROM (
 	SELECT max(+id) AS newest FROM records WHERE state = 'open' UNION ALL SELECT max(+id) FROM records WHERE state = 'sealed')`
 
-// before is what there is now.
+// before returns the unsettled usage of this moment.
 func (t *transaction) before() (*doubt, error) {
 	d := &doubt{remainders: make(map[remainderKey]int64)}
 	if err := t.scan(newestUnsettled, nil, &d.last); err != nil {
@@ -277,8 +278,8 @@ func (t *transaction) each(query string, row func(*sql.Rows) error, args ...any)
 	return rows.Err()
 }
 
-// setAside makes the unsettled records of before foreign, and takes what is of
-// before out of the remainders and out of what waits with them.
+// setAside makes the records in doubt foreign, and takes their part out of the
+// remainders and of the contributions that wait with them.
 func (t *transaction) setAside(d *doubt, sameBoot bool, now time.Time) (f Foreign, err error) {
 	reason := foreignReason
 	if f.SameBoot = sameBoot; sameBoot {

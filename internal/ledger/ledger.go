@@ -21,11 +21,11 @@ type (
 )
 
 // Owner returns the pid of the process that writes the ledger in dir, and
-// whether there is one. The pid is 0 where it cannot be told.
+// whether there is one. The pid is 0 if it is unknown.
 func Owner(dir string) (pid int, running bool) { return store.Owner(dir) }
 
-// ActAsOwner gives up root's rights for those of the user to whom the folder
-// belongs, for the rest of the process.
+// ActAsOwner gives up root's rights for the rest of the process, and takes the
+// rights of the folder's owner.
 func ActAsOwner(dir string) error { return store.ActAsOwner(dir) }
 
 const (
@@ -95,7 +95,7 @@ func (l *Ledger) update(ctx context.Context, operation string, f func(*transacti
 
 // transaction runs statements, each prepared once, that end with it.
 type transaction struct {
-	ctx        context.Context // that of the call of update
+	ctx        context.Context // of the call of update
 	doubt      *doubt          // the ledger's, for Commit
 	tx         *sql.Tx
 	changed    bool // a statement of exec has changed rows
@@ -128,7 +128,7 @@ func (t *transaction) exec(query string, args ...any) (int64, error) {
 	return n, err
 }
 
-// scan reads the one row that the query gives; sql.ErrNoRows where there is none.
+// scan reads the one row that the query gives; sql.ErrNoRows if the query gives none.
 func (t *transaction) scan(query string, args []any, into ...any) error {
 	s, err := t.prepare(query)
 	if err != nil {

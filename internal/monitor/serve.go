@@ -15,7 +15,7 @@ import (
 )
 
 // Handler serves /metrics, /healthz, /status and a page for people, of the agent in this process.
-// subject is asked at each request, since a reload changes it.
+// Each request calls subject, since a reload changes it.
 func Handler(subject func() Subject, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {

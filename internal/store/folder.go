@@ -115,9 +115,10 @@ func (f *folder) prepare(ctx context.Context, schema Schema) (made bool, err err
 }
 
 // lockBook locks the database itself, whose lock nobody can take away by
-// removing a file: who removes the database has another one after that.
+// removing a file: who removes the database has another one after that. A
+// database that cannot be written is refused here.
 func (f *folder) lockBook() (err error) {
-	if f.book, err = openFile(f.path(), os.O_RDONLY); err != nil {
+	if f.book, err = openFile(f.path(), os.O_RDWR); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	if err := flock(f.book); err != nil {

@@ -16,6 +16,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -73,7 +74,7 @@ type Store struct {
 // Open checks a small database whole. For a large one it checks what costs
 // nothing, and Check does the rest.
 func Open(ctx context.Context, dir string, schema Schema) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	held, err := takeFolder(dir)
@@ -89,6 +90,18 @@ func Open(ctx context.Context, dir string, schema Schema) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// makeFolder makes the folder, if it is missing, and waits until its name has
+// reached the disk.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(dir, 0o750) // which says what else dir may be
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(filepath.Clean(dir)))
 }
 
 // open finds or makes the database and opens it.
