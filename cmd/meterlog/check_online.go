@@ -55,7 +55,7 @@ func checkOnline(ctx context.Context, out, errs io.Writer, config *config.Config
 
 // say prints a line about one thing.
 func (o *onlineCheck) say(what, format string, args ...any) {
-	fmt.Fprintf(o.out, "  %-8s  %s\n", what, fmt.Sprintf(format, args...))
+	fmt.Fprintf(o.out, "  %-8s  %s\n", what, visible(fmt.Sprintf(format, args...)))
 }
 
 // wrong says what is not accepted, and what to do.

@@ -395,7 +395,7 @@ func printTotals(w io.Writer, model *sandbox.Sandbox) error {
 	}
 	fmt.Fprintln(w, "the sandbox accepted:")
 	for _, t := range totals {
-		fmt.Fprintf(w, "  product %s  SKU %s  %s  quantity %d\n", t.ProductID, t.SKU, countRecords(t.Records), t.Quantity)
+		fmt.Fprintf(w, "  product %s  SKU %s  %s  quantity %d\n", visible(t.ProductID), visible(t.SKU), countRecords(t.Records), t.Quantity)
 	}
 	return nil
 }

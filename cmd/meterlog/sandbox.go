@@ -115,7 +115,7 @@ func (o *sandboxOptions) run(c *cobra.Command) error {
 	out := c.OutOrStdout()
 	o.model.Log = log
 	o.model.Accepted = func(r sandbox.Stored) {
-		fmt.Fprintf(out, "%s  %s  %s  quantity %d\n", r.Timestamp.Format(time.RFC3339), r.UUID, r.SKU, r.Quantity)
+		fmt.Fprintf(out, "%s  %s  %s  quantity %d\n", r.Timestamp.Format(time.RFC3339), visible(r.UUID), visible(r.SKU), r.Quantity)
 	}
 	if err := o.configure(); err != nil {
 		return err

@@ -242,7 +242,7 @@ func joinReason(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return ": " + reason
+	return ": " + visible(reason)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -438,7 +438,7 @@ func notBefore(s source, m *Mistake) bool {
 	return false
 }
 
-// halfCondition is a side of and, or or that is no condition.
+// halfCondition explains a side of `and` or `or` that is a mere value.
 func halfCondition(s source, m *Mistake) bool {
 	g := mismatched.FindStringSubmatch(m.Message)
 	if g == nil {

@@ -30,8 +30,8 @@ func textWarnings(text string) (warnings []Mistake) {
 	return warnings
 }
 
-// ofFields reports whether a node is a field, whose kind nobody knows before a
-// line is read. Fields have no methods.
+// ofFields reports whether a node is a field. Only the line tells its kind, so a
+// field is without methods.
 func ofFields(n ast.Node) bool {
 	for {
 		switch node := n.(type) {
