@@ -91,10 +91,11 @@ func (o *checkOptions) run(c *cobra.Command) error {
 	if o.verbose {
 		describeSearch(out, conf)
 	}
-	for _, warning := range conf.Warnings {
+	warnings := conf.Warnings()
+	for _, warning := range warnings {
 		fmt.Fprintf(out, "\nwarning: %s\n", warning)
 	}
-	ok := reportTests(out, conf, conf.RunTests())
+	ok := reportTests(out, conf, conf.RunTests(), len(warnings))
 	if o.online {
 		accepted, err := checkOnline(c.Context(), out, c.ErrOrStderr(), conf)
 		if err != nil {
@@ -205,9 +206,9 @@ func searchText(literals []rules.Literal, why string) string {
 }
 
 // reportTests prints what the tests came to and reports whether all passed.
-func reportTests(w io.Writer, conf *config.Config, results []config.TestResult) bool {
+func reportTests(w io.Writer, conf *config.Config, results []config.TestResult, warnings int) bool {
 	if len(results) == 0 {
-		fmt.Fprintf(w, "\nok%s, without tests: add lines that matter under tests:, and check will count them\n", warningCount(conf))
+		fmt.Fprintf(w, "\nok%s, without tests: add lines that matter under tests:, and check will count them\n", warningCount(warnings))
 		return true
 	}
 	fmt.Fprintln(w)
@@ -230,15 +231,15 @@ func reportTests(w io.Writer, conf *config.Config, results []config.TestResult) 
 		fmt.Fprintf(w, "%d of %s failed\n", failed, meter.Plural(int64(len(results)), "test"))
 		return false
 	}
-	fmt.Fprintf(w, "ok%s, %s passed\n", warningCount(conf), meter.Plural(int64(len(results)), "test"))
+	fmt.Fprintf(w, "ok%s, %s passed\n", warningCount(warnings), meter.Plural(int64(len(results)), "test"))
 	return true
 }
 
-func warningCount(conf *config.Config) string {
-	if len(conf.Warnings) == 0 {
+func warningCount(n int) string {
+	if n == 0 {
 		return ""
 	}
-	return " with " + meter.Plural(int64(len(conf.Warnings)), "warning")
+	return " with " + meter.Plural(int64(n), "warning")
 }
 
 // untested names the rules that no test makes count.

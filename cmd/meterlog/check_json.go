@@ -122,8 +122,8 @@ func mistakes(err error) []publishedMistake {
 }
 
 func (p *publishedCheck) describe(conf *config.Config) {
-	if len(conf.Warnings) > 0 {
-		p.Warnings = mistakes(conf.Warnings)
+	if warnings := conf.Warnings(); len(warnings) > 0 {
+		p.Warnings = mistakes(warnings)
 	}
 	for _, s := range conf.Sources {
 		files, problems := filesOf(s)

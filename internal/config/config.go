@@ -27,7 +27,9 @@ type Config struct {
 	Listen    string // host:port; "" if the agent serves no page
 	Retention time.Duration
 	Tests     []Test
-	Warnings  Problems // what is allowed, and is likely a mistake
+
+	warnings Problems // found while the file was read
+	lines    []string // of the file
 }
 
 // Delivery says where usage records go.

@@ -21,6 +21,7 @@ func FuzzParse(f *testing.F) {
 		config, err := Parse("rules.yaml", []byte(text))
 		if err == nil {
 			config.RunTests()
+			config.Warnings()
 			return
 		}
 		var problems Problems

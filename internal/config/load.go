@@ -102,8 +102,7 @@ func Parse(name string, text []byte) (*Config, error) {
 		}
 		return nil, problems
 	}
-	l.warn()
-	l.config.Warnings = l.warnings.sorted()
+	l.config.warnings, l.config.lines = l.warnings, l.lines
 	return l.config, nil
 }
 

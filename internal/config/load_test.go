@@ -65,8 +65,8 @@ func TestExamples(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if len(config.Warnings) > 0 {
-			t.Errorf("%s: %v", file, config.Warnings)
+		if len(config.Warnings()) > 0 {
+			t.Errorf("%s: %v", file, config.Warnings())
 		}
 		if len(config.Tests) == 0 {
 			t.Errorf("%s has no tests", file)
@@ -98,8 +98,8 @@ func TestWorkedExamples(t *testing.T) {
 			t.Errorf("%v\n%s", err, example)
 			continue
 		}
-		if len(config.Warnings) > 0 {
-			t.Errorf("%v\n%s", config.Warnings, example)
+		if len(config.Warnings()) > 0 {
+			t.Errorf("%v\n%s", config.Warnings(), example)
 		}
 		if len(config.Tests) == 0 {
 			t.Errorf("no tests in\n%s", example)

@@ -74,7 +74,7 @@ func said(file, part string) string {
 	conf, err := Parse("", []byte(text))
 	var problems Problems
 	if err == nil {
-		problems = conf.Warnings
+		problems = conf.Warnings()
 	} else if !errors.As(err, &problems) {
 		return err.Error() + "\n"
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -10,8 +11,15 @@ import (
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
-// warn notes what the whole configuration allows and is likely a mistake. The
-// configuration must be without mistakes.
+// Warnings returns what the configuration allows and is likely a mistake. It
+// costs more than to read it.
+func (c *Config) Warnings() Problems {
+	l := &loader{document: document{name: c.Path, lines: c.lines}, config: c}
+	l.warn()
+	return append(slices.Clone(c.warnings), l.warnings...).sorted()
+}
+
+// warn compares the rules with one another, and tries them on lines.
 func (l *loader) warn() {
 	m := rules.NewMatcher(&l.config.Set)
 	var seen []*rules.Rule

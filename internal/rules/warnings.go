@@ -152,7 +152,14 @@ func (m *Matcher) TrueOf(r *Rule, source string, line []byte) bool {
 }
 
 // Conjuncts are the parts of a condition that must all be true.
-type Conjuncts []ast.Node
+type Conjuncts []conjunct
+
+// conjunct is one of them, as it is written: a whole, or an operator with a path
+// on its left and a text on its right.
+type conjunct struct {
+	whole, left, operator, text string
+	isText, isNil               bool // what is on the right
+}
 
 // Conjuncts returns the parts of the rule's condition, as it is written.
 func (r *Rule) Conjuncts() Conjuncts {
@@ -163,12 +170,21 @@ func (r *Rule) Conjuncts() Conjuncts {
 	var all Conjuncts
 	var split func(ast.Node)
 	split = func(n ast.Node) {
-		if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "and" || b.Operator == "&&") {
+		b, ok := n.(*ast.BinaryNode)
+		if ok && (b.Operator == "and" || b.Operator == "&&") {
 			split(b.Left)
 			split(b.Right)
 			return
 		}
-		all = append(all, n)
+		c := conjunct{whole: n.String()}
+		if ok {
+			c.left, c.operator = b.Left.String(), b.Operator
+			_, c.isNil = b.Right.(*ast.NilNode)
+			if text, ok := b.Right.(*ast.StringNode); ok {
+				c.text, c.isText = text.Value, true
+			}
+		}
+		all = append(all, c)
 	}
 	split(tree.Node)
 	return all
@@ -177,35 +193,33 @@ func (r *Rule) Conjuncts() Conjuncts {
 // Include reports whether these parts are certainly true of a line if the others
 // are. It does not find every such case.
 func (c Conjuncts) Include(others Conjuncts) bool {
-	return len(c) > 0 && !slices.ContainsFunc(c, func(must ast.Node) bool {
-		return !slices.ContainsFunc(others, func(given ast.Node) bool { return follows(must, given) }) && must.String() != "true"
-	})
+	for _, must := range c {
+		if must.whole != "true" && !slices.ContainsFunc(others, must.follows) {
+			return false
+		}
+	}
+	return len(c) > 0
 }
 
-// follows reports whether must is true wherever given is.
-func follows(must, given ast.Node) bool {
-	if must.String() == given.String() {
-		return true
-	}
-	m, ok1 := must.(*ast.BinaryNode)
-	g, ok2 := given.(*ast.BinaryNode)
-	if !ok1 || !ok2 || m.Left.String() != g.Left.String() {
-		return false
-	}
-	want, ok1 := m.Right.(*ast.StringNode)
-	have, ok2 := g.Right.(*ast.StringNode)
-	_, isNil := m.Right.(*ast.NilNode)
+// follows reports whether a part is true wherever another is.
+func (c conjunct) follows(given conjunct) bool {
 	switch {
-	case isNil && m.Operator == "!=":
-		return ok2 && slices.Contains([]string{"==", "contains", "startsWith", "endsWith", "matches"}, g.Operator)
-	case !ok1 || !ok2:
+	case c.whole == given.whole:
+		return true
+	case c.left != given.left || !given.isText:
 		return false
-	case m.Operator == "contains":
-		return slices.Contains([]string{"==", "contains", "startsWith", "endsWith"}, g.Operator) && strings.Contains(have.Value, want.Value)
-	case m.Operator == "startsWith":
-		return (g.Operator == "==" || g.Operator == "startsWith") && strings.HasPrefix(have.Value, want.Value)
-	case m.Operator == "endsWith":
-		return (g.Operator == "==" || g.Operator == "endsWith") && strings.HasSuffix(have.Value, want.Value)
+	case c.isNil:
+		return c.operator == "!=" && slices.Contains([]string{"==", "contains", "startsWith", "endsWith", "matches"}, given.operator)
+	case !c.isText:
+		return false
+	}
+	switch c.operator {
+	case "contains":
+		return slices.Contains([]string{"==", "contains", "startsWith", "endsWith"}, given.operator) && strings.Contains(given.text, c.text)
+	case "startsWith":
+		return (given.operator == "==" || given.operator == "startsWith") && strings.HasPrefix(given.text, c.text)
+	case "endsWith":
+		return (given.operator == "==" || given.operator == "endsWith") && strings.HasSuffix(given.text, c.text)
 	}
 	return false
 }
