@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// With the tag man this program is none but a writer: of the Markdown from
-// which packaging/man makes meterlog(1), out of the help texts of the commands.
-// The product itself is built without.
+// With the tag man this program only writes Markdown, from the help texts of the
+// commands. packaging/man makes meterlog(1) of it. The product itself is built
+// without the tag.
 func init() {
 	writeManual(os.Stdout, newRoot())
 	os.Exit(exitDone)

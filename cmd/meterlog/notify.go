@@ -14,15 +14,14 @@ func notifySystemd(state string) { daemon.SdNotify(false, state) }
 // it is alive, and in a line what it does.
 type notifier struct {
 	service *service
-	pause   time.Duration // between looks where nothing changes
+	pause   time.Duration // between looks while nothing changes
 	watched bool          // the service manager waits for signs of life
-	hangs   bool          // which the log has been told
+	hangs   bool          // and the log has it
 	said    string
 }
 
-// statusPause is between status lines while no problem begins, changes or ends,
-// and startExtension what is asked for
-// while the first pass over the files goes on.
+// statusPause is between status lines while no problem begins, changes or ends.
+// startExtension asks for more time while the first pass over the files goes on.
 const (
 	statusPause    = 30 * time.Second
 	startExtension = "EXTEND_TIMEOUT_USEC=60000000"
@@ -59,8 +58,8 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
-// look gives a sign of life, unless a loop gives none, and says how it goes.
-// While the agent starts it asks for more time.
+// look gives a sign of life, if all loops do, and sends the status line. While the
+// agent starts it asks for more time.
 func (n *notifier) look(ctx context.Context, starting bool) {
 	if err := n.service.vitals.Alive(time.Now()); err != nil {
 		if !n.hangs {

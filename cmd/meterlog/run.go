@@ -132,9 +132,8 @@ func (o *runOptions) run(c *cobra.Command) error {
 	return err
 }
 
-// unlessStopped returns no error where it is only that the agent was told to
-// stop before it had begun: that is an orderly end, too. With --once the work
-// was not done.
+// unlessStopped returns no error if somebody only stopped the agent before it
+// began: that is an orderly end, too. With --once the work is not done.
 func (o *runOptions) unlessStopped(err error) error {
 	if !o.once && errors.Is(err, context.Canceled) {
 		return nil
@@ -250,8 +249,8 @@ func (o *runOptions) newSender(config *config.Config, log *slog.Logger) (*sender
 	if o.model != nil {
 		cfg.Endpoint = o.modelURL
 	}
-	if o.rehearses() {
-		_, host, _ := strings.Cut(cfg.Endpoint, "://")
+	// A model gives its tokens on the same port, without TLS alone.
+	if host, plain := strings.CutPrefix(cfg.Endpoint, "http://"); plain && o.rehearses() {
 		cfg.Tokens = (&sender.Metadata{Addr: host, Log: log}).Tokens()
 	} else {
 		var err error

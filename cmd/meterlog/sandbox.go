@@ -25,8 +25,8 @@ type sandboxOptions struct {
 	logFlags
 }
 
-// variants are what no document settles of the API, by the names under which
-// --variant takes them.
+// variants are the ways of the API that no document settles, by their names for
+// --variant.
 var variants = map[string]func(*sandbox.Config){
 	"duplicate-last":       func(c *sandbox.Config) { c.DuplicateLast = true },
 	"burn-rejected":        func(c *sandbox.Config) { c.BurnRejected = true },

@@ -116,8 +116,8 @@ func (s *service) runAgent(ctx context.Context, cfg agent.Config, hangups <-chan
 	}
 }
 
-// reload reads the configuration again. What is wrong with it is reported, and
-// the agent goes on as it is.
+// reload reads the configuration again. It reports mistakes, and then the agent
+// goes on as it is.
 func (s *service) reload() (*reloaded, error) {
 	notifySystemd(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 	next, err := s.loadNext()

@@ -138,8 +138,8 @@ func printWaiting(w io.Writer, st monitor.Status) {
 	fmt.Fprintln(w)
 }
 
-// What is shown at most: files of a source, those that are furthest behind
-// first, and problems of a code.
+// The page shows at most these numbers of files of a source, furthest behind
+// first, and of problems of a code.
 const (
 	mostFiles    = 10
 	mostProblems = 5

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Memory is given back so long after the start, and then again and again: a
+// The agent gives back memory this long after the start, and then regularly: a
 // reload or a backlog takes some, too.
 const (
 	trimAfter = 2 * time.Second
@@ -30,11 +30,10 @@ func trimNowAndThen(ctx context.Context) {
 	}
 }
 
-// trim gives back memory that the start needed and the rest does not: of the
-// heap, and of the program itself, of which compiling the rules and opening the
-// ledger have touched nearly all. Pages that are needed again come from the page
-// cache. Only what is mapped read-only from the file is given back: it is what
-// the file holds.
+// trim gives back memory that only the start needed: pages of the heap, and pages
+// of the program itself. To compile the rules and to open the ledger touches
+// nearly all of the program. Pages that are needed again come from the page cache.
+// It gives back only pages that are mapped read-only from the file.
 func trim() {
 	debug.FreeOSMemory()
 	program, err := os.Executable()
