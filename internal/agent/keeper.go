@@ -51,6 +51,9 @@ func (k *keeper) run(ctx context.Context) {
 // look raises what stops the billing, and clears it when it is over.
 func (k *keeper) look(ctx context.Context) {
 	err := k.ledger.Attached(ctx)
+	if name := k.ledger.Restored(); name != "" {
+		k.log.Warn("somebody removed a file from the state folder: the agent has put it back, and nothing is lost", "file", name)
+	}
 	p, stopped := ledgerProblem(err)
 	if p.Code != k.said && k.said != "" {
 		k.vitals.Clear(k.said, "")

@@ -179,6 +179,13 @@ func TestFolderUnderTheAgent(t *testing.T) {
 			replace(t, in(dir, wal), in(dir, wal))
 		}},
 		"all of these removed": {happens: func(t *testing.T, dir string) { remove(t, dir, store.LockName, wal, shm) }},
+		"database removed":     {happens: func(t *testing.T, dir string) { remove(t, dir, FileName) }},
+		"everything removed": {happens: func(t *testing.T, dir string) {
+			for _, name := range must(filepath.Glob(in(dir, "*"))) {
+				check(t, os.Remove(name))
+			}
+		}},
+		"folder removed": {happens: func(t *testing.T, dir string) { check(t, os.RemoveAll(dir)) }},
 		"database moved": {
 			happens: func(t *testing.T, dir string) { check(t, os.Rename(in(dir, FileName), in(dir, "aside"))) },
 			undo:    func(t *testing.T, dir string) { check(t, os.Rename(in(dir, "aside"), in(dir, FileName))) },

@@ -65,8 +65,12 @@ func (l *Ledger) Made() bool { return l.store.Made }
 
 // Attached reports what keeps the ledger from being written: a *CorruptError
 // where Check has found damage, a *GoneError where the state folder does not
-// hold what is open. It brings back a journal or a lock that was taken away.
+// hold what is open. It brings back what was removed.
 func (l *Ledger) Attached(ctx context.Context) error { return l.store.Attached(ctx) }
+
+// Restored returns the name of the file that was last taken away and brought
+// back, once; "" if there is nothing to report.
+func (l *Ledger) Restored() string { return l.store.Restored() }
 
 // Check reads the whole ledger beside the work, where Open has not done so. If
 // it is damaged, Check returns a *CorruptError, and nothing is written any more.

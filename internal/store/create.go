@@ -73,6 +73,23 @@ func writeFile(path string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
+// finish makes a copy that SQLite wrote a database with a write-ahead log, and
+// waits until it has reached the disk.
+func finish(path string) error {
+	f, err := openFile(path, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{writeAheadLog, writeAheadLog}, journalVersions)
+	if err == nil {
+		err = handOver(f)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
 // The two bytes of a database's header that say which journal it has, see
 // https://www.sqlite.org/fileformat2.html.
 const (

@@ -270,7 +270,7 @@ func (s *Store) clean(ctx context.Context) error {
 
 // Attached reports what keeps the ledger from being written: a *CorruptError
 // where Check has found damage, a *GoneError where the state folder does not
-// hold what is open. It brings back a journal or a lock that was taken away.
+// hold what is open. It brings back what was removed.
 func (s *Store) Attached(ctx context.Context) error {
 	if s.folder == nil {
 		return nil
@@ -297,8 +297,18 @@ func (s *Store) Attached(ctx context.Context) error {
 		if err := s.restore(ctx, lost.name); err != nil {
 			return &GoneError{s.folder.dir, fmt.Sprintf("%s was taken away, and cannot be brought back: %v", lost.name, err)}
 		}
+		s.restored.Store(&lost.name)
 	}
 	return s.folder.compare()
+}
+
+// Restored returns the name of the file that was last taken away and brought
+// back, once; "" if there is nothing to report.
+func (s *Store) Restored() string {
+	if name := s.restored.Swap(nil); name != nil {
+		return *name
+	}
+	return ""
 }
 
 // lostError says that a file is gone that can be made again.
@@ -315,18 +325,20 @@ func (f *folder) compare() error {
 			continue
 		}
 		gone := GoneError{f.dir, change(name, err)}
-		if name == FileName {
-			return &gone
+		if held, failed := f.book.Stat(); name == FileName && (failed != nil || !errors.Is(err, fs.ErrNotExist) || held.Sys().(*syscall.Stat_t).Nlink > 0) {
+			return &gone // another may have it, or be about to
 		}
 		return &lostError{gone, name}
 	}
 	return nil
 }
 
-// restore brings back a lock or a journal that was taken away from a database
-// that is still there. All that the lost journal held is folded into the
+// restore brings back a file that was taken away. All that the lost journal held is folded into the
 // database before it is opened again: the open descriptor has it.
 func (s *Store) restore(ctx context.Context, name string) error {
+	if name == FileName {
+		return s.putBack(ctx)
+	}
 	if name != LockName {
 		if err := s.refold(ctx); err != nil {
 			return err
@@ -378,6 +390,49 @@ func (s *Store) refold(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// putBack writes a database that was deleted into its folder again, from the open
+// descriptor. One that was moved is somewhere, and another process may have it.
+func (s *Store) putBack(ctx context.Context) error {
+	f, path := s.folder, s.folder.path()
+	draft := path + DraftSuffix
+	if err := makeFolder(f.dir); err != nil {
+		return err
+	}
+	if info, err := os.Lstat(filepath.Join(f.dir, LockName)); err != nil || identify(info) != f.expected[LockName] {
+		if err := s.restore(ctx, LockName); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.clean(ctx), removeDraft(path)); err != nil {
+		return err
+	}
+	conn, err := s.DB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "VACUUM INTO ?", draft); err != nil {
+		return err
+	}
+	if err := finish(draft); err != nil {
+		return err
+	}
+	for _, suffix := range journals { // they belong to the deleted database
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, draft, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE); err != nil {
+		return err
+	}
+	old := f.book
+	if err := f.lockBook(); err != nil {
+		return err
+	}
+	conn.Raw(func(any) error { return driver.ErrBadConn }) // which closes it
+	return errors.Join(old.Close(), syncPath(f.dir), s.enter(ctx))
 }
 
 // BootID returns the name of the machine's present start; "" if it is unknown.

@@ -8,6 +8,8 @@
 // newest commit, and the database whether it came to a clean end. So an older
 // state of it, or one without its journal, is refused.
 //
+// What somebody removes under a running process, the process puts back.
+//
 // A Store may be used concurrently.
 package store
 
@@ -65,6 +67,7 @@ type Store struct {
 	attaching sync.Mutex                   // guards folder
 	folder    *folder                      // nil of Beside
 	damage    atomic.Pointer[CorruptError] // that Check has found
+	restored  atomic.Pointer[string]       // see Restored
 }
 
 // Open locks the folder dir, which is made if need be, and opens the database in
