@@ -244,6 +244,10 @@ func TestFolderUnderTheAgent(t *testing.T) {
 				t.Error("nobody seems to write it")
 			}
 			opened(t, crash(t, dir), 2)
+			remove(t, dir, store.LockName)
+			if _, err := Open(t.Context(), dir); !isA[*LockedError](err) {
+				t.Errorf("another agent, after the lock was removed: %v", err)
+			}
 			check(t, l.Close())
 			opened(t, dir, 2)
 		})
@@ -261,6 +265,22 @@ func TestJournalIsLostBesideAReader(t *testing.T) {
 	remove(t, dir, FileName+"-wal")
 	commit(t, l, mails, minute(0), 1)
 	opened(t, crash(t, dir), 2)
+}
+
+// An end that could not be noted, as on a full disk, is no damage after the next
+// start of the machine.
+func TestEndThatCannotBeNoted(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	commit(t, l, mails, minute(0), 1)
+	_, err := l.db.Exec("CREATE TRIGGER failing BEFORE DELETE ON meta BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+	check(t, err)
+	check(t, l.Close())
+	restarted(t, dir)
+	l = must(Open(t.Context(), dir))
+	_, err = l.db.Exec("DROP TRIGGER failing")
+	check(t, errors.Join(err, l.Close()))
+	opened(t, dir, 1)
 }
 
 // The database itself is locked: who removes the lock lets no second agent in.

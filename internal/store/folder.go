@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
 )
 
 // GoneError is returned when the state folder does not hold any more what is
@@ -254,11 +255,33 @@ func (s *Store) mark(ctx context.Context) {
 	s.folder.marked = err == nil && busy == 0 && folded == frames
 }
 
-// leave notes the clean end, where the folder still holds the database.
+// leave notes the clean end. Where that fails, the journal stays: without it the
+// next start would look for what was in it.
 func (s *Store) leave() {
-	if s.folder.compare() == nil {
-		s.clean(context.Background())
+	ctx := context.Background()
+	err := s.Attached(ctx)
+	if err == nil {
+		err = s.clean(ctx)
 	}
+	if err != nil {
+		s.keepJournal(ctx)
+	}
+}
+
+// keepJournal has SQLite leave the journal as it is when it closes the database.
+func (s *Store) keepJournal(ctx context.Context) error {
+	conn, err := s.DB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "PRAGMA journal_size_limit = -1"); err != nil {
+		return err
+	}
+	return conn.Raw(func(c any) error {
+		_, err := c.(sqlite.FileControl).FileControlPersistWAL("main", 1)
+		return err
+	})
 }
 
 func (s *Store) clean(ctx context.Context) error {

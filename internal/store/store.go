@@ -25,8 +25,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	_ "modernc.org/sqlite" // the driver "sqlite", in pure Go
 )
 
 // FileName is the name of the database in the folder.
