@@ -101,6 +101,7 @@ together, so that restarts neither lose nor count twice.
 		newTestCommand(),
 		newStatusCommand(),
 		newRecordsCommand(),
+		newTotalsCommand(),
 		newExplainCommand(),
 		newRetryCommand(),
 		newResetCommand(),

@@ -19,7 +19,7 @@ import (
 )
 
 func newRecordsCommand() *cobra.Command {
-	var since, format, dir string
+	var since, until, format, dir string
 	var states []string
 	var f ledger.Filter
 	c := &cobra.Command{
@@ -34,6 +34,7 @@ whether or not the agent runs. --state chooses states of records, and
 	}
 	configPath := configFlag(c)
 	c.Flags().StringVar(&since, "since", "", "only windows that begin after this `time`: RFC 3339, 2006-01-02, or an age such as 24h or 7d")
+	c.Flags().StringVar(&until, "until", "", "only windows that begin before this `time`")
 	c.Flags().StringSliceVar(&states, "state", nil, "only records in these `states`: "+stateNames()+"; or the state folder")
 	c.Flags().StringVar(&dir, "state-dir", "", "the state `folder` (default: as for run)")
 	c.Flags().StringVar(&f.SKU, "sku", "", "only records of this `SKU`")
@@ -42,7 +43,10 @@ whether or not the agent runs. --state chooses states of records, and
 	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "csv"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
-		if f.Since, err = parseSince(since, time.Now()); err != nil {
+		if f.Since, err = parseTime("--since", since, time.Now()); err != nil {
+			return err
+		}
+		if f.Until, err = parseTime("--until", until, time.Now()); err != nil {
 			return err
 		}
 		for _, name := range states {
@@ -95,8 +99,8 @@ func stateNames() string {
 	return strings.Join(names, ", ")
 }
 
-// parseSince reads a point in time, or an age before now; "" is the zero time.
-func parseSince(text string, now time.Time) (time.Time, error) {
+// parseTime reads a flag's point in time, or an age before now; "" is the zero time.
+func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -113,7 +117,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
 		return now.Add(-age), nil
 	}
-	return time.Time{}, usageError{fmt.Errorf("meterlog: --since %q: use a time such as 2026-01-31T12:00:00Z or 2026-01-31, or an age such as 24h or 7d", text)}
+	return time.Time{}, usageError{fmt.Errorf("meterlog: %s %q: use a time such as 2026-01-31T12:00:00Z or 2026-01-31, or an age such as 24h or 7d", flag, text)}
 }
 
 // recordSink writes records in one format.
@@ -146,12 +150,15 @@ type publishedRecord struct {
 	Attempts  int     `json:"attempts"`
 	OpenedAt  string  `json:"opened_at"`
 	SettledAt *string `json:"settled_at"` // null while unsettled
+
+	ReissuedAs string `json:"reissued_as"` // the uuids of the records that issue it again, with commas; "" where none do
 }
 
 func publish(r meter.Record) publishedRecord {
 	p := publishedRecord{
 		UUID: r.UUID, SKU: r.SKU, Window: r.Window.StartTime().Format(time.RFC3339), Quantity: r.Quantity,
 		State: string(r.State), Reason: r.Reason, Attempts: r.Attempts, OpenedAt: r.OpenedAt.Format(time.RFC3339),
+		ReissuedAs: r.ReissuedAs,
 	}
 	if !r.SettledAt.IsZero() {
 		at := r.SettledAt.Format(time.RFC3339)
@@ -162,7 +169,7 @@ func publish(r meter.Record) publishedRecord {
 
 func csvSink(w io.Writer) recordSink {
 	out := csv.NewWriter(w)
-	out.Write([]string{"uuid", "sku_id", "window", "quantity", "state", "reason", "attempts", "opened_at", "settled_at"})
+	out.Write([]string{"uuid", "sku_id", "window", "quantity", "state", "reason", "attempts", "opened_at", "settled_at", "reissued_as"})
 	return recordSink{
 		record: func(r meter.Record) error {
 			p := publish(r)
@@ -171,7 +178,7 @@ func csvSink(w io.Writer) recordSink {
 				settled = *p.SettledAt
 			}
 			return out.Write(csvCells(p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
-				strconv.Itoa(p.Attempts), p.OpenedAt, settled))
+				strconv.Itoa(p.Attempts), p.OpenedAt, settled, p.ReissuedAs))
 		},
 		end: func() error { out.Flush(); return out.Error() },
 	}
@@ -189,7 +196,11 @@ func tableSink(w io.Writer) recordSink {
 			if n++; n == 1 {
 				fmt.Fprintln(table, "WINDOW\tSKU\tQUANTITY\tSTATE\tUUID\tREASON")
 			}
-			_, err := fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), r.SKU, r.Quantity, r.State, r.UUID, visible(r.Reason))
+			reason := r.Reason
+			if r.ReissuedAs != "" {
+				reason += ", queued again as " + strings.ReplaceAll(r.ReissuedAs, ",", ", ")
+			}
+			_, err := fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), r.SKU, r.Quantity, r.State, r.UUID, visible(reason))
 			if err == nil && n%rowsAligned == 0 {
 				err = table.Flush()
 			}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,9 +20,11 @@ import (
 
 // retryOptions are the flags of `meterlog retry`.
 type retryOptions struct {
-	config *string
-	state  func(c *cobra.Command) (string, error)
-	reason string
+	config  *string
+	state   func(c *cobra.Command) (string, error)
+	reason  string
+	sku     string
+	product string
 }
 
 func newRetryCommand() *cobra.Command {
@@ -27,11 +32,15 @@ func newRetryCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "retry [UUID...]",
 		Short: "Queue refused records again, under new uuids",
-		Long: `retry queues the usage of refused records for another delivery, once what they
-were refused for is mended: the records that are named by uuid, or by the first
-eight characters or more of it, or all that were refused for one reason. They
-keep their SKU, window and quantity, and get new uuids; the refused records stay
-in the ledger. A record is queued again once: later its heir can be.
+		Long: `retry queues the usage of refused records for another delivery, once you have
+fixed what they were refused for. Name records by uuid, or by its first eight
+characters or more, or take all that were refused for one reason.
+
+Each record gets the SKU and product that its rule has now, in the
+configuration, and a new uuid; --sku and --product override that. A record of
+several rules that differ now is parted by what each rule gave to it. Windows,
+timestamps and quantities stay. The refused records stay in the ledger. A record
+is queued again once; later its successor can be.
 
 It works whether or not the agent runs, which delivers them within seconds. The
 API takes no usage that is over an hour old: such records come back as expired.
@@ -42,11 +51,14 @@ are left out of --reason, and only queued when they are named by uuid.
 
 It exits with 1 when nothing was found, or a record cannot be queued again.`,
 		Example: `  meterlog retry --reason INVALID_SKU_ID
-  meterlog retry 6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69`,
+  meterlog retry 6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69
+  meterlog retry --reason INVALID_SKU_ID --sku dn272e8979uvek5cnuhk`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args) },
 	}
 	o.config, o.state = configFlag(c), stateFlags(c)
+	c.Flags().StringVar(&o.sku, "sku", "", "queue them as usage of this `SKU`, whatever the rules say")
+	c.Flags().StringVar(&o.product, "product", "", "queue them as usage of this `product`, whatever the rules say")
 	c.Flags().StringVar(&o.reason, "reason", "", "all records that were refused for this `reason`")
 	c.RegisterFlagCompletionFunc("reason", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		reasons, _ := o.reasons(c)
@@ -76,6 +88,10 @@ func (o *retryOptions) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	assign, err := o.assign(c)
+	if err != nil {
+		return err
+	}
 	var uuids []string
 	var lacking bool
 	if named {
@@ -91,7 +107,7 @@ func (o *retryOptions) run(c *cobra.Command, args []string) error {
 		if err := ledger.ActAsOwner(dir); err != nil {
 			return fmt.Errorf("retry: %w", err)
 		}
-		retries, err := ledger.Requeue(c.Context(), dir, uuids, time.Now())
+		retries, err := ledger.Requeue(c.Context(), dir, uuids, assign, time.Now())
 		if err != nil {
 			return err
 		}
@@ -102,6 +118,32 @@ func (o *retryOptions) run(c *cobra.Command, args []string) error {
 		return errReported
 	}
 	return nil
+}
+
+// assign says as what each rule's share is queued: what the command line says,
+// what the rule has now, or what it had where there is no such rule.
+func (o *retryOptions) assign(c *cobra.Command) (ledger.Assign, error) {
+	loaded, err := loadConfig(*o.config)
+	_, missing := os.Stat(*o.config)
+	if err != nil && (c.Flags().Changed("config") || !errors.Is(missing, fs.ErrNotExist)) && (o.sku == "" || o.product == "") {
+		return nil, err
+	}
+	if err != nil && o.sku == "" {
+		fmt.Fprintln(c.ErrOrStderr(), "meterlog: there is no configuration: the records keep their SKUs")
+	}
+	rules := make(map[string]*meter.Rule)
+	if err == nil {
+		for _, r := range loaded.Rules {
+			rules[r.Name] = &r.Rule
+		}
+	}
+	return func(r meter.Record, rule string) (productID, sku string) {
+		productID, sku = r.ProductID, r.SKU
+		if now := rules[rule]; now != nil {
+			productID, sku = now.ProductID, now.SKU
+		}
+		return cmp.Or(o.product, productID), cmp.Or(o.sku, sku)
+	}, nil
 }
 
 // ofReason chooses what was refused for the reason and may be queued again
@@ -232,14 +274,18 @@ func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (que
 		switch {
 		case r.Queued:
 			queued++
-			note := r.Heir
-			if time.Since(r.Window.StartTime()) > meter.UsableFor {
+			note := ""
+			if time.Since(r.Timestamp) > meter.UsableFor {
 				old++
-				note += " (over an hour old)"
+				note = " (over an hour old)"
 			}
-			rows = append(rows, []string{r.Window.StartTime().Format(time.RFC3339), r.SKU, fmt.Sprint(r.Quantity), r.UUID, note})
-		case r.Heir != "":
-			fmt.Fprintf(errs, "meterlog: %s: it was queued again before, as %s, which is %s\n", r.UUID, r.Heir, r.HeirState)
+			for _, reissue := range r.Reissues {
+				rows = append(rows, []string{r.Window.StartTime().Format(time.RFC3339), change(r.Record, reissue), fmt.Sprint(reissue.Quantity), r.UUID, reissue.UUID + note})
+			}
+		case len(r.Reissues) > 0:
+			for _, reissue := range r.Reissues {
+				fmt.Fprintf(errs, "meterlog: %s: it was queued again before, as %s, which is %s\n", r.UUID, reissue.UUID, reissue.State)
+			}
 		default:
 			fmt.Fprintf(errs, "meterlog: %s: it is %s, and only refused records can be queued again\n", r.UUID, r.State)
 		}
@@ -257,4 +303,16 @@ func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (que
 		fmt.Fprintf(out, "%s over an hour old: the API will call that expired\n", countRecords(old))
 	}
 	return queued
+}
+
+// change says of which SKU and product a record was, and is now.
+func change(old, now meter.Record) string {
+	text := old.SKU
+	if now.SKU != old.SKU {
+		text += " → " + now.SKU
+	}
+	if now.ProductID != old.ProductID {
+		text += " (product " + old.ProductID + " → " + now.ProductID + ")"
+	}
+	return text
 }

@@ -95,9 +95,10 @@ func printStatus(w io.Writer, st monitor.Status) {
 }
 
 func printSKUs(w io.Writer, st monitor.Status) {
-	rows := [][]string{{"SKU", "LAST HOUR", "TODAY (UTC)", "TOTAL"}}
+	rows := [][]string{{"SKU", "LAST HOUR", "TODAY (UTC)", "TOTAL", "ACCEPTED", "WAITING", "IN DOUBT", "NOT BILLABLE"}}
 	for _, s := range st.SKUs {
-		rows = append(rows, []string{s.SKU, fmt.Sprint(s.LastHour), fmt.Sprint(s.Today), fmt.Sprint(s.Total)})
+		rows = append(rows, []string{s.SKU, fmt.Sprint(s.LastHour), fmt.Sprint(s.Today), fmt.Sprint(s.Total),
+			fmt.Sprint(s.Accepted), fmt.Sprint(s.Waiting), fmt.Sprint(s.InDoubt), fmt.Sprint(s.NotBillable)})
 	}
 	if len(rows) > 1 {
 		writeColumns(w, rows, 1)

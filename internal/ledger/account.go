@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -20,7 +21,8 @@ type Account struct {
 	Ancestors []meter.Record // the refused records whose usage this one bears, the first of all first
 	Heirs     []meter.Record // the records under which its usage was queued again, in order
 
-	// What it was counted from: of the first ancestor, where there are any.
+	// What it was counted from: of the first ancestor, where there are any, and
+	// of the rules whose shares it bears.
 	Shares        []Share
 	Contributions []Contribution
 
@@ -88,20 +90,25 @@ func (t *transaction) account(uuid string, a *Account) (err error) {
 		a.Ancestors = append([]meter.Record{older}, a.Ancestors...)
 		first = older.UUID
 	}
-	for last := uuid; ; {
-		heir, err := t.record(`reissue_of = (SELECT id FROM records WHERE uuid = ?)`, last)
-		if errors.Is(err, sql.ErrNoRows) {
-			break
-		} else if err != nil {
+	for next := []string{uuid}; len(next) > 0; next = next[1:] {
+		reissues, err := t.reissues(next[0])
+		if err != nil {
 			return err
 		}
-		a.Heirs = append(a.Heirs, heir)
-		last = heir.UUID
+		for _, r := range reissues {
+			a.Heirs, next = append(a.Heirs, r), append(next, r.UUID)
+		}
 	}
 	if err := t.scan(`SELECT EXISTS (SELECT 1 FROM totals WHERE pruned_records > 0)`, nil, &a.Pruned); err != nil {
 		return err
 	}
-	return t.origin(first, a)
+	if err := t.origin(first, a); err != nil || first == uuid {
+		return err
+	}
+	rules, err := t.sharesOf(uuid)
+	a.Shares = slices.DeleteFunc(a.Shares, func(s Share) bool { _, ok := rules[s.Rule]; return !ok })
+	a.Contributions = slices.DeleteFunc(a.Contributions, func(c Contribution) bool { _, ok := rules[c.Rule]; return !ok })
+	return err
 }
 
 // record returns the one record that the condition chooses; sql.ErrNoRows where

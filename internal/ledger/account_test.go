@@ -70,7 +70,7 @@ func TestAccountOfReissues(t *testing.T) {
 		r := pending(t, l, noon)[0]
 		chain = append(chain, r.UUID)
 		settle(t, l, noon, []meter.Record{r}, meter.Result{State: meter.Refused, Reason: "NO"})
-		_, err := Requeue(t.Context(), dir, []string{r.UUID}, noon)
+		_, err := Requeue(t.Context(), dir, []string{r.UUID}, nil, noon)
 		check(t, err)
 	}
 	list := pending(t, l, noon)

@@ -337,7 +337,7 @@ func TestLinksInTheFolder(t *testing.T) {
 					}
 					return err
 				},
-				"queued again": func(dir string) error { _, err := Requeue(t.Context(), dir, []string{"x"}, noon); return err },
+				"queued again": func(dir string) error { _, err := Requeue(t.Context(), dir, []string{"x"}, nil, noon); return err },
 			} {
 				t.Run(name+" "+how+" "+what, func(t *testing.T) {
 					outside := in(t.TempDir(), "victim")

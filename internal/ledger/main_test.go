@@ -76,11 +76,14 @@ var laws = []struct{ law, query string }{
 		SELECT uuid FROM records WHERE in_flight <> 0 AND state <> 'sealed' OR state = 'open' AND attempts + maybe_stored <> 0`},
 	{"a uuid is one", `SELECT uuid FROM records WHERE length(uuid) <> 36 OR uuid <> lower(uuid)`},
 	{"a window has a length", `SELECT uuid FROM records WHERE window_end <= window_start`},
-	{"only a refused record is issued again, once, as it was", `
+	{"only a refused record is issued again, in its window", `
 		SELECT heir.uuid FROM records heir JOIN records old ON old.id = heir.reissue_of
-		WHERE old.state <> 'refused' OR (heir.product_id, heir.sku_id, heir.window_start, heir.window_end, heir.quantity)
-			<> (old.product_id, old.sku_id, old.window_start, old.window_end, old.quantity)
-		UNION ALL SELECT reissue_of FROM records WHERE reissue_of IS NOT NULL GROUP BY reissue_of HAVING count(*) > 1`},
+		WHERE old.state <> 'refused' OR (heir.window_start, heir.window_end) <> (old.window_start, old.window_end)`},
+	{"what is issued again comes to what was refused", `
+		SELECT uuid FROM records AS old WHERE quantity <> (SELECT sum(quantity) FROM records AS heir WHERE heir.reissue_of = old.id)`},
+	{"parts of a refused record are what their rules gave to it", `
+		SELECT uuid FROM records JOIN (SELECT record_id, sum(units) AS units FROM reissued_shares GROUP BY record_id) ON record_id = id
+		WHERE quantity <> units`},
 	{"totals are what the records come to", `
 		SELECT * FROM (SELECT product_id, sku_id, state, count(*) AS n, sum(1.0 * quantity) AS sum FROM records GROUP BY product_id, sku_id, state)
 		FULL JOIN (SELECT * FROM totals WHERE records <> 0 OR units <> 0) USING (product_id, sku_id, state)

@@ -63,6 +63,7 @@ func (r *Reader) Close() error { return r.db.Close() }
 // Filter chooses records. Its zero value chooses all.
 type Filter struct {
 	Since time.Time     // windows that begin then or later
+	Until time.Time     // windows that begin before
 	State []meter.State // any of these
 	SKU   string
 	UUID  string // lower case; its beginning is enough
@@ -98,6 +99,9 @@ func (f Filter) where() (string, []any) {
 	conditions, args := []string{"true"}, []any{}
 	if !f.Since.IsZero() {
 		conditions, args = append(conditions, "window_start >= ?"), append(args, f.Since.UTC().Format(windowLayout))
+	}
+	if !f.Until.IsZero() {
+		conditions, args = append(conditions, "window_start < ?"), append(args, f.Until.UTC().Format(windowLayout))
 	}
 	if len(f.State) > 0 {
 		conditions = append(conditions, "state IN (?"+strings.Repeat(", ?", len(f.State)-1)+")")

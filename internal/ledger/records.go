@@ -72,13 +72,14 @@ func (l *Ledger) NextSeal(ctx context.Context) (time.Time, error) {
 }
 
 const recordColumns = `uuid, product_id, sku_id, window_start, window_end, quantity, state, reason, attempts,
-	in_flight OR maybe_stored, in_flight AND refusable OR maybe_refused, opened_at, settled_at`
+	in_flight OR maybe_stored, in_flight AND refusable OR maybe_refused, opened_at, settled_at,
+	CASE state WHEN 'refused' THEN coalesce((SELECT group_concat(uuid) FROM (SELECT uuid FROM records AS reissue WHERE reissue.reissue_of = records.id ORDER BY id)), '') ELSE '' END`
 
 func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	var r meter.Record
 	var start, end, opened, settled string
 	err := rows.Scan(&r.UUID, &r.ProductID, &r.SKU, &start, &end, &r.Quantity, &r.State, &r.Reason, &r.Attempts,
-		&r.MaybeStored, &r.MaybeRefused, &opened, &settled)
+		&r.MaybeStored, &r.MaybeRefused, &opened, &settled, &r.ReissuedAs)
 	if err != nil {
 		return meter.Record{}, err
 	}
@@ -216,22 +217,44 @@ func (t *transaction) settle(r meter.Result, now time.Time, retryAfter time.Dura
 		return err
 	}
 	if n == 1 && r.Reissue {
-		return t.reissue(r.UUID, now.Add(reissueDelay))
+		refused, err := t.record(`uuid = ?`, r.UUID)
+		if err != nil {
+			return err
+		}
+		_, err = t.reissue(r.UUID, part{refused.ProductID, refused.SKU, refused.Quantity, nil}, now.Add(reissueDelay))
+		return err
 	}
 	return nil
 }
 
-// reissue queues the usage of a refused record again, under a new uuid.
-func (t *transaction) reissue(refused string, notBefore time.Time) error {
+// part is what a reissue bears of a refused record.
+type part struct {
+	productID, sku string
+	quantity       int64
+	shares         map[string]int64 // units by rule; nil: those of the refused record
+}
+
+// reissue queues a part of the usage of a refused record again, under a new
+// uuid. It returns the new record.
+func (t *transaction) reissue(refused string, p part, notBefore time.Time) (meter.Record, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
-		return err
+		return meter.Record{}, err
 	}
-	_, err = t.exec(`
+	var record int64
+	err = t.scan(`
 		INSERT INTO records (uuid, product_id, sku_id, window_start, window_end, quantity, state, not_before, opened_at, sealed_at, reissue_of)
-		SELECT ?, product_id, sku_id, window_start, window_end, quantity, 'sealed', ?, opened_at, sealed_at, id
-		FROM records WHERE uuid = ?`, id.String(), instant(notBefore), refused)
-	return err
+		SELECT ?, ?, ?, window_start, window_end, ?, 'sealed', ?, opened_at, sealed_at, id
+		FROM records WHERE uuid = ? RETURNING id`, []any{id.String(), p.productID, p.sku, p.quantity, instant(notBefore), refused}, &record)
+	if err != nil {
+		return meter.Record{}, err
+	}
+	for rule, units := range p.shares {
+		if _, err := t.exec(`INSERT INTO reissued_shares (record_id, rule, units) VALUES (?, ?, ?)`, record, rule, units); err != nil {
+			return meter.Record{}, err
+		}
+	}
+	return t.record(`id = ?`, record)
 }
 
 // Unsettled returns how many records are open and how many are sealed and not

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -16,30 +18,37 @@ import (
 
 // Retry is what became of one record that was to be delivered again.
 type Retry struct {
-	meter.Record        // the refused record, which stays as it is
-	Heir         string // the uuid under which its usage is queued; "" where it is not
-	HeirState    meter.State
-	Queued       bool // by this call; otherwise there was an heir before, or the record is not refused
+	meter.Record                // the refused record, which stays as it is
+	Reissues     []meter.Record // the records under which its usage is queued; none where it is not
+	Queued       bool           // by this call; otherwise there were reissues before, or the record is not refused
 }
 
+// Assign says as what the share of a rule in a refused record is queued again.
+type Assign func(r meter.Record, rule string) (productID, sku string)
+
 // Requeue queues the usage of refused records, by uuid in lower case, for
-// another delivery under new uuids, in one transaction: quantities and windows
-// stay. What is not refused, or was queued again before, is left as it is; an
-// unknown uuid is an error.
+// another delivery under new uuids, in one transaction. Quantities, windows and
+// timestamps stay; assign says the product and the SKU of each rule's share, nil
+// leaves them. Shares that differ in these part a record, each share once. What
+// is not refused, or was queued again before, is left as it is; an unknown uuid
+// is an error.
 //
 // It works whether or not an agent has the folder's lock. Beside one it writes
 // without the lock, which protects what an agent keeps in memory about open
 // records, positions and remainders. Requeue touches none of these: it adds
 // sealed records, which the send loop finds at its next look, in a transaction
 // of its own that SQLite keeps apart from the agent's.
-func Requeue(ctx context.Context, dir string, uuids []string, now time.Time) (retries []Retry, err error) {
+func Requeue(ctx context.Context, dir string, uuids []string, assign Assign, now time.Time) (retries []Retry, err error) {
 	l, err := openToRequeue(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
+	if assign == nil {
+		assign = func(r meter.Record, _ string) (productID, sku string) { return r.ProductID, r.SKU }
+	}
 	err = l.update(ctx, "queue again", func(tx *transaction) error {
 		for _, uuid := range uuids {
-			retry, err := tx.requeue(uuid, now)
+			retry, err := tx.requeue(uuid, assign, now)
 			if errors.Is(err, sql.ErrNoRows) {
 				err = errors.New("it is not in the ledger")
 			}
@@ -77,40 +86,88 @@ func openToRequeue(ctx context.Context, dir string) (*Ledger, error) {
 	return l, nil
 }
 
-func (t *transaction) requeue(uuid string, now time.Time) (retry Retry, err error) {
+func (t *transaction) requeue(uuid string, assign Assign, now time.Time) (retry Retry, err error) {
 	if retry.Record, err = t.record(`uuid = ?`, uuid); err != nil {
 		return retry, err
 	}
-	if retry.Heir, retry.HeirState, err = t.heir(uuid); err != nil || retry.Heir != "" || retry.State != meter.Refused {
+	if retry.Reissues, err = t.reissues(uuid); err != nil || len(retry.Reissues) > 0 || retry.State != meter.Refused {
 		return retry, err
 	}
-	if err := t.reissue(uuid, now); err != nil {
+	shares, err := t.sharesOf(uuid)
+	if err != nil {
 		return retry, err
+	}
+	for _, p := range parts(retry.Record, shares, assign) {
+		reissue, err := t.reissue(uuid, p, now)
+		if err != nil {
+			return retry, err
+		}
+		retry.Reissues = append(retry.Reissues, reissue)
 	}
 	retry.Queued = true
-	retry.Heir, retry.HeirState, err = t.heir(uuid)
-	return retry, err
+	return retry, nil
 }
 
-func (t *transaction) heir(uuid string) (heir string, state meter.State, err error) {
-	err = t.scan(heirQuery, []any{uuid}, &heir, &state)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
+// parts parts a record by what its shares are to be queued as. What no share
+// accounts for stays what it was.
+func parts(r meter.Record, shares map[string]int64, assign Assign) (list []part) {
+	add := func(productID, sku, rule string, units int64) {
+		if units <= 0 {
+			return
+		}
+		i := slices.IndexFunc(list, func(p part) bool { return p.productID == productID && p.sku == sku })
+		if i < 0 {
+			i = len(list)
+			list = append(list, part{productID: productID, sku: sku, shares: make(map[string]int64)})
+		}
+		list[i].quantity += units
+		if rule != "" {
+			list[i].shares[rule] += units
+		}
 	}
-	return heir, state, err
+	left := r.Quantity
+	for _, rule := range slices.Sorted(maps.Keys(shares)) {
+		units := min(shares[rule], left)
+		productID, sku := assign(r, rule)
+		add(productID, sku, rule, units)
+		left -= units
+	}
+	add(r.ProductID, r.SKU, "", left)
+	return list
 }
 
-const heirQuery = `SELECT heir.uuid, heir.state FROM records AS heir JOIN records AS old ON heir.reissue_of = old.id WHERE old.uuid = ?`
+// sharesOf returns the units that each rule gave to a record, or to the refused
+// record that it issues again.
+func (t *transaction) sharesOf(uuid string) (map[string]int64, error) {
+	shares := make(map[string]int64)
+	for len(shares) == 0 && uuid != "" {
+		err := t.each(`SELECT rule, units FROM shares JOIN records ON id = record_id WHERE uuid = @uuid
+			UNION ALL SELECT rule, units FROM reissued_shares JOIN records ON id = record_id WHERE uuid = @uuid`, func(rows *sql.Rows) error {
+			var rule string
+			var units int64
+			err := rows.Scan(&rule, &units)
+			shares[rule] = units
+			return err
+		}, sql.Named("uuid", uuid))
+		if err != nil {
+			return nil, err
+		}
+		older, err := t.record(`id = (SELECT reissue_of FROM records WHERE uuid = ?)`, uuid)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		uuid = older.UUID
+	}
+	return shares, nil
+}
 
-// Heir returns the uuid under which the usage of a refused record was queued
-// again, and its state; "" where it was not.
-func (r *Reader) Heir(ctx context.Context, uuid string) (heir string, state meter.State, err error) {
-	err = r.db.QueryRowContext(ctx, heirQuery, uuid).Scan(&heir, &state)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	if err != nil {
-		err = fmt.Errorf("ledger: record %s: %w", uuid, err)
-	}
-	return heir, state, err
+// reissues returns the records under which the usage of a refused one was
+// queued again.
+func (t *transaction) reissues(uuid string) (list []meter.Record, err error) {
+	err = t.each(`SELECT `+recordColumns+` FROM records WHERE reissue_of = (SELECT id FROM records WHERE uuid = ?) ORDER BY id`, func(rows *sql.Rows) error {
+		r, err := scanRecord(rows)
+		list = append(list, r)
+		return err
+	}, uuid)
+	return list, err
 }

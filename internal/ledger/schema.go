@@ -227,6 +227,15 @@ CREATE TABLE copies (
 	generation_id INTEGER NOT NULL,
 	PRIMARY KEY (dev, ino)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- What each rule gave to a record that issues a refused one again, where that
+-- differs from the refused one: it was parted, or its SKU or product changed.
+CREATE TABLE reissued_shares (
+	record_id INTEGER NOT NULL REFERENCES records (id) ON DELETE CASCADE,
+	rule      TEXT    NOT NULL,
+	units     INTEGER NOT NULL,
+	PRIMARY KEY (record_id, rule)
+) STRICT, WITHOUT ROWID;
 `,
 }
 

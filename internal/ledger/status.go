@@ -42,6 +42,9 @@ func wholeUnits(sum any) int64 {
 }
 
 // sumOfQuantities is in two halves, which do not overflow.
+// timestampColumn is the time that the API is told of a record.
+const timestampColumn = "window_start"
+
 const sumOfQuantities = `sum(quantity >> 32), sum(quantity & 4294967295)`
 
 func joinHalves(high, low int64) int64 {

@@ -45,6 +45,7 @@ type Record struct {
 	Refusable    bool      // the attempt that begins now may be refused for the record's time
 	OpenedAt     time.Time // UTC
 	SettledAt    time.Time // UTC; zero while unsettled
+	ReissuedAs   string    // the uuids of the records under which its usage was queued again, with commas; "" where none
 }
 
 // Result is what one attempt to deliver came to for one record.

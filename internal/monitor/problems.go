@@ -121,11 +121,11 @@ func unbilledHint(u ledger.Unbilled) string {
 	case meter.Refused:
 		switch u.Reason {
 		case "INVALID_SKU_ID", "INVALID_PRODUCT_ID", "INVALID_QUANTITY":
-			return "mend the configuration, see `meterlog check --online`, then `meterlog retry --reason " + u.Reason + "` within the hour"
+			return "fix the configuration, `systemctl reload meterlog`, see that `meterlog check --online` is content, then `meterlog retry --reason " + u.Reason + "`, within the hour: it takes the SKU and product that the rules have now"
 		case "DUPLICATE":
 			return "the API has another record of this uuid: see `meterlog records --state refused`, and report it"
 		}
-		return "see `meterlog records --state refused`; once its cause is mended, `meterlog retry`"
+		return "see `meterlog records --state refused`; once its cause is fixed, `meterlog retry`"
 	case meter.Expired:
 		return "see `meterlog records --state expired`; it can only be billed by hand"
 	case meter.InDoubt:

@@ -68,6 +68,12 @@ type SKUStatus struct {
 	LastHour int64  `json:"last_hour"`
 	Today    int64  `json:"today"` // since midnight, UTC
 	Total    int64  `json:"total"` // since the ledger was made
+
+	// What the total and the rest consist of, since the ledger was made.
+	Accepted    int64 `json:"accepted"`     // the API has it
+	Waiting     int64 `json:"waiting"`      // open or sealed
+	InDoubt     int64 `json:"in_doubt"`     // the API may have it
+	NotBillable int64 `json:"not_billable"` // refused and not queued again, expired, or of another machine
 }
 
 // ProblemStatus is something that is wrong, and what to do about it.
@@ -197,8 +203,27 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 			st.ProductID = t.ProductID
 		}
 		st.Records[t.State] += t.Records
-		if of := sku(t.SKU); billable(t.State) {
-			of.Total = add(of.Total, add(t.Units, t.Pruned))
+		of, units := sku(t.SKU), add(t.Units, t.Pruned)
+		if billable(t.State) {
+			of.Total = add(of.Total, units)
+		}
+		switch t.State {
+		case meter.Accepted:
+			of.Accepted = add(of.Accepted, units)
+		case meter.Open, meter.Sealed:
+			of.Waiting = add(of.Waiting, units)
+		case meter.InDoubt:
+			of.InDoubt = add(of.InDoubt, units)
+		}
+	}
+	unbilled, err := r.Unbilled(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range unbilled {
+		if !billable(u.State) {
+			of := sku(u.SKU)
+			of.NotBillable = add(of.NotBillable, u.Units)
 		}
 	}
 	midnight := st.At.UTC().Truncate(24 * time.Hour)

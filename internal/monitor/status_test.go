@@ -113,7 +113,7 @@ func TestSumsOfSKU(t *testing.T) {
 	s.count(noon.Add(-59*time.Minute), 10)
 	s.count(noon, 1)
 	st := s.status(noon.Add(time.Second))
-	if len(st.SKUs) != 1 || st.SKUs[0] != (SKUStatus{SKU: sku, LastHour: 11, Today: 11, Total: 1011}) {
+	if len(st.SKUs) != 1 || st.SKUs[0] != (SKUStatus{SKU: sku, LastHour: 11, Today: 11, Total: 1011, Accepted: 1000, Waiting: 11, NotBillable: 100}) {
 		t.Errorf("%+v", st.SKUs)
 	}
 	if st.LastMinutes[0] != 10 || st.LastMinutes[59] != 1 {
