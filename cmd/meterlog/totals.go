@@ -108,7 +108,7 @@ func csvTotals(w io.Writer, sums []ledger.Sum, _ ledger.Period) error {
 	out := csv.NewWriter(w)
 	out.Write([]string{"product_id", "sku_id", "period", "records", "accepted", "waiting", "in_doubt", "not_billable"})
 	for _, s := range sums {
-		out.Write([]string{s.ProductID, s.SKU, periodText(s), strconv.Itoa(s.Records), s.Accepted.String(), s.Waiting.String(), s.InDoubt.String(), s.NotBillable.String()})
+		out.Write(csvCells(s.ProductID, s.SKU, periodText(s), strconv.Itoa(s.Records), s.Accepted.String(), s.Waiting.String(), s.InDoubt.String(), s.NotBillable.String()))
 	}
 	out.Flush()
 	return out.Error()
