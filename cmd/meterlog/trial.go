@@ -51,12 +51,20 @@ On a terminal, and with --time, the table tells on how many lines each rule was
 evaluated, and for how long: the rules for which no text can be searched stand
 out. The part of a line that matched is shown in bold where it can be told.
 
+Lines that hold the text of a rule and are not of their source's format are
+listed, too. Where a source has a timestamp, test shows the times of the lines
+that count. It compares them with the file's own times: lines that are hours
+ahead of the file's last write show that location is wrong.
+
 With --format json each match is an object on a line of its own,
-  {"file","line_number","rule","sku_id","quantity","line"}
+  {"file","line_number","rule","sku_id","quantity","amount","window","line"}
 and the last line is
   {"summary":{"files","lines","bytes",
     "rules":[{"rule","sku_id","lines","quantity"}],
-    "errors":[{"rule","count","example"}]}}
+    "errors":[{"rule","count","example"}],
+    "not_parsed":[{"source","count","example"}],
+    "times":[{"source","from","to","bad","example"}],
+    "repeated":[{"rule","count"}]}}
 Every rule is in it. The error with the rule "" is that of lines too long.
 
 With --follow test goes on watching the files, across rotations, until Ctrl-C.
@@ -198,14 +206,15 @@ func (t *trial) read(ctx context.Context, in *input) error {
 		data, skipped, err := lines.next()
 		switch {
 		case err == io.EOF:
-			in.offset = lines.consumed
+			in.offset = lines.consumed + lines.blanks.Skipped
+			t.compareTimes(in)
 			return nil
 		case err != nil:
 			return fmt.Errorf("%s: %w", in.name, pathless(err))
 		case skipped > 0:
 			t.skip(in, skipped)
 		default:
-			t.block(in, data)
+			t.block(in, lines.at, data)
 		}
 		if in.isStdin() {
 			t.print.flush() // who writes there may pause
@@ -223,15 +232,28 @@ func (t *trial) begin(in *input) {
 }
 
 // block applies the rules to whole lines.
-func (t *trial) block(in *input, data []byte) {
+func (t *trial) block(in *input, start int64, data []byte) {
+	if len(data) == 0 {
+		return
+	}
 	cursor := lineCursor{data: data, number: in.lines + 1}
 	seen := t.tally.matched
-	t.matcher.Each(in.block(data, time.Now()), func(h rules.Hit) {
-		t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start))) })
+	t.matcher.Unparsed = func(u rules.Unparsed) {
+		t.tally.addUnparsed(u, func() string { return in.place(cursor.at(int(u.Start - start))) })
+	}
+	now := time.Now()
+	t.matcher.Each(in.block(start, data, now), func(h rules.Hit) {
+		t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start - start))) })
+		if h.Time.After(in.newest) {
+			in.newest = h.Time
+		}
 		if !t.options.summary {
-			t.print.hit(in, cursor.at(int(h.Start)), h, t.matcher.Highlights)
+			t.print.hit(in, cursor.at(int(h.Start-start)), h, t.matcher.Highlights)
 		}
 	})
+	if !in.tailed {
+		in.last = t.matcher.LastTime(in.sources, data, now)
+	}
 	t.near.look(in.sources, data)
 	read := cursor.at(len(data)) - in.lines - 1
 	if data[len(data)-1] != '\n' {
@@ -243,6 +265,52 @@ func (t *trial) block(in *input, data []byte) {
 	if t.tally.matched != seen {
 		t.print.flushScreen()
 	}
+}
+
+// compareTimes compares the own times in a file with its last write. A time that
+// is ahead of it cannot be right; a last line that is always written hours
+// behind it was read in a wrong zone.
+func (t *trial) compareTimes(in *input) {
+	if in.isStdin() || in.compressed {
+		return
+	}
+	info, err := os.Stat(in.path)
+	if err != nil {
+		return
+	}
+	if off := timesText(in.newest, in.last, info.ModTime()); off != "" {
+		t.tally.offTimes = append(t.tally.offTimes, in.name+": "+off)
+	}
+}
+
+const (
+	offBy     = 10 * time.Minute
+	nearZone  = 2 * time.Minute // so near to a multiple of half an hour, a difference is one of zones
+	widestOff = 14 * time.Hour
+)
+
+// timesText says what is wrong with the own times in a file; "" where nothing is.
+func timesText(newest, last, written time.Time) string {
+	if ahead := newest.Sub(written); !newest.IsZero() && ahead >= offBy {
+		return "the newest line is " + roughly(ahead) + " ahead of the file's last write: is `location` right?"
+	}
+	behind := written.Sub(last)
+	zones := behind.Round(30 * time.Minute)
+	if !last.IsZero() && behind >= offBy && zones > 0 && behind <= widestOff && (behind-zones).Abs() <= nearZone {
+		return "the last line is " + roughly(behind) + " behind the file's last write: is `location` right?"
+	}
+	return ""
+}
+
+// roughly is a duration for people.
+func roughly(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
+	case d.Round(time.Minute)%time.Hour == 0:
+		return fmt.Sprintf("%d h", d.Round(time.Minute)/time.Hour)
+	}
+	return brief(d.Round(time.Minute))
 }
 
 // skip notes a line that is too long to be read.
@@ -259,6 +327,9 @@ func (t *trial) skip(in *input, size int64) {
 func (t *trial) report(config *config.Config) error {
 	t.print.bar.finish()
 	if t.options.format == "json" {
+		for _, off := range t.tally.offTimes {
+			t.note("%s", off)
+		}
 		return t.print.end(t.tally.json(config))
 	}
 	text := t.tally.text(config, t.near, t.print.screen)

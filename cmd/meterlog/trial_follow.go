@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/tailer"
 	"github.com/nxadm/tail"
 	"github.com/nxadm/tail/util"
 )
@@ -85,12 +86,21 @@ func (t *trial) tailed(line tailedLine) {
 	if line.number == 1 && in.tailed {
 		in.lines = 0 // it was rotated or truncated
 	}
+	start := int64(1) // not where a file begins
+	if line.number == 1 && (in.tailed || in.offset == 0) {
+		start = 0
+	}
 	in.tailed = true
-	if len(line.text) >= meter.MaxLine {
-		t.skip(in, int64(len(line.text))+1)
+	whole := append([]byte(line.text), '\n')
+	text := tailer.DropBlanks(whole)
+	if len(text) < len(whole) {
+		start = 1
+	}
+	if len(text) > meter.MaxLine {
+		t.skip(in, int64(len(text)))
 		return
 	}
-	t.block(in, append([]byte(line.text), '\n'))
+	t.block(in, start, text)
 }
 
 // tail hands on the lines that are written to the file from its offset on,

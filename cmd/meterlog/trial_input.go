@@ -33,7 +33,9 @@ type input struct {
 	begun      bool  // it was opened
 	tailed     bool  // lines were added to it since
 	compressed bool
-	done       bool // nothing more is to come
+	newest     time.Time // the latest own time of a line that counted; zero where there is none
+	last       time.Time // the own time of the last line that was read; zero where it has none
+	done       bool      // nothing more is to come
 }
 
 func (in *input) isStdin() bool { return in.path == "-" }
@@ -41,8 +43,10 @@ func (in *input) isStdin() bool { return in.path == "-" }
 // place is how people find a line.
 func (in *input) place(line int64) string { return fmt.Sprintf("%s:%d", visible(in.name), line) }
 
-func (in *input) block(data []byte, now time.Time) meter.Block {
-	return meter.Block{Path: in.path, Sources: in.sources, Data: data, ReadAt: now}
+// block is a run of whole lines of the input. start is 0 where the file begins
+// with it.
+func (in *input) block(start int64, data []byte, now time.Time) meter.Block {
+	return meter.Block{Path: in.path, Sources: in.sources, Start: start, Data: data, ReadAt: now}
 }
 
 // findInputs turns arguments into inputs. Files that cannot be read are
@@ -242,16 +246,19 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 		closeRaw := close
 		close = func() { c.Close(); closeRaw() }
 	}
-	return &lineReader{from: stream, close: close, wholeOnly: t.options.follow && !in.isStdin() && !compressed}, nil
+	blanks := tailer.SkipBlanks(stream)
+	return &lineReader{from: blanks, blanks: blanks, close: close, wholeOnly: t.options.follow && !in.isStdin() && !compressed}, nil
 }
 
 // lineReader cuts a stream into runs of whole lines.
 type lineReader struct {
 	from      io.Reader
+	blanks    *tailer.BlankSkipper // what from is, where a log is read
 	close     func()
 	wholeOnly bool // a last line without a newline is left alone
 
 	consumed int64  // bytes given out or skipped
+	at       int64  // offset of the lines given out last; exact at the beginning of a file
 	buffer   []byte // of which [start:end] was read and not given out
 	start    int
 	searched int // buffer[start:searched] holds no newline
@@ -293,6 +300,9 @@ func (r *lineReader) next() (data []byte, skipped int64, err error) {
 // take gives out what was read up to end.
 func (r *lineReader) take(end int) []byte {
 	data := r.buffer[r.start:end]
+	if r.at = r.consumed; r.blanks != nil {
+		r.at += r.blanks.Leading
+	}
 	r.consumed += int64(len(data))
 	r.start, r.searched = end, r.end
 	return data

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/meterlog/meterlog/internal/rules"
@@ -34,6 +35,8 @@ type publishedMatch struct {
 	Rule       string `json:"rule"`
 	SKU        string `json:"sku_id"`
 	Quantity   int64  `json:"quantity"`
+	Amount     int64  `json:"amount"`
+	Window     string `json:"window"` // its start, RFC 3339, UTC
 	Line       string `json:"line"`
 }
 
@@ -45,7 +48,7 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 	}
 	if p.json != nil {
 		if h.Err == nil {
-			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Rule.SKU, h.Quantity, string(h.Line)})
+			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Rule.SKU, h.Quantity, h.Quantity, h.Window.StartTime().Format(time.RFC3339), string(h.Line)})
 		}
 		return
 	}

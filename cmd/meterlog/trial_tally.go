@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
@@ -20,6 +21,9 @@ type trialTally struct {
 	rules               map[*rules.Rule]*ruleCount // every rule of the configuration
 	tooLong             troubles
 	timeless            map[string]*troubles           // by source: lines whose own time could not be taken
+	unparsed            map[string]*troubles           // by source: lines that are not of its format
+	times               map[string]*timeRange          // by source: the own times of the lines that counted
+	offTimes            []string                       // files whose own times cannot be right, and why
 	effort              func(*rules.Rule) rules.Effort // nil where nobody reads it
 }
 
@@ -30,6 +34,9 @@ type ruleCount struct {
 	low    uint64
 	errors troubles
 }
+
+// timeRange is from the earliest to the latest own time.
+type timeRange struct{ from, to time.Time }
 
 // troubles counts what went wrong of a kind. Of each reason the first example
 // stays, up to so many.
@@ -56,7 +63,7 @@ func (t *troubles) note(h rules.Hit, err error, place func() string) {
 }
 
 func newTrialTally(config *config.Config) *trialTally {
-	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, timeless: map[string]*troubles{}}
+	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, timeless: map[string]*troubles{}, unparsed: map[string]*troubles{}, times: map[string]*timeRange{}}
 	for _, r := range config.Rules {
 		t.rules[r] = &ruleCount{}
 	}
@@ -81,6 +88,31 @@ func (t *trialTally) add(h rules.Hit, place func() string) {
 		}
 		t.timeless[h.Source].note(h, h.TimeErr, place)
 	}
+	if !h.Time.IsZero() {
+		t.addTime(h.Source, h.Time)
+	}
+}
+
+func (t *trialTally) addTime(source string, at time.Time) {
+	r := t.times[source]
+	if r == nil {
+		r = &timeRange{at, at}
+		t.times[source] = r
+	}
+	if at.Before(r.from) {
+		r.from = at
+	}
+	if at.After(r.to) {
+		r.to = at
+	}
+}
+
+// addUnparsed counts a line that is not of its source's format.
+func (t *trialTally) addUnparsed(u rules.Unparsed, place func() string) {
+	if t.unparsed[u.Source] == nil {
+		t.unparsed[u.Source] = &troubles{}
+	}
+	t.unparsed[u.Source].add(u.Why, func() string { return fmt.Sprintf("%s: %s: %s", place(), u.Why, clip(string(u.Line), exampleWidth)) })
 }
 
 // exampleWidth is the most characters of a line that an example shows.
@@ -105,6 +137,28 @@ type (
 		Bytes  int64             `json:"bytes"`
 		Rules  []publishedCount  `json:"rules"`
 		Errors []publishedErrors `json:"errors"`
+
+		NotParsed []publishedNotParsed `json:"not_parsed"`
+		Times     []publishedTimes     `json:"times"`
+		Repeated  []publishedRepeated  `json:"repeated"`
+	}
+	publishedNotParsed struct {
+		Source  string `json:"source"`
+		Count   int64  `json:"count"`
+		Example string `json:"example"`
+	}
+	// publishedTimes are the own times of a source's lines that counted, and how
+	// many of these times could not be taken.
+	publishedTimes struct {
+		Source  string `json:"source"`
+		From    string `json:"from"` // RFC 3339; "" where there is none
+		To      string `json:"to"`
+		Bad     int64  `json:"bad"`
+		Example string `json:"example"`
+	}
+	publishedRepeated struct {
+		Rule  string `json:"rule"`
+		Count int64  `json:"count"`
 	}
 	publishedCount struct {
 		Rule     string   `json:"rule"`
@@ -121,7 +175,8 @@ type (
 
 // json is the last line of --format json.
 func (t *trialTally) json(config *config.Config) string {
-	s := publishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{}}
+	s := publishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{},
+		NotParsed: []publishedNotParsed{}, Times: []publishedTimes{}, Repeated: []publishedRepeated{}}
 	for _, r := range config.Rules {
 		count := t.rules[r]
 		s.Rules = append(s.Rules, publishedCount{r.Name, r.SKU, count.lines, count.units(r)})
@@ -129,11 +184,30 @@ func (t *trialTally) json(config *config.Config) string {
 	for name, e := range t.troubles(config) {
 		s.Errors = append(s.Errors, publishedErrors{name, e.count, e.examples[0]})
 	}
+	for _, source := range config.Sources {
+		if e := t.unparsed[source.Name]; e != nil {
+			s.NotParsed = append(s.NotParsed, publishedNotParsed{source.Name, e.count, e.examples[0]})
+		}
+		if source.Timed() {
+			s.Times = append(s.Times, t.publishTimes(source.Name))
+		}
+	}
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.Encode(map[string]publishedSummary{"summary": s})
 	return b.String()
+}
+
+func (t *trialTally) publishTimes(source string) publishedTimes {
+	p := publishedTimes{Source: source}
+	if r := t.times[source]; r != nil {
+		p.From, p.To = r.from.UTC().Format(time.RFC3339), r.to.UTC().Format(time.RFC3339)
+	}
+	if e := t.timeless[source]; e != nil {
+		p.Bad, p.Example = e.count, e.examples[0]
+	}
+	return p
 }
 
 // troubles yields the errors of the rules in their order, and then, under "",
@@ -170,9 +244,18 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 		tell(e, meter.Plural(e.count, "error")+" of "+name+", which count nothing")
 	}
 	for _, source := range config.Sources {
+		if e := t.unparsed[source.Name]; e != nil {
+			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" not of its format, so without fields")
+		}
+		if r := t.times[source.Name]; r != nil {
+			fmt.Fprintf(&b, "times of %s: %s to %s\n", source.Name, r.from.UTC().Format(time.RFC3339), r.to.UTC().Format(time.RFC3339))
+		}
 		if e := t.timeless[source.Name]; e != nil {
 			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" counted at the time of reading, for want of an own time")
 		}
+	}
+	for _, off := range t.offTimes {
+		fmt.Fprintln(&b, s.fit(off, 0))
 	}
 	for _, r := range config.Rules {
 		if hint := t.hint(r, near); hint != "" {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -34,6 +35,23 @@ func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 		start = end
 	}
 	return newest
+}
+
+// LastTime returns the own time of the last line that is not blank, also if it is
+// not believed. It is zero where the line has none.
+func (m *Matcher) LastTime(sources []string, lines []byte, readAt time.Time) time.Time {
+	end := len(bytes.TrimRight(lines, " \t\r\n"))
+	start := bytes.LastIndexByte(lines[:end], '\n') + 1
+	for _, name := range sources {
+		p := m.plans[name]
+		if p == nil || p.source.Timestamp == nil {
+			continue
+		}
+		m.begin(&reading{Block: meter.Block{Data: lines}}, p, start, end)
+		at, _ := m.ownTime(readAt)
+		return at
+	}
+	return time.Time{}
 }
 
 // ownTime reads the current line's own time.
