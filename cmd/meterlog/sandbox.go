@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +23,8 @@ type sandboxOptions struct {
 	faults   []string
 	variants []string
 	keyFiles []string
+	tls      bool
+	certFile string
 	model    sandbox.Config
 	logFlags
 }
@@ -40,29 +44,44 @@ func newSandboxCommand() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Serve a model of the Metering API for local tests",
 		Long: `sandbox serves a model of the Metering API on one port: the write method over
-REST and gRPC, the exchange of keys for tokens, and the metadata service. With
---config it knows the product and SKUs of that configuration; without, it takes
-any. Each accepted record is printed; the totals come at the end, and at / for
-people and /totals, /records and /problems for programs meanwhile.
+REST and gRPC, in its present and its deprecated package; the exchange of keys
+and OAuth tokens for IAM tokens; the addresses of services, as SDKs ask for them;
+gRPC reflection; and the metadata service. With --config it knows the product and
+SKUs of that configuration. Without, it takes any.
+
+It prints each accepted record, and the totals at the end. Meanwhile / is a page
+for people; /totals, /records, /rejected and /problems are for programs.
 
 Let meterlog deliver to it with delivery.endpoint: http://ADDRESS and the
-variable YC_METADATA_ADDR=ADDRESS; with auth.method: key, auth.iam_endpoint:
-http://ADDRESS, too.
+variable YC_METADATA_ADDR=ADDRESS. With auth.method: key, set auth.iam_endpoint:
+http://ADDRESS as well.
 
-A --fault is its kind, then conditions: every=N requests, p=PROBABILITY, times=N
-at most, after=DURATION and for=DURATION from the start; retry-after=DURATION is
-what a status asks for. Of the kinds
+--tls serves https:// on the same port as well. Its certificate is made at the
+start and written to --tls-cert: name that file in delivery.ca_file, or give it to
+curl and grpcurl with --cacert. It holds the API's host names, too, so the
+documentation's commands work with curl's --connect-to. A --token is good for ever.
+
+A --fault is its kind, then conditions: sku=SKU and on=write or on=validate say
+which requests; every=N of them, p=PROBABILITY, times=N at most, after=DURATION
+and for=DURATION from the start. retry-after=DURATION is what a status asks for.
+Kinds:
   ` + faultHelp() + `
-those up to huge stand in place of the answer, those from partial to extra
-change it, and token is of the metadata service and the key exchange.
+Those up to huge replace the answer, those from partial to date change it. token
+is a status of the metadata service and the key exchange. Some take a value:
+  status, status-after, token   a status from 300 to 599: status=503
+  poison                        an SKU whose requests fail with 400
+  reset-before, reset-after     an error code of HTTP/2: reset-after=refused-stream
+  date                          an offset, epoch, nonsense or none: date=-2h
 
 A --variant is how the API behaves where no document tells:
   duplicate-last        a record with several faults is called DUPLICATE last
-  burn-rejected         the uuid of a rejected record is taken
+  burn-rejected         a uuid is registered before the timestamp is looked at
   malformed-fails-all   one malformed record fails its request with 400
   refuse-unknown-names  an unknown field fails its request with 400`,
 		Example: `  meterlog sandbox --listen 127.0.0.1:8080 --fault drop-after,every=3
   meterlog sandbox --fault status=503,after=1m,for=50m
+  meterlog sandbox --fault status=502,on=write,times=1 --fault date=epoch,on=write,times=1
+  meterlog sandbox --tls --token secret --variant burn-rejected --ahead 1m
   meterlog sandbox --token-life 20s --skew -90s --hour 5m --latency 200ms`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
@@ -73,6 +92,10 @@ A --variant is how the API behaves where no document tells:
 	f.StringArrayVar(&o.faults, "fault", nil, "a fault to commit, as `KIND[=VALUE][,CONDITION...]`; may be repeated")
 	f.StringSliceVar(&o.variants, "variant", nil, "a `way` in which the API may behave; may be repeated")
 	f.StringSliceVar(&o.keyFiles, "key", nil, "an authorized key's `file`: only JWTs that such a key has signed are taken")
+	f.StringArrayVar(&o.model.Tokens, "token", nil, "a `token` that is good for ever; may be repeated")
+	f.BoolVar(&o.tls, "tls", false, "serve https:// as well, with a certificate made at the start")
+	f.StringVar(&o.certFile, "tls-cert", "meterlog-sandbox.pem", "the `file` that --tls writes its certificate to")
+	f.DurationVar(&o.model.Ahead, "ahead", 0, "how far in the future usage may be")
 	f.DurationVar(&o.model.MaxAge, "hour", time.Hour, "how old usage may be")
 	f.DurationVar(&o.model.Skew, "skew", 0, "how far the API's clock is ahead")
 	f.DurationVar(&o.model.Latency, "latency", 0, "how long each answer takes")
@@ -81,6 +104,7 @@ A --variant is how the API behaves where no document tells:
 	o.add(c)
 	c.MarkFlagFilename("config", "yaml", "yml")
 	c.MarkFlagFilename("key", "json")
+	c.MarkFlagFilename("tls-cert", "pem")
 	c.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions(variantNames(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -113,7 +137,7 @@ func (o *sandboxOptions) run(c *cobra.Command) error {
 		return err
 	}
 	out := c.OutOrStdout()
-	o.model.Log = log
+	o.model.Log, o.model.AnyClient = log, true
 	o.model.Accepted = func(r sandbox.Stored) {
 		fmt.Fprintf(out, "%s  %s  %s  quantity %d\n", r.Timestamp.Format(time.RFC3339), visible(r.UUID), visible(r.SKU), r.Quantity)
 	}
@@ -124,12 +148,46 @@ func (o *sandboxOptions) run(c *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
-	fmt.Fprintf(out, "the model of the Metering API is at http://%s\n", ln.Addr())
+	scheme := "http"
+	if o.tls {
+		scheme = "https"
+		if err := o.makeCertificate(ln.Addr()); err != nil {
+			ln.Close()
+			return err
+		}
+	}
+	fmt.Fprintf(out, "the model of the Metering API is at %s://%s\n", scheme, ln.Addr())
+	if o.tls {
+		fmt.Fprintf(out, "its certificate is in %s; plain http:// is served as well\n", o.certFile)
+	}
 	model := sandbox.New(o.model)
 	if err := model.Serve(c.Context(), ln); err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	return printTotals(out, model)
+}
+
+// makeCertificate has the model speak TLS, and writes its certificate.
+func (o *sandboxOptions) makeCertificate(address net.Addr) error {
+	var names []string
+	if host, _, err := net.SplitHostPort(address.String()); err == nil {
+		names = append(names, host)
+	}
+	if host, err := os.Hostname(); err == nil {
+		names = append(names, host)
+	}
+	server, certificate, err := sandbox.Certificate(time.Now(), names...)
+	if err != nil {
+		return err
+	}
+	if o.certFile, err = filepath.Abs(o.certFile); err != nil {
+		return fmt.Errorf("sandbox: --tls-cert: %w", err)
+	}
+	if err := os.WriteFile(o.certFile, certificate, 0o644); err != nil {
+		return fmt.Errorf("sandbox: --tls-cert: %w", err)
+	}
+	o.model.TLS = server
+	return nil
 }
 
 // configure makes the model what the flags ask for.

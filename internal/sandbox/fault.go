@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,15 +16,24 @@ type Fault struct {
 	Kind FaultKind
 
 	Status     int           // with FaultStatus, FaultStatusAfter, FaultToken: of HTTP; over gRPC the code that corresponds
-	SKU        string        // with FaultPoison
+	Code       string        // with FaultResetBefore, FaultResetAfter: an error code of HTTP/2
+	Date       string        // with FaultDate: an offset from the API's clock, epoch, nonsense or none
 	RetryAfter time.Duration // with a status: what the answer asks to wait for
 
 	// When. Without any of these, every request.
+	SKU         string        // requests that hold a record of this SKU
+	On          string        // OnWrite, OnValidate; "": both
 	Every       int           // every nth request
 	Probability float64       // this share of them, by chance
 	Times       int           // at most so many
 	After, For  time.Duration // only from so long after the start, and for so long
 }
+
+// The requests that a fault happens to.
+const (
+	OnWrite    = "write"    // those that store records
+	OnValidate = "validate" // those with validate_only
+)
 
 // FaultKind names a fault, as it is written on the command line.
 type FaultKind string
@@ -36,6 +46,15 @@ const (
 	FaultStatus      FaultKind = "status"       // a status instead of storing
 	FaultStatusAfter FaultKind = "status-after" // all is stored, then a status
 	FaultPoison      FaultKind = "poison"       // 400 for every request that holds a record of this SKU
+
+	// Over HTTP/1.1 these close the connection.
+	FaultResetBefore  FaultKind = "reset-before"  // the stream is reset with an error code, nothing is stored
+	FaultResetAfter   FaultKind = "reset-after"   // all is stored, then the stream is reset
+	FaultGoAwayBefore FaultKind = "goaway-before" // GOAWAY that leaves the request out, nothing is stored
+	FaultGoAwayAfter  FaultKind = "goaway-after"  // all is stored, then GOAWAY that leaves the request out
+
+	FaultError200   FaultKind = "error-200"   // nothing is stored, and a 200 whose body is an error's
+	FaultNoVerdicts FaultKind = "no-verdicts" // all is stored, and an answer that mentions no record
 
 	FaultGarbage  FaultKind = "garbage"  // all is stored, then a body that is no message
 	FaultTruncate FaultKind = "truncate" // all is stored, then half of the body and the end of the connection
@@ -55,15 +74,17 @@ const (
 	FaultUpper         FaultKind = "upper"          // uuids come in upper case
 	FaultNoArrays      FaultKind = "no-arrays"      // REST: empty arrays are left out
 	FaultExtra         FaultKind = "extra"          // REST: there are fields that no document knows
+	FaultDate          FaultKind = "date"           // the Date is wrong or missing, whatever else happens
 
 	FaultToken FaultKind = "token" // a status from the metadata service and the key exchange
 )
 
 var faultKinds = []FaultKind{
 	FaultDropBefore, FaultDropAfter, FaultHangBefore, FaultHangAfter, FaultStatus, FaultStatusAfter, FaultPoison,
+	FaultResetBefore, FaultResetAfter, FaultGoAwayBefore, FaultGoAwayAfter, FaultError200, FaultNoVerdicts,
 	FaultGarbage, FaultTruncate, FaultCut, FaultHTML, FaultEmpty, FaultHuge,
 	FaultPartial, FaultOmit, FaultBoth, FaultTwice, FaultStranger, FaultUnknownReason,
-	FaultNumbers, FaultSnake, FaultUpper, FaultNoArrays, FaultExtra, FaultToken,
+	FaultNumbers, FaultSnake, FaultUpper, FaultNoArrays, FaultExtra, FaultDate, FaultToken,
 }
 
 // FaultKinds lists every kind.
@@ -81,7 +102,8 @@ func (k FaultKind) replacesAnswer() bool {
 //
 //	drop-after,every=3
 //	status=503,p=0.2,after=1m,for=50m,retry-after=30s
-//	poison=dn272e8979uvek5cnuhk
+//	status=502,sku=dn272e8979uvek5cnuhk,on=write
+//	date=-2h,times=1
 func ParseFault(text string) (Fault, error) {
 	var f Fault
 	for i, part := range strings.Split(text, ",") {
@@ -90,6 +112,10 @@ func ParseFault(text string) (Fault, error) {
 		switch {
 		case i == 0:
 			err = f.setKind(FaultKind(name), value, given)
+		case name == "sku" && value != "":
+			f.SKU = value
+		case name == "on" && (value == OnWrite || value == OnValidate):
+			f.On = value
 		case name == "every":
 			f.Every, err = positive(value)
 		case name == "times":
@@ -106,7 +132,7 @@ func ParseFault(text string) (Fault, error) {
 		case name == "retry-after":
 			f.RetryAfter, err = time.ParseDuration(value)
 		default:
-			err = fmt.Errorf("unknown; there are every, p, times, after, for and retry-after")
+			err = fmt.Errorf("unknown; there are sku=SKU, on=write, on=validate, every, p, times, after, for and retry-after")
 		}
 		if err != nil {
 			return Fault{}, fmt.Errorf("fault %q: %s: %w", text, name, err)
@@ -129,10 +155,38 @@ func (f *Fault) setKind(kind FaultKind, value string, given bool) (err error) {
 		if err != nil || f.Status < 300 || f.Status > 599 {
 			return fmt.Errorf("it needs a status from 300 to 599: %s=503", kind)
 		}
+	case kind == FaultResetBefore || kind == FaultResetAfter:
+		f.Code, err = value, checkReset(value)
+	case kind == FaultDate:
+		f.Date, err = value, checkDate(value)
 	case given:
 		return fmt.Errorf("it takes no value")
 	}
+	return err
+}
+
+// dates are the wrong dates that have a name.
+var dates = map[string]string{"epoch": "Thu, 01 Jan 1970 00:00:00 GMT", "nonsense": "the day before yesterday", "none": ""}
+
+func checkDate(value string) error {
+	if _, ok := dates[value]; ok {
+		return nil
+	}
+	if _, err := time.ParseDuration(value); err != nil {
+		return fmt.Errorf("it needs an offset as in date=-2h, or epoch, nonsense or none")
+	}
 	return nil
+}
+
+// spoil makes the Date of an answer what the fault says.
+func (f *Fault) spoil(h http.Header, now time.Time) {
+	if off, err := time.ParseDuration(f.Date); err == nil {
+		h.Set("Date", now.Add(off).UTC().Format(http.TimeFormat))
+	} else if text := dates[f.Date]; text != "" {
+		h.Set("Date", text)
+	} else {
+		h["Date"] = nil // which keeps package http from setting it
+	}
 }
 
 func joinKinds() string {
@@ -188,6 +242,7 @@ func (s *Sandbox) due(f *faultState) bool {
 // plan is the faults that happen to one request.
 type plan struct {
 	replace *Fault             // what stands in place of the answer; nil: nothing
+	date    *Fault             // what its Date becomes; nil: as it is
 	form    map[FaultKind]bool // what changes its content and form
 	which   func(n int) int    // draws one of n records
 }
@@ -203,16 +258,16 @@ func (s *Sandbox) planWrite(r writeRequest) plan {
 	}}
 	for i := range s.faults {
 		f := &s.faults[i]
-		if f.Kind == FaultToken || f.Kind == FaultPoison && !r.holds(f.SKU) || f.Kind.replacesAnswer() && p.replace != nil {
+		if f.Kind == FaultToken || !f.concerns(r) || f.Kind.replacesAnswer() && p.replace != nil || !s.due(f) {
 			continue
 		}
-		if !s.due(f) {
-			continue
-		}
-		if f.Kind.replacesAnswer() {
-			fault := f.Fault
+		fault := f.Fault
+		switch {
+		case f.Kind.replacesAnswer():
 			p.replace = &fault
-		} else {
+		case f.Kind == FaultDate:
+			p.date = &fault
+		default:
 			p.form[f.Kind] = true
 		}
 	}
@@ -232,6 +287,11 @@ func (s *Sandbox) planToken() *Fault {
 	return nil
 }
 
+// concerns reports whether the fault happens to such requests.
+func (f *Fault) concerns(r writeRequest) bool {
+	return (f.SKU == "" || r.holds(f.SKU)) && (f.On == "" || (f.On == OnValidate) == r.validateOnly)
+}
+
 func (r writeRequest) holds(sku string) bool {
 	return slices.ContainsFunc(r.records, func(r usageRecord) bool { return r.sku == sku })
 }
@@ -239,7 +299,7 @@ func (r writeRequest) holds(sku string) bool {
 // before reports whether the fault comes before anything is stored.
 func (f *Fault) before() bool {
 	switch f.Kind {
-	case FaultDropBefore, FaultHangBefore, FaultStatus, FaultPoison:
+	case FaultDropBefore, FaultHangBefore, FaultStatus, FaultPoison, FaultResetBefore, FaultGoAwayBefore, FaultError200:
 		return true
 	}
 	return false

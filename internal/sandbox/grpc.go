@@ -73,6 +73,9 @@ func (grpcCodec) write(w http.ResponseWriter, message []byte) {
 	h.Set(http.TrailerPrefix+"Grpc-Status", "0")
 }
 
+// refusal is an empty message: gRPC has no other body for an error.
+func (grpcCodec) refusal() []byte { return nil }
+
 // fail sends a status alone, in what gRPC calls trailers only.
 func (grpcCodec) fail(w http.ResponseWriter, e *apiError, requestID string) {
 	s, err := status.New(e.code, e.message).WithDetails(&errdetails.RequestInfo{RequestId: requestID})

@@ -5,18 +5,21 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	metering "github.com/yandex-cloud/go-genproto/yandex/cloud/marketplace/metering/v1"
+	deprecated "github.com/yandex-cloud/go-genproto/yandex/cloud/marketplace/v1/metering"
 	"google.golang.org/grpc/codes"
 )
 
 // The paths of what is modelled.
 const (
 	writePath    = "/marketplace/metering/v1/imageProductUsage/write"
+	oldWritePath = "/marketplace/v1/metering/imageProductUsage/write" // of the deprecated package
 	exchangePath = "/iam/v1/tokens"
 	metadataPath = "/computeMetadata/v1/instance/"
 )
@@ -32,36 +35,55 @@ type codec interface {
 	fail(w http.ResponseWriter, err *apiError, requestID string)
 	encode(a answer, p plan) []byte // the body of an answer, for faults to spoil
 	write(w http.ResponseWriter, body []byte)
+	refusal() []byte // a body of success that is an error's
 }
 
 // Handler serves the model's endpoints over HTTP: the write method over REST
-// and, on HTTP/2, gRPC; the key exchange; the metadata service; a page at the
-// root, with /records, /totals and /problems beside it for programs.
+// and, on HTTP/2, gRPC, in its present and its deprecated package; the key
+// exchange; where services are; reflection; the metadata service; a page at the
+// root, with /records, /totals, /rejected and /problems beside it for programs.
 func (s *Sandbox) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+writePath, func(w http.ResponseWriter, r *http.Request) { s.serveWrite(w, r, restCodec{s}) })
-	mux.HandleFunc("POST "+metering.ImageProductUsageService_Write_FullMethodName, func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-			http.Error(w, "gRPC is spoken here", http.StatusUnsupportedMediaType)
-			return
-		}
-		s.serveWrite(w, r, grpcCodec{})
-	})
+	for _, path := range []string{writePath, oldWritePath} {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { s.serveWrite(w, r, restCodec{s}) })
+	}
+	// The messages of both packages are the same but for their names.
+	for _, path := range []string{metering.ImageProductUsageService_Write_FullMethodName, deprecated.ImageProductUsageService_Write_FullMethodName} {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			if !isGRPC(r) {
+				http.Error(w, "gRPC is spoken here", http.StatusUnsupportedMediaType)
+				return
+			}
+			s.serveWrite(w, r, grpcCodec{})
+		})
+	}
 	mux.HandleFunc("POST "+exchangePath, s.serveExchange)
 	mux.HandleFunc("GET "+metadataPath, s.serveMetadata)
+	mux.HandleFunc("GET /endpoints", s.serveEndpoints)
+	mux.HandleFunc("GET /endpoints/{id}", s.serveEndpoints)
 	mux.HandleFunc("GET /{$}", s.servePage)
 	mux.HandleFunc("GET /records", s.serveJSON(func() any { return orEmpty(s.Records()) }))
 	mux.HandleFunc("GET /totals", s.serveJSON(func() any { return orEmpty(s.Totals()) }))
+	mux.HandleFunc("GET /rejected", s.serveJSON(func() any { return orEmpty(s.Rejected()) }))
 	mux.HandleFunc("GET /problems", s.serveJSON(func() any {
 		return map[string]any{"conflicts": orEmpty(s.Conflicts()), "violations": orEmpty(s.Violations()), "requests": s.Stats()}
 	}))
+	services := s.services()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if isGRPC(r) {
+			services.ServeHTTP(w, r)
+			return
+		}
 		restCodec{s}.fail(w, &apiError{code: codes.NotFound, status: http.StatusNotFound, message: "no such method"}, "")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
 		mux.ServeHTTP(w, r)
 	})
+}
+
+func isGRPC(r *http.Request) bool {
+	return r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }
 
 func orEmpty[T any](list []T) []T {
@@ -77,22 +99,29 @@ func (s *Sandbox) serveWrite(w http.ResponseWriter, r *http.Request, c codec) {
 	requestID := uuid.NewString()
 	w.Header().Set("X-Request-Id", requestID)
 	w.Header().Set("X-Server-Trace-Id", strings.ReplaceAll(requestID, "-", "")[:16])
-	if err := s.admit(r); err != nil {
+	fail := func(err *apiError) {
+		s.failed(err)
 		c.fail(w, err, requestID)
+	}
+	if err := s.admit(r); err != nil {
+		fail(err)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
-		c.fail(w, invalid("the request cannot be read"), requestID)
+		fail(invalid("the request cannot be read"))
 		return
 	}
 	request, complaints, failed := c.read(body)
 	s.complain(complaints)
 	if failed != nil {
-		c.fail(w, failed, requestID)
+		fail(failed)
 		return
 	}
 	p := s.planWrite(request)
+	if p.date != nil {
+		p.date.spoil(w.Header(), s.now())
+	}
 	if p.replace != nil && p.replace.before() {
 		s.commit(w, r, c, p.replace, nil, requestID)
 		return
@@ -104,7 +133,7 @@ func (s *Sandbox) serveWrite(w http.ResponseWriter, r *http.Request, c codec) {
 	a, failed := s.write(request, partial)
 	switch {
 	case failed != nil:
-		c.fail(w, failed, requestID)
+		fail(failed)
 	case p.replace != nil:
 		s.commit(w, r, c, p.replace, c.encode(a, p), requestID)
 	default:
@@ -132,9 +161,9 @@ func (s *Sandbox) admit(r *http.Request) *apiError {
 	defer s.mu.Unlock()
 	s.stats.Requests++
 	id := r.Header.Get("X-Client-Request-Id")
-	if id == "" {
+	if id == "" && !s.cfg.AnyClient {
 		s.violation("a request without x-client-request-id")
-	} else if s.requestIDs[id] {
+	} else if id != "" && s.requestIDs[id] {
 		s.violation("x-client-request-id twice: " + id)
 	}
 	s.requestIDs[id] = true
@@ -146,6 +175,8 @@ func (s *Sandbox) admit(r *http.Request) *apiError {
 	case !bearer || token == "":
 		s.violation("a request without a token")
 		message = "Authorization is required"
+	case slices.Contains(s.cfg.Tokens, token):
+		return nil
 	case issued && !s.cfg.Now().Before(until):
 		message = "The token has expired"
 	case !issued && !s.cfg.AnyToken:
@@ -168,9 +199,21 @@ func (s *Sandbox) complain(complaints []string) {
 // commit commits a fault that replaces the answer. body is the answer that
 // would have been, where there was one.
 func (s *Sandbox) commit(w http.ResponseWriter, r *http.Request, c codec, f *Fault, body []byte, requestID string) {
+	if f.Status > 0 {
+		s.failed(&apiError{status: f.Status, message: "a fault of the sandbox"})
+	}
 	switch f.Kind {
 	case FaultDropBefore, FaultDropAfter:
 		panic(http.ErrAbortHandler)
+	case FaultResetBefore, FaultResetAfter, FaultGoAwayBefore, FaultGoAwayAfter:
+		s.mu.Lock()
+		delete(s.requestIDs, r.Header.Get("X-Client-Request-Id")) // a transport may send it again by itself
+		s.mu.Unlock()
+		abort(r, f)
+	case FaultError200:
+		c.write(w, c.refusal())
+	case FaultNoVerdicts:
+		c.write(w, c.encode(answer{}, plan{}))
 	case FaultHangBefore, FaultHangAfter:
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)

@@ -27,6 +27,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rsa"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"maps"
@@ -48,14 +49,22 @@ type Config struct {
 
 	TokenLife  time.Duration             // 0: 12 hours
 	AnyToken   bool                      // tokens that were not issued here are good as well
+	Tokens     []string                  // these are good, and never expire
 	Keys       map[string]*rsa.PublicKey // key id → key, for the exchange; nil: any well-formed JWT
 	InstanceID string                    // what the metadata service says; "": "sandbox"
 
+	TLS *tls.Config // clients of Serve may speak TLS as well as plain text, as Certificate has it; nil: plain text
+
 	// What no document settles.
 	DuplicateLast      bool // a record that fails several checks is called DUPLICATE last, not first
-	BurnRejected       bool // the uuid of a rejected record counts as taken
+	BurnRejected       bool // a uuid is registered before the timestamp is looked at, and then is DUPLICATE
 	MalformedFailsAll  bool // a malformed uuid or quantity fails the request with 400, not the record alone
 	RefuseUnknownNames bool // unknown request fields are answered 400, not dropped silently
+
+	// AnyClient has no complaint about a client that leaves out what the
+	// documentation leaves out: x-client-request-id and a validate_only of false.
+	// meterlog itself never does.
+	AnyClient bool
 
 	Faults   []Fault
 	Seed     uint64       // of the faults' chance
@@ -72,6 +81,29 @@ type Stored struct {
 	Timestamp time.Time `json:"timestamp"`
 	At        time.Time `json:"accepted_at"` // by the API's clock
 }
+
+// Rejected is a record that the model did not accept.
+type Rejected struct {
+	UUID         string    `json:"uuid"`
+	ProductID    string    `json:"product_id"`
+	SKU          string    `json:"sku_id"`
+	Quantity     int64     `json:"quantity"`
+	Timestamp    time.Time `json:"timestamp"`
+	At           time.Time `json:"rejected_at"` // by the API's clock
+	Reason       string    `json:"reason"`
+	ValidateOnly bool      `json:"validate_only"`
+}
+
+// Failure is a request that failed as a whole, with how often that happened.
+type Failure struct {
+	Status  int       `json:"status"`
+	Message string    `json:"message"`
+	Count   int       `json:"count"`
+	Last    time.Time `json:"last"`
+}
+
+// kept is how many rejections and kinds of failures are kept: the latest.
+const kept = 1000
 
 // Total is what was accepted for one SKU.
 type Total struct {
@@ -102,6 +134,8 @@ type Sandbox struct {
 	chance     *rand.Rand
 	faults     []faultState
 	stored     []Stored
+	rejected   []Rejected
+	failures   []Failure          // in the order of their first time
 	seen       map[string]content // by uuid in lower case: what it was first sent with
 	taken      map[string]bool    // uuids that are DUPLICATE from now on
 	requestIDs map[string]bool    // x-client-request-id seen
@@ -166,6 +200,36 @@ func (s *Sandbox) Records() []Stored {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.stored)
+}
+
+// Rejected lists the latest records that were not accepted, in order of arrival.
+func (s *Sandbox) Rejected() []Rejected {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.rejected)
+}
+
+// Failures lists the requests that failed as a whole, by status and message.
+func (s *Sandbox) Failures() []Failure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.failures)
+}
+
+// failed notes a request that failed as a whole.
+func (s *Sandbox) failed(err *apiError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.failures, func(f Failure) bool { return f.Status == err.status && f.Message == err.message })
+	if i < 0 {
+		i = len(s.failures)
+		s.failures = append(s.failures, Failure{Status: err.status, Message: err.message})
+	}
+	s.failures[i].Count++
+	s.failures[i].Last = s.now().UTC()
+	if len(s.failures) > kept {
+		s.failures = slices.Delete(s.failures, 0, 1)
+	}
 }
 
 // Totals sums what was accepted by product and SKU, sorted by these.

@@ -2,16 +2,22 @@ package sandbox
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,6 +38,7 @@ type model struct {
 	t     *testing.T
 	token string
 	n     int
+	gone  bool // requests end while they wait for an answer
 }
 
 func newModel(t *testing.T, cfg Config) *model {
@@ -56,6 +63,11 @@ func (m *model) do(method, path, body string, header ...string) (int, http.Heade
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
+	if m.gone {
+		ctx, cancel := context.WithCancel(m.t.Context())
+		r = r.WithContext(ctx)
+		r.Body = readThen{r.Body, cancel}
+	}
 	response, err := m.Transport().RoundTrip(r)
 	if err != nil {
 		return 0, nil, err.Error()
@@ -65,6 +77,20 @@ func (m *model) do(method, path, body string, header ...string) (int, http.Heade
 		return response.StatusCode, response.Header, string(data) + " " + err.Error()
 	}
 	return response.StatusCode, response.Header, string(data)
+}
+
+// readThen calls done when its body was read.
+type readThen struct {
+	io.ReadCloser
+	done func()
+}
+
+func (r readThen) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil {
+		r.done()
+	}
+	return n, err
 }
 
 // post calls the write method and returns status and body.
@@ -369,12 +395,24 @@ func TestFaults(t *testing.T) {
 		{"no-arrays", 200, `{"accepted":[{"quantity":"3","skuId":"` + sku + `","timestamp":"2024-09-16T11:59:00Z","uuid":"` + id + `"}]}`, 1},
 		{"extra", 200, `"billing"`, 1},
 		{"token=503", 200, `"accepted":[{`, 1},
+		{"hang-before", 0, "closed", 0},
+		{"hang-after", 0, "closed", 1},
+		{"huge", 200, `"accepted":[{`, 1},
+		{"error-200", 200, `"code":7`, 0},
+		{"no-verdicts", 200, `{"accepted":[],"rejected":[]}`, 1},
+		{"reset-before=cancel", 0, "closed", 0},
+		{"goaway-after", 0, "closed", 1},
+		{"status=502,sku=" + sku, 502, "a fault of the sandbox", 0},
+		{"status=502,sku=other", 200, `"accepted":[{`, 1},
+		{"status=403,on=write", 403, `"code":7`, 0},
+		{"status=403,on=validate", 200, `"accepted":[{`, 1},
 	} {
 		f, err := ParseFault(row.fault)
 		if err != nil {
 			t.Fatal(err)
 		}
 		m := newModel(t, Config{Faults: []Fault{f}})
+		m.gone = strings.HasPrefix(row.fault, "hang")
 		status, body := m.post(request(record()))
 		if status != row.status || !strings.Contains(body, row.want) || len(m.Records()) != row.stored {
 			t.Errorf("%s: %d %q, %d stored", row.fault, status, body, len(m.Records()))
@@ -432,19 +470,29 @@ func TestWhenFaultsHappen(t *testing.T) {
 
 func TestParseFaultRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                      "there are drop-before, ",
-		"drop":                  "there are drop-before, ",
-		"status":                "needs a status",
-		"status=200":            "needs a status",
-		"status=x":              "needs a status",
-		"poison":                "needs an SKU",
-		"drop-after=3":          "takes no value",
-		"drop-after,every=0":    "at least 1",
-		"drop-after,p=0":        "above 0",
-		"drop-after,p=NaN":      "above 0",
-		"drop-after,for=soon":   "invalid duration",
-		"drop-after,sometimes":  "unknown; there are every",
-		"drop-after,every=many": "every",
+		"":                         "there are drop-before, ",
+		"drop":                     "there are drop-before, ",
+		"status":                   "needs a status",
+		"status=200":               "needs a status",
+		"status=x":                 "needs a status",
+		"poison":                   "needs an SKU",
+		"drop-after=3":             "takes no value",
+		"drop-after,every=0":       "at least 1",
+		"drop-after,p=0":           "above 0",
+		"drop-after,p=NaN":         "above 0",
+		"drop-after,for=soon":      "invalid duration",
+		"drop-after,sometimes":     "unknown; there are sku=SKU",
+		"drop-after,every=many":    "every",
+		"drop-after,sku=":          "unknown; there are sku=SKU",
+		"drop-after,on=monday":     "unknown; there are sku=SKU, on=write",
+		"reset-before":             "needs an error code of HTTP/2: cancel, ",
+		"reset-after=bad":          "needs an error code of HTTP/2",
+		"goaway-before=cancel":     "takes no value",
+		"date":                     "needs an offset",
+		"date=yesterday":           "needs an offset",
+		"drop-after,times=0":       "at least 1",
+		"status=503,retry-after=x": "invalid duration",
+		"status=503,after=x":       "invalid duration",
 	} {
 		if f, err := ParseFault(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v", text, f, err)
@@ -465,7 +513,7 @@ func TestPages(t *testing.T) {
 	m.post(request(record(), record("uuid", `"6da9b1a4-7a2e-4c7b-8f0e-000000000001"`, "quantity", "39"),
 		record("uuid", `"6da9b1a4-7a2e-4c7b-8f0e-000000000002"`, "skuId", `"<b>&"`)))
 	_, _, page := m.do("GET", "/", "")
-	for _, want := range []string{"42 units in 2 records", `<rect x="580" y="0" width="9" height="40">`, "&lt;b&gt;&amp;", "2024-09-16 11:59"} {
+	for _, want := range []string{"42 units in 2 records", `<rect class="bar" x="630" y="10" width="9" height="40">`, "&lt;b&gt;&amp;", "2024-09-16 11:59"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not in\n%s", want, page)
 		}
@@ -534,5 +582,245 @@ func TestServeEnds(t *testing.T) {
 	}
 	if err := <-answered; err == nil {
 		t.Error("a request that hangs was answered")
+	}
+}
+
+func TestDates(t *testing.T) {
+	for value, want := range map[string]string{
+		"-2h": "Mon, 16 Sep 2024 10:00:00 GMT", "1s": "Mon, 16 Sep 2024 12:00:01 GMT",
+		"epoch": "Thu, 01 Jan 1970 00:00:00 GMT", "nonsense": "the day before yesterday", "none": "",
+	} {
+		for _, other := range []string{"", "status=502", "html"} {
+			var faults []Fault
+			for _, text := range []string{"date=" + value, other} {
+				if f, err := ParseFault(text); err == nil {
+					faults = append(faults, f)
+				}
+			}
+			m := newModel(t, Config{Faults: faults})
+			_, header, _ := m.do("POST", writePath, request(record()), "Authorization", "Bearer "+m.token)
+			if got := header.Get("Date"); got != want {
+				t.Errorf("date=%s with %q: %q, want %q", value, other, got, want)
+			}
+		}
+	}
+	if n := len(FaultKinds()); n != len(faultKinds) || n < 30 {
+		t.Errorf("%d kinds of faults", n)
+	}
+}
+
+// With burn-rejected the model goes through its checks as the vendor's own
+// server does: the SKU, then the uuid, which is registered, then the rest.
+func TestBurnRejected(t *testing.T) {
+	known := map[string][]string{product: {sku}}
+	late, ahead := `"2024-09-16T10:00:00Z"`, `"2024-09-16T12:00:30Z"`
+	for _, row := range []struct {
+		name, record string
+		first, then  string
+	}{
+		{"expired", record("timestamp", late), "EXPIRED", "DUPLICATE"},
+		{"ahead", record("timestamp", ahead), "INVALID_TIMESTAMP", "DUPLICATE"},
+		{"no quantity", record("quantity", "0"), "INVALID_QUANTITY", "DUPLICATE"},
+		{"another SKU", record("skuId", `"other"`), "INVALID_SKU_ID", "INVALID_SKU_ID"},
+	} {
+		m := newModel(t, Config{Products: known, BurnRejected: true})
+		validate := strings.Replace(request(row.record), "false", "true", 1)
+		for _, step := range []struct{ body, want string }{
+			{validate, row.first}, {request(row.record), row.first}, {request(row.record), row.then}, {validate, row.then},
+		} {
+			if _, body := m.post(step.body); !strings.Contains(body, `"reason":"`+step.want+`"`) {
+				t.Errorf("%s: %s, want %s", row.name, body, step.want)
+			}
+		}
+	}
+	m := newModel(t, Config{Ahead: time.Minute, BurnRejected: true})
+	if _, body := m.post(request(record("timestamp", ahead))); !strings.Contains(body, `"rejected":[]`) {
+		t.Errorf("half a minute ahead of a clock that bears a minute: %s", body)
+	}
+}
+
+func TestStaticTokens(t *testing.T) {
+	now := time.Now()
+	m := newModel(t, Config{Tokens: []string{"one", "two"}, Now: func() time.Time { return now }})
+	body := strings.Replace(request(record()), "false", "true", 1)
+	for _, after := range []time.Duration{0, 1000 * time.Hour} {
+		now = now.Add(after)
+		for token, want := range map[string]int{"one": 200, "two": 200, "three": 401} {
+			m.token = token
+			if status, answer := m.post(body); status != want {
+				t.Errorf("%s after %v: %d %s", token, after, status, answer)
+			}
+		}
+	}
+	m.Revoke()
+	m.token = "one"
+	if status, _ := m.post(body); status != 200 {
+		t.Error("a token that is good for ever was revoked")
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	m := newModel(t, Config{})
+	m.Revoke()
+	if status, body := m.post(request(record())); status != 401 {
+		t.Error(status, body)
+	}
+}
+
+func TestAddProducts(t *testing.T) {
+	m := newModel(t, Config{Products: map[string][]string{product: {"other"}}})
+	m.AddProducts(map[string][]string{product: {sku}, "p2": {"s2"}})
+	if _, body := m.post(request(record())); !strings.Contains(body, `"rejected":[]`) {
+		t.Error(body)
+	}
+	m = newModel(t, Config{})
+	m.AddProducts(map[string][]string{"p2": {"s2"}})
+	if _, body := m.post(request(record())); !strings.Contains(body, `"rejected":[]`) {
+		t.Errorf("a model that takes any product takes them no more: %s", body)
+	}
+}
+
+// The page shows what was not accepted, and why.
+func TestPageShowsRejections(t *testing.T) {
+	m := newModel(t, Config{Products: map[string][]string{product: {sku}}, Faults: []Fault{{Kind: FaultStatus, Status: 503, Times: 2}}})
+	m.post(request(record()))
+	m.post(request(record()))
+	m.post(request(record("skuId", `"<other>"`)))
+	m.post(strings.Replace(request(record("uuid", `"6da9b1a4-7a2e-4c7b-8f0e-000000000001"`, "timestamp", `"2024-09-16T10:00:00Z"`)), "false", "true", 1))
+	m.post(request())
+	m.token = "wrong"
+	m.post(request(record()))
+	_, header, page := m.do("GET", "/", "")
+	for _, want := range []string{
+		"<h1>Sandbox</h1>", "INVALID_SKU_ID</span>: 1; the product has no such SKU", "&lt;other&gt;", "EXPIRED</span>: 1; the timestamp is older than an hour",
+		"validate_only</td>", ">503</td><td>a fault of the sandbox</td><td class=\"n\">2<", ">401</td><td>The token is invalid<", "range 1-25",
+		"prefers-color-scheme: dark", `data-key="reason EXPIRED"`, "details[open]",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in\n%s", want, page)
+		}
+	}
+	nonce := strings.SplitN(strings.SplitN(page, `<script nonce="`, 2)[1], `"`, 2)[0]
+	if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'nonce-"+nonce+"'") || !strings.Contains(policy, "style-src 'nonce-"+nonce+"'") {
+		t.Errorf("the policy %q keeps the page's own script or style out", policy)
+	}
+	var rejected []Rejected
+	_, _, body := m.do("GET", "/rejected", "")
+	if err := json.Unmarshal([]byte(body), &rejected); err != nil || len(rejected) != 2 || rejected[0].Reason != "INVALID_SKU_ID" || rejected[0].SKU != "<other>" ||
+		rejected[1].Reason != "EXPIRED" || !rejected[1].ValidateOnly || rejected[1].At.Format(time.RFC3339) != noon {
+		t.Error(body, err)
+	}
+}
+
+// The plot has an axis of units and one of time.
+func TestPageHasAxes(t *testing.T) {
+	m := newModel(t, Config{})
+	m.post(request(record("quantity", "42")))
+	_, _, page := m.do("GET", "/", "")
+	for _, want := range []string{`text-anchor="end">42</text>`, `text-anchor="end">0</text>`, `text-anchor="middle">12:00</text>`, `text-anchor="middle">11:10</text>`, "<title>11:59: 42</title>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "11:00</text>") {
+		t.Error("the axis is longer than an hour")
+	}
+}
+
+// What is kept for the page is bounded.
+func TestRejectionsAreBounded(t *testing.T) {
+	m := newModel(t, Config{})
+	for i := range kept + 10 {
+		m.post(request(record("quantity", "0")))
+		m.failed(&apiError{status: 500, message: fmt.Sprint(i)})
+	}
+	if n := len(m.Rejected()); n != kept {
+		t.Errorf("%d rejected records are kept", n)
+	}
+	if failures := m.Failures(); len(failures) != kept || failures[kept-1].Message != fmt.Sprint(kept+9) {
+		t.Errorf("%d failures are kept", len(failures))
+	}
+	if views := viewRejected(m.Rejected()); len(views) != 1 || views[0].Count != kept || len(views[0].Records) != shownRejected {
+		t.Errorf("%+v", views)
+	}
+}
+
+func TestReadKey(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := x509.MarshalPKIXPublicKey(&elliptic.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(der []byte) string { return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})) }
+	file := filepath.Join(t.TempDir(), "key.json")
+	for _, row := range []struct {
+		content any
+		want    string // of the error
+	}{
+		{map[string]string{"id": "k", "public_key": text(der)}, ""},
+		{map[string]string{"id": "k", "publicKey": text(der)}, ""},
+		{map[string]string{"public_key": text(der)}, "no authorized key"},
+		{"a text", "no authorized key"},
+		{map[string]string{"id": "k"}, "no PEM"},
+		{map[string]string{"id": "k", "public_key": text([]byte("x"))}, "public_key"},
+		{map[string]string{"id": "k", "public_key": text(other)}, "no RSA key"},
+	} {
+		data, err := json.Marshal(row.content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		id, got, err := ReadKey(file)
+		if row.want == "" && (err != nil || id != "k" || !got.Equal(&key.PublicKey)) || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+			t.Errorf("%v: %s, %v; want %q", row.content, id, err, row.want)
+		}
+	}
+	if _, _, err := ReadKey(file + ".none"); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Error(err)
+	}
+}
+
+func TestServeTellsWhyItCannot(t *testing.T) {
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	if err := New(Config{}).Serve(t.Context(), ln); err == nil || !strings.HasPrefix(err.Error(), "sandbox: ") {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := New(Config{}).Start(ctx); err == nil {
+		t.Error("it starts after the end")
+	}
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://sandbox/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{}).Transport().RoundTrip(r); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestGRPCIsSpokenOverHTTP2(t *testing.T) {
+	m := newModel(t, Config{})
+	for _, path := range []string{"/yandex.cloud.marketplace.metering.v1.ImageProductUsageService/Write", "/yandex.cloud.marketplace.v1.metering.ImageProductUsageService/Write"} {
+		if status, _, body := m.do("POST", path, "", "Content-Type", "application/grpc"); status != 415 {
+			t.Error(path, status, body)
+		}
 	}
 }

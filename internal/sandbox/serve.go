@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// Serve serves the model on ln, HTTP/1.1 and HTTP/2 in plain text, until ctx
-// ends; requests that hang end with it. It closes ln and returns nil, or why
-// it could not serve.
+// Serve serves the model on ln, HTTP/1.1 and HTTP/2, until ctx ends. Requests
+// that hang end with it. Serve closes ln and returns nil, or why it could not
+// serve.
 func (s *Sandbox) Serve(ctx context.Context, ln net.Listener) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
 		Handler: s.Handler(), Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		BaseContext: func(net.Listener) context.Context { return ctx }, ConnContext: withConn,
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
@@ -31,7 +31,7 @@ func (s *Sandbox) Serve(ctx context.Context, ln net.Listener) error {
 		}
 		stopped <- nil
 	})
-	err := server.Serve(ln)
+	err := server.Serve(listener{ln, s.cfg.TLS})
 	if stop() { // ctx has not ended
 		server.Close()
 		return fmt.Errorf("sandbox: %w", err)
@@ -44,6 +44,10 @@ func (s *Sandbox) Serve(ctx context.Context, ln net.Listener) error {
 // returns the base URL; wait returns when serving has ended, and why.
 func (s *Sandbox) Start(ctx context.Context) (url string, wait func() error, err error) {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err == nil && ctx.Err() != nil {
+		ln.Close()
+		err = ctx.Err()
+	}
 	if err != nil {
 		return "", nil, fmt.Errorf("sandbox: %w", err)
 	}

@@ -101,27 +101,45 @@ func (s *Sandbox) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveExchange is IAM's exchange of a signed JWT for a token.
+// serveExchange is IAM's exchange over REST.
 func (s *Sandbox) serveExchange(w http.ResponseWriter, r *http.Request) {
-	rest := restCodec{s}
+	var request struct {
+		JWT         string `json:"jwt"`
+		Passport    string `json:"yandexPassportOauthToken"`
+		PassportOld string `json:"yandex_passport_oauth_token"`
+	}
+	_ = json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&request) // what cannot be read holds no token
+	token, until, failed := s.exchange(request.JWT, cmp.Or(request.Passport, request.PassportOld))
+	if failed != nil {
+		restCodec{s}.fail(w, failed, "")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"iamToken": token, "expiresAt": until.UTC().Format(time.RFC3339Nano)})
+}
+
+// exchange issues a token for a JWT of a service account or for the OAuth token
+// of a person. With keys given, only their JWTs will do.
+func (s *Sandbox) exchange(jwt, passport string) (token string, until time.Time, failed *apiError) {
 	if f := s.planToken(); f != nil {
-		rest.fail(w, &apiError{code: codeOf(f.Status), status: f.Status, message: "a fault of the sandbox"}, "")
-		return
+		return "", until, &apiError{code: codeOf(f.Status), status: f.Status, message: "a fault of the sandbox"}
 	}
-	var request struct{ JWT string }
-	if json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&request) != nil || request.JWT == "" {
-		rest.fail(w, invalid("jwt: Field is required"), "")
-		return
+	var wrong error
+	switch {
+	case jwt == "" && passport == "":
+		return "", until, invalid("jwt: Field is required")
+	case jwt != "":
+		wrong = s.checkJWT(jwt)
+	case s.cfg.Keys != nil:
+		wrong = errors.New("an authorized key is asked for, and an OAuth token was given")
 	}
-	if err := s.checkJWT(request.JWT); err != nil {
-		rest.fail(w, &apiError{code: codes.Unauthenticated, status: http.StatusUnauthorized, message: "JWT: " + err.Error()}, "")
-		return
+	if wrong != nil {
+		return "", until, &apiError{code: codes.Unauthenticated, status: http.StatusUnauthorized, message: "JWT: " + wrong.Error()}
 	}
 	s.mu.Lock()
-	token, until := s.issue()
-	s.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"iamToken": token, "expiresAt": until.Add(s.cfg.Skew).UTC().Format(time.RFC3339Nano)})
+	defer s.mu.Unlock()
+	token, until = s.issue()
+	return token, until.Add(s.cfg.Skew), nil
 }
 
 // checkJWT checks a JWT as the documentation describes it: PS256 with a salt

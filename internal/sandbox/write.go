@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -93,11 +94,12 @@ func (s *Sandbox) write(r writeRequest, partial int) (answer, *apiError) {
 		if why == none && i == partial {
 			why = invalidSKU
 		}
-		if !r.validateOnly && (why == none || s.cfg.BurnRejected) {
+		if !r.validateOnly && (why == none || s.cfg.BurnRejected && registered(why)) {
 			s.taken[key] = true
 		}
 		if why != none {
 			a.rejected = append(a.rejected, rejection{record.uuid, why.String()})
+			s.reject(r, record, why, now)
 			continue
 		}
 		a.accepted = append(a.accepted, record)
@@ -172,12 +174,14 @@ func (s *Sandbox) checkRecord(productID string, r usageRecord, now time.Time) re
 	switch {
 	case !isUUID(r.uuid):
 		return invalidID
-	case taken && !s.cfg.DuplicateLast:
+	case taken && !s.cfg.DuplicateLast && !s.cfg.BurnRejected:
 		return duplicate
 	case s.cfg.Products != nil && !known:
 		return invalidProduct
-	case s.cfg.Products != nil && !contains(skus, r.sku):
+	case s.cfg.Products != nil && !slices.Contains(skus, r.sku):
 		return invalidSKU
+	case taken && !s.cfg.DuplicateLast:
+		return duplicate
 	case r.quantity <= 0:
 		return invalidQuantity
 	case r.timestamp.After(now.Add(s.cfg.Ahead)):
@@ -190,15 +194,24 @@ func (s *Sandbox) checkRecord(productID string, r usageRecord, now time.Time) re
 	return none
 }
 
+// registered reports whether a record that is rejected for this reason had its
+// uuid registered before, where the model does that: after the SKU was found
+// right, before the timestamp and the quantity are looked at.
+func registered(why reason) bool {
+	return why == expired || why == invalidTimestamp || why == invalidQuantity
+}
+
 func isUUID(text string) bool { return len(text) == maxUUID && uuid.Validate(text) == nil }
 
-func contains(list []string, text string) bool {
-	for _, item := range list {
-		if item == text {
-			return true
-		}
+// reject keeps what was rejected, for people to see. s.mu is held.
+func (s *Sandbox) reject(r writeRequest, record usageRecord, why reason, now time.Time) {
+	s.rejected = append(s.rejected, Rejected{
+		UUID: record.uuid, ProductID: r.productID, SKU: record.sku, Quantity: record.quantity,
+		Timestamp: record.timestamp.UTC(), At: now.UTC(), Reason: why.String(), ValidateOnly: r.validateOnly,
+	})
+	if len(s.rejected) > kept {
+		s.rejected = slices.Delete(s.rejected, 0, 1)
 	}
-	return false
 }
 
 func (s *Sandbox) store(productID string, r usageRecord, now time.Time) {
