@@ -91,7 +91,7 @@ func (o *checkOptions) run(c *cobra.Command) error {
 	if o.verbose {
 		describeSearch(out, conf)
 	}
-	warnings := conf.Warnings()
+	warnings := warningsOf(conf)
 	for _, warning := range warnings {
 		fmt.Fprintf(out, "\nwarning: %s\n", warning)
 	}
@@ -203,6 +203,18 @@ func searchText(literals []rules.Literal, why string) string {
 		}
 	}
 	return "evaluated on lines with " + strings.Join(quoted, " or ")
+}
+
+// warningsOf returns what is likely a mistake, in the configuration and in the
+// key file that it names.
+func warningsOf(conf *config.Config) config.Problems {
+	warnings := conf.Warnings()
+	if conf.Auth.Method == "key" {
+		if _, err := tokens(conf, nil); err != nil {
+			warnings = append(warnings, config.Problem{File: conf.Path, Message: "`meterlog run` will refuse the key: " + err.Error()})
+		}
+	}
+	return warnings
 }
 
 // reportTests prints what the tests came to and reports whether all passed.

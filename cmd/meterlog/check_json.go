@@ -122,7 +122,7 @@ func mistakes(err error) []publishedMistake {
 }
 
 func (p *publishedCheck) describe(conf *config.Config) {
-	if warnings := conf.Warnings(); len(warnings) > 0 {
+	if warnings := warningsOf(conf); len(warnings) > 0 {
 		p.Warnings = mistakes(warnings)
 	}
 	for _, s := range conf.Sources {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -146,8 +147,10 @@ func (o *onlineCheck) explain(err error) {
 	case refusal.Status == 0:
 		o.failed = true
 		advice := ": see whether this machine reaches " + o.config.Delivery.Endpoint + ", and the proxy it needs (HTTPS_PROXY)"
-		if untrusted(cause) {
+		if unknown := (*net.DNSError)(nil); untrusted(cause) {
 			advice = trustAdvice
+		} else if errors.As(cause, &unknown) {
+			advice = ": see that delivery.endpoint is spelt right and this machine has a name server (resolvectl query " + unknown.Name + ")"
 		}
 		o.say("API", "NOT reached: %v%s", cause, advice)
 	case refusal.Status == http.StatusUnauthorized:
@@ -167,7 +170,7 @@ func (o *onlineCheck) explain(err error) {
 // untrusted reports whether a server's certificate is not trusted.
 func untrusted(err error) bool { return strings.Contains(err.Error(), "x509: ") }
 
-const trustAdvice = ": where a proxy of yours opens TLS, name its certificate in delivery.ca_file"
+const trustAdvice = ": see that the clock is right (timedatectl) and delivery.endpoint is the API's; if a proxy of yours opens TLS, name its certificate in delivery.ca_file"
 
 func (o *onlineCheck) tokenAdvice(err error) string {
 	switch method := o.config.Auth.Method; {

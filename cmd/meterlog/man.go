@@ -26,7 +26,7 @@ const manualEnd = `
 | | |
 |---|---|
 | */etc/meterlog/rules.yaml* | The configuration: see meterlog-rules(5). |
-| */etc/meterlog/key.json* | An authorized key, if one is used: the service reads it as */run/credentials/meterlog.service/key.json*. |
+| */etc/meterlog/key.json* | An authorized key, if one is used. |
 | */var/lib/meterlog/ledger.db* | The ledger: positions and records. ` + "`sqlite3`" + ` reads it; nothing but meterlog may write it. |
 | */usr/share/doc/meterlog/examples* | Configurations for several products. |
 

@@ -265,10 +265,27 @@ func (o *runOptions) newSender(config *config.Config, log *slog.Logger) (*sender
 	return s, nil
 }
 
+const (
+	keyPath = "/etc/meterlog/key.json"
+	keyCopy = "/run/credentials/meterlog.service/key.json" // see LoadCredential= in the unit
+)
+
+// keyFile returns the file that holds the authorized key. systemd's copy exists
+// only while the service runs, and says "none" if there is no original.
+func keyFile(path string) string {
+	if path != keyCopy {
+		return path
+	}
+	if text, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(text)) == "none" {
+		return keyPath
+	}
+	return path
+}
+
 func tokens(config *config.Config, log *slog.Logger) (sender.TokenSource, error) {
 	switch auth := config.Auth; auth.Method {
 	case "key":
-		return sender.KeyTokens(sender.KeyConfig{File: auth.KeyFile, Endpoint: auth.IAMEndpoint, CAFile: config.Delivery.CAFile, Log: log})
+		return sender.KeyTokens(sender.KeyConfig{File: keyFile(auth.KeyFile), Endpoint: auth.IAMEndpoint, CAFile: config.Delivery.CAFile, Log: log})
 	case "token":
 		return sender.StaticTokens(auth.TokenFile)
 	}

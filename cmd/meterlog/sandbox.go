@@ -45,9 +45,9 @@ func newSandboxCommand() *cobra.Command {
 		Short: "Serve a model of the Metering API for local tests",
 		Long: `sandbox serves a model of the Metering API on one port: the write method over
 REST and gRPC, in its present and its deprecated package; the exchange of keys
-and OAuth tokens for IAM tokens; the addresses of services, as SDKs ask for them;
-gRPC reflection; and the metadata service. With --config it knows the product and
-SKUs of that configuration. Without, it takes any.
+and OAuth tokens for IAM tokens; the addresses of services that SDKs request;
+gRPC reflection; and the metadata service. With --config it knows the product
+and SKUs of that configuration. Without, it takes any.
 
 It prints each accepted record, and the totals at the end. Meanwhile / is a page
 for people; /totals, /records, /rejected and /problems are for programs.
@@ -56,10 +56,11 @@ Let meterlog deliver to it with delivery.endpoint: http://ADDRESS and the
 variable YC_METADATA_ADDR=ADDRESS. With auth.method: key, set auth.iam_endpoint:
 http://ADDRESS as well.
 
---tls serves https:// on the same port as well. Its certificate is made at the
-start and written to --tls-cert: name that file in delivery.ca_file, or give it to
-curl and grpcurl with --cacert. It holds the API's host names, too, so the
-documentation's commands work with curl's --connect-to. A --token is good for ever.
+--tls serves https:// on the same port as well. It makes a certificate at the
+start and writes it to --tls-cert: name that file in delivery.ca_file, or give
+it to curl and grpcurl with --cacert. The certificate holds the API's host
+names, so the documentation's commands work with curl's --connect-to. A --token
+never expires.
 
 A --fault is its kind, then conditions: sku=SKU and on=write or on=validate say
 which requests; every=N of them, p=PROBABILITY, times=N at most, after=DURATION
@@ -70,7 +71,7 @@ Those up to huge replace the answer, those from partial to date change it. token
 is a status of the metadata service and the key exchange. Some take a value:
   status, status-after, token   a status from 300 to 599: status=503
   poison                        an SKU whose requests fail with 400
-  reset-before, reset-after     an error code of HTTP/2: reset-after=refused-stream
+  reset-before, reset-after     an HTTP/2 error: reset-after=refused-stream
   date                          an offset, epoch, nonsense or none: date=-2h
 
 A --variant is how the API behaves where no document tells:
@@ -80,7 +81,7 @@ A --variant is how the API behaves where no document tells:
   refuse-unknown-names  an unknown field fails its request with 400`,
 		Example: `  meterlog sandbox --listen 127.0.0.1:8080 --fault drop-after,every=3
   meterlog sandbox --fault status=503,after=1m,for=50m
-  meterlog sandbox --fault status=502,on=write,times=1 --fault date=epoch,on=write,times=1
+  meterlog sandbox --fault status=502,times=1 --fault date=epoch,times=1
   meterlog sandbox --tls --token secret --variant burn-rejected --ahead 1m
   meterlog sandbox --token-life 20s --skew -90s --hour 5m --latency 200ms`,
 		Args: cobra.NoArgs,

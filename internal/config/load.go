@@ -209,6 +209,8 @@ func (l *loader) endpoint(o *object, key, absent string) string {
 		l.fail(node, "see `auth`", "%q must not hold a user or a password", key)
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		l.fail(node, fmt.Sprintf("write %q; meterlog knows the rest", u.Scheme+"://"+u.Host), "%q must end with the host: %q", key, text)
+	case u.Scheme == "http":
+		l.warnOfPlainHTTP(node, key, u)
 	}
 	return strings.TrimRight(text, "/")
 }
@@ -255,5 +257,7 @@ func (l *loader) checkListen(node *yaml.Node, listen string) {
 	}
 	if err != nil {
 		l.fail(node, "write it like 127.0.0.1:9273", "\"listen\" must be host:port: %q", listen)
+		return
 	}
+	l.warnOfOpenListener(node, listen)
 }

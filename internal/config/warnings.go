@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -162,6 +164,23 @@ func globOf(part string) string {
 // plainKeys are the keys whose values people often write for a shell. meterlog takes
 // them as they are.
 var plainKeys = []string{"product_id", "sku_id", "path", "exclude", "endpoint", "iam_endpoint", "ca_file", "key_file", "token_file", "state", "listen", "file"}
+
+// warnOfPlainHTTP warns of a URL that leaves this machine without encryption.
+func (l *loader) warnOfPlainHTTP(node *yaml.Node, key string, u *url.URL) {
+	if host := u.Hostname(); host == "localhost" || net.ParseIP(host).IsLoopback() {
+		return
+	}
+	l.warnAt(node.Line, node.Column, "write https://"+u.Host, "%q sends tokens to another machine where everybody on the way can read them: %s", key, u)
+}
+
+// warnOfOpenListener warns of a status that other machines can read.
+func (l *loader) warnOfOpenListener(node *yaml.Node, listen string) {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip.IsUnspecified()) {
+		l.warnAt(node.Line, node.Column, "write listen: 127.0.0.1:"+port+", or keep other machines out with a firewall",
+			"\"listen\" shows the status on all addresses of this machine: %q", listen)
+	}
+}
 
 // warnOfPlain warns of shell words in the values of an object.
 func (l *loader) warnOfPlain(o *object) {
