@@ -448,12 +448,22 @@ func (s *simulation) killAtStep() {
 	s.kill()
 }
 
+// attempt begins a delivery as the send loop does: it asks first about records
+// that the API may refuse for their time.
 func (s *simulation) attempt(ctx context.Context) []meter.Record {
-	book := s.agent.send.ledger
-	records, err := book.Pending(ctx, time.Now(), time.Now(), meter.MaxRecords, nil)
+	book, now := s.agent.send.ledger, time.Now()
+	records, err := book.Pending(ctx, now, s.agent.send.apiClock(now), meter.MaxRecords, nil)
 	s.check(err)
-	s.check(book.Attempt(ctx, records))
-	return records
+	if len(records) == 0 {
+		return nil
+	}
+	s.ready(2 * requestTimeout)
+	ready, _, _ := s.agent.send.sender.Vet(ctx, records) // those without an answer wait
+	if len(ready) == 0 {
+		return nil
+	}
+	s.check(book.Attempt(ctx, ready))
+	return ready
 }
 
 // faults has the API do wrong in some ways from now on.
