@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,6 +58,9 @@ func newWriters(dir string, model *sandbox.Sandbox, agent *agent) ([]*writer, er
 	}
 	var writers []*writer
 	for _, k := range kinds {
+		if slices.Contains(strings.Split(*without, ","), k.name) {
+			continue
+		}
 		writers = append(writers, &writer{name: k.name, patterns: []string{filepath.Join(dir, k.pattern)}, rotate: k.rotate, blocks: k.name == "blocks"})
 	}
 	rotated, err := logrotateWriters(dir)
