@@ -85,7 +85,7 @@ var unavailableHint = map[string]string{
 }
 
 // names that an expression sees, beside expr's functions.
-var names = []string{"line", "fields", "file", "source", "extract"}
+var names = []string{"line", "fields", "file", "source", "extract", "items", "bytes", "seconds"}
 
 // Condition compiles a condition for a rule of the set.
 func (s *Set) Condition(text string) (*Expression, *Mistake) { return s.slots.compileWhen(text) }
@@ -196,6 +196,9 @@ func options() []expr.Option {
 	return []expr.Option{
 		expr.Env(map[string]any{"line": "", "fields": map[string]any{}, "file": "", "source": ""}),
 		expr.Function("extract", extractBy, new(func(any, string) string)),
+		expr.Function("items", itemsOf, new(func(any) any)),
+		expr.Function("bytes", bytesOf, new(func(any) any)),
+		expr.Function("seconds", secondsOf, new(func(any) any)),
 	}
 }
 

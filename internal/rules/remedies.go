@@ -32,12 +32,27 @@ func explain(text string, err error) *Mistake {
 	m := &Mistake{Offset: at.From, Message: strings.TrimSpace(strings.ReplaceAll(at.Message, "\n", " "))}
 	s := source{text: []rune(text), at: min(at.From, utf8.RuneCountInString(text))}
 	s.masked = []rune(mask(text))
+	if name, offset := functionAsValue(string(s.masked)); name != "" && strings.Contains(m.Message, "func(interface {}") {
+		m.Message, m.Offset, s.at = "unknown name "+name, offset, offset
+	}
 	for _, remedy := range remedies {
 		if remedy(s, m) {
 			break
 		}
 	}
 	return m
+}
+
+var uncalled = regexp.MustCompile(`(?:^|[^.\w])(extract|items|bytes|seconds)\b\s*(?:[^(\s]|$)`)
+
+// functionAsValue returns the name of a function that an expression does not
+// call, with its place: somebody means a field.
+func functionAsValue(text string) (name string, offset int) {
+	at := uncalled.FindStringSubmatchIndex(text)
+	if at == nil {
+		return "", 0
+	}
+	return text[at[2]:at[3]], utf8.RuneCountInString(text[:at[2]])
 }
 
 // kindWord names a type of Go for people.
@@ -543,7 +558,7 @@ func strayNumber(s source, m *Mistake) bool {
 }
 
 // functions are what a call may name.
-var functions = append([]string{"extract"}, builtin.Names...)
+var functions = append([]string{"extract", "items", "bytes", "seconds"}, builtin.Names...)
 
 // foreignFunctions are names of other languages, with what to write for them.
 var foreignFunctions = map[string]string{
