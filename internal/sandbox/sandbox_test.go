@@ -283,6 +283,9 @@ func TestExchange(t *testing.T) {
 	}
 	for _, row := range []struct{ jwt, want string }{
 		{jwt(nil, nil), `"iamToken":"t1.`},
+		{jwt(nil, object{"aud": []string{"https://elsewhere", jwtAudience}}), `"iamToken":"t1.`},
+		{jwt(nil, object{"aud": []string{"https://elsewhere"}}), "aud"},
+		{jwt(nil, object{"aud": 7}), "cannot be read"},
 		{jwt(object{"alg": "RS256"}, nil), "PS256"},
 		{jwt(object{"kid": ""}, nil), "kid"},
 		{jwt(nil, object{"iss": ""}), "iss"},

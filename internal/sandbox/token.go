@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,8 @@ func (s *Sandbox) checkJWT(text string) error {
 	}
 	var header struct{ Alg, Kid string }
 	var claims struct {
-		Iss, Aud string
+		Iss      string
+		Aud      audience
 		Iat, Exp int64
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
@@ -166,7 +168,7 @@ func (s *Sandbox) checkJWT(text string) error {
 		return errors.New("kid is missing")
 	case claims.Iss == "":
 		return errors.New("iss is missing")
-	case claims.Aud != jwtAudience:
+	case !slices.Contains(claims.Aud, jwtAudience):
 		return errors.New("aud must be " + jwtAudience)
 	case claims.Exp > claims.Iat+3600:
 		return errors.New("exp is more than an hour behind iat")
@@ -186,6 +188,18 @@ func (s *Sandbox) checkJWT(text string) error {
 		return errors.New("the signature does not hold")
 	}
 	return nil
+}
+
+// audience is one name or a list of them, as RFC 7519 has it: SDKs send a list.
+type audience []string
+
+func (a *audience) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(a))
 }
 
 func decodePart(text string, to any) error {
