@@ -636,7 +636,13 @@ func TestBurnRejected(t *testing.T) {
 			}
 		}
 	}
-	m := newModel(t, Config{Ahead: time.Minute, BurnRejected: true})
+	m := newModel(t, Config{Products: known, BurnRejected: true})
+	m.post(request(record("skuId", `"other"`)))
+	m.AddProducts(map[string][]string{product: {"other"}})
+	if _, body := m.post(request(record("skuId", `"other"`))); !strings.Contains(body, `"rejected":[]`) {
+		t.Errorf("a uuid whose SKU was wrong is registered: %s", body)
+	}
+	m = newModel(t, Config{Ahead: time.Minute, BurnRejected: true})
 	if _, body := m.post(request(record("timestamp", ahead))); !strings.Contains(body, `"rejected":[]`) {
 		t.Errorf("half a minute ahead of a clock that bears a minute: %s", body)
 	}
