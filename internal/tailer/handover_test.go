@@ -146,3 +146,45 @@ func TestReloadWithSourcesThatComeAndGo(t *testing.T) {
 	s.expect("nobody reads it")
 	s.wantAnomalies(nil)
 }
+
+// A reload, or a clock that is set back, says nothing of how long a file is quiet.
+func TestLateWriterAfterAReloadOrAClockStep(t *testing.T) {
+	for name, happens := range map[string]func(s *scene){
+		"reload":                   func(s *scene) { s.reload(s.cfg.Sources...) },
+		"the clock is set back":    func(s *scene) { s.pass(-time.Hour) },
+		"the clock is set forward": func(s *scene) { s.pass(30 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := follow(t, "app.log")
+			s.append("app.log", "one\n")
+			s.expect("one")
+			s.rename("app.log", "app.log.1")
+			s.append("app.log", "two\n")
+			s.expect("two")
+			s.pass(6 * time.Second)
+			s.expect()
+			s.pass(time.Second)
+			s.expect()
+			if got := s.tailer.streams[0].State; got != meter.Done {
+				t.Fatalf("the rotated file is %s", got)
+			}
+			happens(s)
+			s.expect()
+			s.append("app.log.1", "late\n")
+			s.expect("late")
+		})
+	}
+}
+
+func TestReloadWaitsForTheEndOfATornLine(t *testing.T) {
+	s := follow(t, "app.log")
+	s.append("app.log", "one\nto")
+	s.expect("one")
+	s.rename("app.log", "app.log.1")
+	s.append("app.log", "two\n")
+	s.expect("two")
+	s.reload(s.cfg.Sources...)
+	s.expect()
+	s.append("app.log.1", "rn\n")
+	s.expect("torn")
+}

@@ -360,6 +360,9 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 			}
 		}
 	}
+	if s.grewAt.IsZero() || now.Before(s.grewAt) { // it was taken over, or the clock was set back
+		s.grewAt = now
+	}
 	quiet := now.Sub(s.grewAt)
 	switch {
 	case s.State == meter.Rotated && s.parked:
@@ -374,7 +377,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	case s.State == meter.Rotated && quiet >= t.cfg.Quiet && !s.ending:
 		s.ending = true
 		t.enqueue(s)
-	case s.State == meter.Done && (quiet >= linger || quiet < 0):
+	case s.State == meter.Done && quiet >= linger:
 		s.close()
 		if t.byName[s.name] == s {
 			delete(t.byName, s.name)
