@@ -245,7 +245,7 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 	}
 	for _, source := range config.Sources {
 		if e := t.unparsed[source.Name]; e != nil {
-			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" not of its format, so without fields")
+			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" not of its format, which count nothing")
 		}
 		if r := t.times[source.Name]; r != nil {
 			fmt.Fprintf(&b, "times of %s: %s to %s\n", source.Name, r.from.UTC().Format(time.RFC3339), r.to.UTC().Format(time.RFC3339))

@@ -22,12 +22,15 @@ func (r Reader) Skip(line []byte) (skip int, ok bool) {
 	return at[1], true
 }
 
-// Map returns all fields of a line. The map is empty if the line is not of the
+// Strict reports whether a line that has the prefix can still be of another
 // format.
+func (r Reader) Strict() bool { return r.Format == "json" || r.Format == "regexp" }
+
+// Map returns all fields of a line, or nil if the line is not of the format.
 func (r Reader) Map(line []byte) map[string]any {
 	skip, ok := r.Skip(line)
 	if !ok {
-		return map[string]any{}
+		return nil
 	}
 	line = line[skip:]
 	switch r.Format {
@@ -37,6 +40,7 @@ func (r Reader) Map(line []byte) map[string]any {
 				return object
 			}
 		}
+		return nil
 	case "logfmt":
 		fields := map[string]any{}
 		scanLogfmt(line, func(key []byte, from, to int, escaped bool) {
@@ -48,12 +52,14 @@ func (r Reader) Map(line []byte) map[string]any {
 		})
 		return fields
 	case "regexp":
+		m := r.Pattern.re.FindSubmatchIndex(line)
+		if m == nil {
+			return nil
+		}
 		fields := map[string]any{}
-		if m := r.Pattern.re.FindSubmatchIndex(line); m != nil {
-			for i, name := range r.Pattern.names {
-				if name != "" && m[2*i] >= 0 {
-					fields[name] = string(line[m[2*i]:m[2*i+1]])
-				}
+		for i, name := range r.Pattern.names {
+			if name != "" && m[2*i] >= 0 {
+				fields[name] = string(line[m[2*i]:m[2*i+1]])
 			}
 		}
 		return fields
@@ -61,7 +67,7 @@ func (r Reader) Map(line []byte) map[string]any {
 	return map[string]any{}
 }
 
-// Mismatch says why a line is not of the format. The line is one for which Find
+// Mismatch returns why a line is not of the format. The line is one for which Find
 // reports false.
 func (r Reader) Mismatch(line []byte) string {
 	if _, ok := r.Skip(line); !ok {

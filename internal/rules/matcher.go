@@ -38,8 +38,8 @@ type Matcher struct {
 	seen    Seen
 	counted []bool // by rule: it counted a line of the block that Match reads
 
-	// Unparsed, where it is set, is called for each line that Each finds not to
-	// be of its source's format: after the line's hits.
+	// Unparsed, where it is set, is called for each line that counts nothing
+	// because it is not of its source's format: after the line's hits.
 	Unparsed func(Unparsed)
 
 	// plain, where it is set, decodes a line's fields as a whole, and every
@@ -62,7 +62,8 @@ type lineState struct {
 	plan   *plan
 	text   []byte // without its line end
 	parsed bool
-	alien  bool           // it is not of its source's format, as far as it was parsed
+	judged bool           // it is known whether it is of its source's format
+	alien  bool           // it is not, as far as that is known
 	fields map[string]any // where they were wanted as a whole
 	named  bool           // `line` stands in env
 	timed  bool
@@ -135,8 +136,8 @@ type Hit struct {
 	Err        error     // the expression failed: nothing was counted
 }
 
-// Unparsed is a line that is not of its source's format, though a rule asked for
-// its fields.
+// Unparsed is a line that is not of its source's format, and that a rule asked for.
+// Either the rule would count it, or the rule needs its fields to decide.
 type Unparsed struct {
 	Source     string
 	Line       []byte // without its line end; valid until the callback returns
@@ -221,6 +222,9 @@ func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, why string
 // one failed: in the order of lines, then of sources, then of rules. Where
 // several sources of the block have the same rule, the first that counts a
 // line under it does so alone: a line is never counted twice by one rule.
+//
+// A line that is not of its source's format counts nothing. It is parsed only
+// once a rule would count it, or asks for a field.
 func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 	var plans []*plan
 	for _, name := range block.Sources {
@@ -298,19 +302,24 @@ func (m *Matcher) wantedRules(b *reading, p *plan, start, end int) {
 			m.apply(b, p.rules[i], start, end)
 		}
 	}
-	m.end(b, start, end)
+	if m.line.alien {
+		m.tellUnparsed(b, p, start, end)
+	}
 }
 
 // severalSources evaluates the rules of several sources on every line, as each
-// of them has it. With plain every rule is evaluated.
+// of them has it. With plain every rule is evaluated. A line that counts under one
+// source is not told of as unparsed under another.
 func (m *Matcher) severalSources(b *reading, plans []*plan) {
 	counted := make([]bool, len(m.set.Rules))
+	var alien []*plan
 	for _, p := range plans {
 		p.search.Begin(b.Data)
 	}
 	for start := 0; start < len(b.Data); {
 		end := lineEnd(b.Data, start)
 		clear(counted)
+		alien = alien[:0]
 		for _, p := range plans {
 			clear(m.wanted)
 			copy(m.wanted, p.search.Always)
@@ -321,8 +330,13 @@ func (m *Matcher) severalSources(b *reading, plans []*plan) {
 					counted[r.index] = m.apply(b, r, start, end)
 				}
 			}
-			if m.plain == nil && m.wanted.Next(0) >= 0 {
-				m.end(b, start, end)
+			if m.line.alien && m.plain == nil && m.wanted.Next(0) >= 0 {
+				alien = append(alien, p)
+			}
+		}
+		if !slices.Contains(counted, true) {
+			for _, p := range alien {
+				m.tellUnparsed(b, p, start, end)
 			}
 		}
 		start = end
@@ -353,18 +367,38 @@ func (m *Matcher) begin(b *reading, p *plan, start, end int) bool {
 	m.line.plan, m.line.text = p, trimLineEnd(line)
 	m.line.parsed, m.line.fields, m.line.named, m.line.timed = false, nil, false, false
 	_, ok := p.source.Skip(m.line.text)
-	m.line.alien = !ok
+	m.line.judged, m.line.alien = !p.source.Strict(), !ok
 	return ok
 }
 
-// end tells of a line that is not of its source's format. Blank lines are no
-// usage, and are not told of.
-func (m *Matcher) end(b *reading, start, end int) {
-	if !m.line.alien || m.Unparsed == nil || len(bytes.TrimSpace(m.line.text)) == 0 {
+// tellUnparsed reports that the current line is not of a source's format. A blank
+// line is no usage and is not reported.
+func (m *Matcher) tellUnparsed(b *reading, p *plan, start, end int) {
+	if m.Unparsed == nil || len(bytes.TrimSpace(m.line.text)) == 0 {
 		return
 	}
-	s := m.line.plan.source
+	s := p.source
 	m.Unparsed(Unparsed{s.Name, m.line.text, b.Start + int64(start), b.Start + int64(end), s.Mismatch(m.line.text)})
+}
+
+// ofFormat reports whether the current line is of its source's format.
+func (m *Matcher) ofFormat() bool {
+	switch {
+	case m.line.judged:
+	case m.plain != nil:
+		m.fields()
+	default:
+		m.parse()
+	}
+	return !m.line.alien
+}
+
+// parse finds the fields of the current line, once.
+func (m *Matcher) parse() {
+	if !m.line.parsed {
+		m.line.parsed = true
+		m.line.plan.find(m)
+	}
 }
 
 // apply evaluates a rule on the current line, and reports what it comes to. It
@@ -375,7 +409,7 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 		evaluate = m.measured
 	}
 	quantity, err := evaluate(r)
-	if quantity == 0 && err == nil {
+	if quantity == 0 && err == nil || !m.ofFormat() {
 		return false
 	}
 	h := Hit{
@@ -465,9 +499,9 @@ func (m *Matcher) fields() map[string]any {
 			decode = m.plain
 		}
 		m.line.fields = decode(m.line.plan.source, m.line.text)
-		if len(m.line.fields) == 0 && !m.line.parsed { // perhaps it is not of the format
-			m.line.parsed = true
-			m.line.plan.find(m)
+		m.line.judged, m.line.alien = true, m.line.fields == nil
+		if m.line.alien {
+			m.line.fields = map[string]any{}
 		}
 	}
 	return m.line.fields
@@ -487,10 +521,7 @@ func (m *Matcher) field(slot int) any {
 
 // span is where the current line has a field.
 func (m *Matcher) span(slot int) fields.Span {
-	if !m.line.parsed {
-		m.line.parsed = true
-		m.line.plan.find(m)
-	}
+	m.parse()
 	return m.found[slot]
 }
 
@@ -499,7 +530,7 @@ func (p *plan) find(m *Matcher) {
 	for _, slot := range p.slots {
 		m.found[slot] = fields.Span{}
 	}
-	m.line.alien = !p.fields.Find(m.line.text, m.found)
+	m.line.judged, m.line.alien = true, !p.fields.Find(m.line.text, m.found)
 }
 
 // window is the one that the current line's own time falls into, or else the

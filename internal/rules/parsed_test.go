@@ -34,8 +34,8 @@ func notParsed(t *testing.T, source string, rule string, blocks ...meter.Block) 
 	return lines, example, units
 }
 
-// A line that holds the text of a rule, and is not of its source's format, is
-// seen. Other lines may be what they like.
+// A line that holds the text of a rule, and is not of its source's format, counts
+// nothing and is seen. Other lines may be what they like.
 func TestLinesThatAreNotParsed(t *testing.T) {
 	const (
 		json = `{name: app, path: /a.log, format: json}`
@@ -53,11 +53,20 @@ func TestLinesThatAreNotParsed(t *testing.T) {
 		{json, sent, `{"status":"200","bytes":1`, 1, 0},
 		{json, sent, `["status","200"]`, 1, 0},
 		{json, sent, `status="200"`, 1, 0},
-		{json, sent, "goroutine 1 [running]:\nmain.main()\n\n   \n", 0, 0}, // holds no text of the rule
-		{json, `when: 'line contains "sent"'`, "sent\n", 0, 1},             // asks for no field
-		{json, `when: fields.status != "500"`, "\n  \n", 0, 2},             // blank lines are none
-		{json, `when: fields.status != "500"`, "panic\n{}\n", 1, 2},
-		{json, sent, "\ufeff" + `{"status":"200","bytes":1}` + "\n\ufeff" + `{"status":"200","bytes":1}`, 1, 1}, // one begins the file
+		{json, sent, "goroutine 1 [running]:\nmain.main()\n\n   \n", 0, 0},                        // holds no text of the rule
+		{json, `when: 'line contains "sent"'`, "sent\n{\"a\":\"sent\"}\n{\"a\":\"sent\"\n", 2, 1}, // asks for no field
+		{json, `when: 'line contains "sent" and line contains "mail"'`, "sent\n", 0, 0},           // the rule would not count it
+		{json, `when: 'line contains "sent" and fields.n == 1'`, "sent\n", 1, 0},
+		{json, `when: 'true'`, "panic\n{}\n\n[1]\n", 2, 1},
+		{json, `when: 'line contains "sent"', quantity: "int(extract(line, '(x)'))"`, "sent\n", 1, 0}, // nor an error
+		{json, `when: 'line contains "sent"', quantity: fields.n`, "sent\n", 1, 0},
+		{json, `when: len(fields) == 0`, "sent\n{}\n", 1, 1},
+		{json, `when: '"n" in fields or line contains "sent"'`, "sent\n{\"n\":1}\n", 1, 1},
+		{json, `when: fields.status != "500"`, "\n  \n", 0, 0}, // blank lines are no usage
+		{json, `when: fields.status != "500"`, "panic\n{}\n", 1, 1},
+		{`{name: app, path: /a.log, format: regexp, pattern: '^(?P<ip>\S+) (?P<status>\d+)$'}`, `when: 'line contains "200"'`, "a 200\na 200 b\n", 1, 1},
+		{`{name: app, path: /a.log, format: logfmt}`, `when: 'line contains "sent"'`, "sent, \"no pair\n", 0, 1}, // each line is of the format
+		{json, sent, "\ufeff" + `{"status":"200","bytes":1}` + "\n\ufeff" + `{"status":"200","bytes":1}`, 1, 1},  // one begins the file
 		{`{name: app, path: /a.log, format: regexp, pattern: '^(?P<ip>\S+) (?P<status>\d+)$'}`, `when: 'fields.status == "200"'`, "a 200\na 200 b\nb 500 c\n", 1, 1},
 		{`{name: app, path: /a.log, format: logfmt}`, `when: 'fields.status == "200"'`, "status=200\nstatus 200\n", 0, 1},
 		{`{name: app, path: /a.log}`, `when: 'line contains "sent"'`, "sent\n", 0, 1},
@@ -86,7 +95,8 @@ func TestByteOrderMarkBeginsAFile(t *testing.T) {
 	}
 }
 
-// Where a file is of several sources, each is told of its own lines, once.
+// Where a file is of several sources, each is told of its own lines, once. A line
+// that counts under one of them is told of nowhere.
 func TestLinesOfSeveralSourcesAreNotParsed(t *testing.T) {
 	c := parse(t, `
 product_id: p
@@ -96,16 +106,18 @@ sources:
 rules:
   - {name: r, sku_id: s, when: 'fields.n == "5" or line contains "sent"'}
   - {name: only, source: a, sku_id: s, when: 'fields.m == "6"'}
+  - {name: other, source: b, sku_id: s, when: 'line contains "sent"'}
 `)
 	m := rules.NewMatcher(&c.Set)
 	var got []string
 	m.Unparsed = func(u rules.Unparsed) {
 		got = append(got, fmt.Sprintf("%s %d-%d %s", u.Source, u.Start, u.End, u.Line))
 	}
-	text := "n=5\nnothing\n{\"n\":\"5\"}\n\"6\"\nn=5x\n"
+	text := "n=5\nnothing\n{\"n\":\"5\"}\n\"6\"\nn=5x\n{\"m\":\"sent\"}\nsent\n"
 	hits := 0
 	m.Each(meter.Block{Path: "/a.log", Sources: []string{"a", "b"}, Start: 100, Data: []byte(text), ReadAt: readAt}, func(rules.Hit) { hits++ })
-	if want := []string{`a 122-126 "6"`, `b 126-131 n=5x`}; !slices.Equal(got, want) || hits != 2 {
+	want := []string{`a 122-126 "6"`, `b 126-131 n=5x`, "a 144-149 sent", "b 144-149 sent"}
+	if !slices.Equal(got, want) || hits != 3 {
 		t.Errorf("%q, %d hits, want %q", got, hits, want)
 	}
 }

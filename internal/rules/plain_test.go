@@ -16,7 +16,8 @@ import (
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
-// plainFields decodes a line's fields as a whole; JSON with encoding/json.
+// plainFields decodes a line's fields as a whole; JSON with encoding/json. It
+// returns nil for a line that is not of the format.
 func plainFields(s *rules.Source, line []byte) map[string]any {
 	if s.Format != "json" {
 		return s.Map(line)
@@ -25,10 +26,10 @@ func plainFields(s *rules.Source, line []byte) map[string]any {
 	d.UseNumber()
 	var fields map[string]any
 	if err := d.Decode(&fields); err != nil || fields == nil {
-		return map[string]any{}
+		return nil
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return map[string]any{}
+		return nil
 	}
 	return exactNumbers(fields).(map[string]any)
 }
