@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
@@ -68,7 +69,7 @@ func byRun(t *testing.T, c *config.Config, path string) (run, explained counted)
 	}
 	generations, _, _ := follow.Take(new(meter.Tally))
 	for _, g := range generations {
-		content, err := tailer.Find(g)
+		content, err := logfile.Find(g)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/tailer"
 	"github.com/nxadm/tail"
 	"github.com/nxadm/tail/util"
 )
@@ -92,7 +92,7 @@ func (t *trial) tailed(line tailedLine) {
 	}
 	in.tailed = true
 	whole := append([]byte(line.text), '\n')
-	text := tailer.DropBlanks(whole)
+	text := logfile.DropBlanks(whole)
 	if len(text) < len(whole) {
 		start = 1
 	}

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
-	"github.com/meterlog/meterlog/internal/tailer"
 )
 
 const readSize = 256 << 10 // of blocks
@@ -93,7 +93,7 @@ func findInputs(config *config.Config, source string, args []string, follow bool
 // one was made of.
 func sourcesOf(config *config.Config, path string) []string {
 	names := config.SourcesOf(path)
-	if plain := tailer.Uncompressed(path); len(names) == 0 && plain != path {
+	if plain := logfile.Uncompressed(path); len(names) == 0 && plain != path {
 		names = config.SourcesOf(plain)
 	}
 	return names
@@ -236,7 +236,7 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 		}
 		raw, close = f, func() { f.Close() }
 	}
-	stream, compressed, err := tailer.Decompress(t.print.bar.reader(raw))
+	stream, compressed, err := logfile.Decompress(t.print.bar.reader(raw))
 	if err != nil {
 		close()
 		return nil, fmt.Errorf("%s: %w", in.name, pathless(err))
@@ -246,14 +246,14 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 		closeRaw := close
 		close = func() { c.Close(); closeRaw() }
 	}
-	blanks := tailer.SkipBlanks(stream)
+	blanks := logfile.SkipBlanks(stream)
 	return &lineReader{from: blanks, blanks: blanks, close: close, wholeOnly: t.options.follow && !in.isStdin() && !compressed}, nil
 }
 
 // lineReader cuts a stream into runs of whole lines.
 type lineReader struct {
 	from      io.Reader
-	blanks    *tailer.BlankSkipper // what from is, where a log is read
+	blanks    *logfile.BlankSkipper // what from is, where a log is read
 	close     func()
 	wholeOnly bool // a last line without a newline is left alone
 

@@ -14,9 +14,9 @@ import (
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
-	"github.com/meterlog/meterlog/internal/tailer"
 )
 
 // Outcome is what a recount came to. The names are published.
@@ -80,8 +80,8 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 		f.Note = "no source of the rule follows the file any more"
 		return f
 	}
-	content, err := tailer.Find(c.Generation)
-	if errors.Is(err, tailer.ErrGone) || c.Generation.Path == "" {
+	content, err := logfile.Find(c.Generation)
+	if errors.Is(err, logfile.ErrGone) || c.Generation.Path == "" {
 		f.Outcome, f.Note = Gone, "no file holds these lines any more"
 		return f
 	} else if err != nil {
@@ -172,7 +172,7 @@ func (r *Recounter) timed(path string, rule *rules.Rule) bool {
 // blockSize is how much is given to the rules at a time, in bytes.
 const blockSize = 256 << 10
 
-func (p *pass) read(ctx context.Context, content *tailer.Content) error {
+func (p *pass) read(ctx context.Context, content *logfile.Content) error {
 	err := content.Lines(p.start, p.end, func(offset int64, line []byte) error {
 		if offset != p.at+int64(len(p.buffer)) || len(p.buffer) >= blockSize {
 			p.flush()

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -338,19 +339,19 @@ func TestManyArchivesAreReadAFewAtATime(t *testing.T) {
 }
 
 func TestArchiveWithALargeDictionary(t *testing.T) {
-	if _, err := xzDictionary([]byte{2, 0, 0x21, 1, 40, 0, 0, 0}); err == nil || !strings.Contains(err.Error(), "dictionary of 4294967295 bytes") {
+	if _, err := logfile.XzDictionary([]byte{2, 0, 0x21, 1, 40, 0, 0, 0}); err == nil || !strings.Contains(err.Error(), "dictionary of 4294967295 bytes") {
 		t.Errorf("4 GiB: %v", err)
 	}
 	const sized = 0x80
-	if n, err := xzDictionary([]byte{2, sized, 0x88, 0x27, 0x21, 1, 40, 0}); err != nil || n != 5000 {
+	if n, err := logfile.XzDictionary([]byte{2, sized, 0x88, 0x27, 0x21, 1, 40, 0}); err != nil || n != 5000 {
 		t.Errorf("4 GiB for 5,000 bytes: %d, %v", n, err)
 	}
-	if n, err := xzDictionary([]byte{2, 0, 0x21, 1, 28, 0, 0, 0}); err != nil || n != 64<<20 {
+	if n, err := logfile.XzDictionary([]byte{2, 0, 0x21, 1, 28, 0, 0, 0}); err != nil || n != 64<<20 {
 		t.Errorf("as of xz -9: %d, %v", n, err)
 	}
 	frame := binary.LittleEndian.AppendUint32(nil, 0xFD2FB528)
 	frame = append(frame, 0, 21<<3, 1, 0, 0) // a window of 2 GiB, an empty block
-	r, err := newZstdReader(bytes.NewReader(frame))
+	r, err := logfile.NewZstdReader(bytes.NewReader(frame))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,14 +374,14 @@ func TestXZFilesOfOtherWriters(t *testing.T) {
 			t.Fatal(err)
 		}
 		padded := slices.Concat(packed, make([]byte, 8), packed)
-		got, err := io.ReadAll(newXZReader(bytes.NewReader(padded)))
+		got, err := io.ReadAll(logfile.NewXZReader(bytes.NewReader(padded)))
 		if err != nil || string(got) != text+text {
 			t.Errorf("xz %v: %d bytes of %d, %v", args, len(got), 2*len(text), err)
 		}
 		for range 20 {
 			torn := packed[:len(packed)-1-len(packed)/30]
 			packed = packed[:len(torn)]
-			if _, err := io.ReadAll(newXZReader(bytes.NewReader(torn))); err == nil {
+			if _, err := io.ReadAll(logfile.NewXZReader(bytes.NewReader(torn))); err == nil {
 				t.Errorf("xz %v: %d bytes pass for a whole file", args, len(torn))
 			}
 		}
@@ -389,7 +390,7 @@ func TestXZFilesOfOtherWriters(t *testing.T) {
 		}
 		spoilt := slices.Clone(padded)
 		spoilt[len(spoilt)/4] ^= 1
-		if _, err := io.ReadAll(newXZReader(bytes.NewReader(spoilt))); err == nil {
+		if _, err := io.ReadAll(logfile.NewXZReader(bytes.NewReader(spoilt))); err == nil {
 			t.Errorf("xz %v: damage passed unseen", args)
 		}
 	}
@@ -402,9 +403,9 @@ func TestClosedArchivesGiveTheirMemoryBack(t *testing.T) {
 		text, _ := lines("a line", 200_000)
 		s.put("app.log.1"+ext, compressed(t, ext, text), time.Minute)
 		before := inUse()
-		a, err := osDisk.openArchive(s.path("app.log.1" + ext))
+		a, err := logfile.OS.OpenArchive(s.path("app.log.1" + ext))
 		s.check(err)
-		_, err = io.Copy(io.Discard, &archiveReader{a, 0})
+		_, err = io.Copy(io.Discard, a.From(0))
 		s.check(err)
 		s.check(a.Close())
 		if grown := int64(inUse()) - int64(before); grown > 1<<20 {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -99,14 +100,14 @@ func (s *scene) known() []meter.Generation {
 }
 
 // verdicts are the copies that a ledger would know of.
-type verdicts map[inode]meter.Copy
+type verdicts map[logfile.Inode]meter.Copy
 
 func (v *verdicts) take(copies []meter.Copy) {
 	if *v == nil {
 		*v = make(verdicts)
 	}
 	for _, c := range copies {
-		if at := (inode{c.Dev, c.Ino}); c.Of == 0 {
+		if at := (logfile.Inode{Dev: c.Dev, Ino: c.Ino}); c.Of == 0 {
 			delete(*v, at)
 		} else {
 			(*v)[at] = c
@@ -361,14 +362,14 @@ func TestTruncatedWhileAScanIsUnderWay(t *testing.T) {
 	text, want := lines("line", 3000)
 	half := len(text) / 2
 	truncated := false
-	s.cfg.disk = osDisk
-	s.cfg.disk.open = func(name string) (file, error) {
+	s.cfg.disk = logfile.OS
+	s.cfg.disk.Open = func(name string) (logfile.File, error) {
 		if name == s.path("app.log.1") && !truncated {
 			truncated = true
 			s.append("app.log.1", text[half:])
 			s.check(os.Truncate(s.path("app.log"), 0))
 		}
-		return osDisk.open(name)
+		return logfile.OS.Open(name)
 	}
 	s.append("app.log", text)
 	s.expect(want...)
@@ -451,13 +452,13 @@ func TestRotatedBetweenTheLookAndTheOpening(t *testing.T) {
 	s.expect()
 	s.kill()
 	s.append("app.log", "one\n")
-	s.cfg.disk = osDisk
-	s.cfg.disk.open = func(name string) (file, error) {
-		if _, err := os.Stat(s.path("app.log.1")); isMissing(err) {
+	s.cfg.disk = logfile.OS
+	s.cfg.disk.Open = func(name string) (logfile.File, error) {
+		if _, err := os.Stat(s.path("app.log.1")); logfile.IsMissing(err) {
 			s.rename("app.log", "app.log.1")
 			s.append("app.log", "two\n")
 		}
-		return osDisk.open(name)
+		return logfile.OS.Open(name)
 	}
 	s.expect("one", "two")
 	s.wantAnomalies(nil)
@@ -693,7 +694,7 @@ func TestPowerLossBeforeTheApplicationWritesOn(t *testing.T) {
 			s.append("app.log", text)
 			s.expect(want...)
 			for i := range 3 {
-				if i > 0 && test.nuls > trailBytes {
+				if i > 0 && test.nuls > logfile.TrailBytes {
 					break // the first trail is longer than the next
 				}
 				s.kill()
@@ -859,7 +860,7 @@ func TestNoPowerLoss(t *testing.T) {
 		s.append("app.log", after)
 		info, err := os.Stat(s.path("app.log"))
 		s.check(err)
-		g.Ino = lookAt(info).ino // as it would be given again
+		g.Ino = logfile.LookAt(info).Ino // as it would be given again
 		s.committed[1] = g
 		s.expect(more...)
 	})

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // content finds a committed generation and returns the lines between the two
 // offsets, with where they were found.
 func (s *scene) content(id, start, end int64) (name string, got []string, err error) {
-	c, err := Find(s.committed[id])
+	c, err := logfile.Find(s.committed[id])
 	if err != nil {
 		return "", nil, err
 	}
@@ -101,7 +102,7 @@ func TestFindTellsFilesWithTheSameBeginningApart(t *testing.T) {
 		t.Errorf("%q in %s, %v", got, where, err)
 	}
 	s.check(os.Remove(s.path("app.log.3")))
-	if _, _, err := s.content(1, 1101, 1105); !errors.Is(err, ErrGone) {
+	if _, _, err := s.content(1, 1101, 1105); !errors.Is(err, logfile.ErrGone) {
 		t.Errorf("only others are there: %v", err)
 	}
 }
@@ -111,17 +112,17 @@ func TestFindSaysWhereItLooked(t *testing.T) {
 	s.append("app.log", "one\n")
 	s.expect("one")
 	s.check(os.Remove(s.path("app.log")))
-	if _, _, err := s.content(1, 0, 4); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "neither that file") {
+	if _, _, err := s.content(1, 0, 4); !errors.Is(err, logfile.ErrGone) || !strings.Contains(err.Error(), "neither that file") {
 		t.Errorf("nothing is there: %v", err)
 	}
 	s.append("app.log", "two\n")
 	s.append("app.log.1", "three\n")
 	_, _, err := s.content(1, 0, 4)
-	if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), fmt.Sprintf("looked in %s, %s", s.path("app.log"), s.path("app.log.1"))) {
+	if !errors.Is(err, logfile.ErrGone) || !strings.Contains(err.Error(), fmt.Sprintf("looked in %s, %s", s.path("app.log"), s.path("app.log.1"))) {
 		t.Errorf("others are there: %v", err)
 	}
 	s.append("app.log.2.gz", "garbage")
-	if _, _, err := s.content(1, 0, 4); errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "app.log.2.gz") {
+	if _, _, err := s.content(1, 0, 4); errors.Is(err, logfile.ErrGone) || !strings.Contains(err.Error(), "app.log.2.gz") {
 		t.Errorf("one of them cannot be read: %v", err)
 	}
 }
@@ -133,7 +134,7 @@ func TestContentLeavesOutLinesThatAreTooLong(t *testing.T) {
 	text := "one\n" + long + "\n" + fits + "\n" + fits + "z\ntwo\n"
 	s.append("app.log", text)
 	s.expect("one", fits, "two")
-	c, err := Find(s.committed[1])
+	c, err := logfile.Find(s.committed[1])
 	s.check(err)
 	defer c.Close()
 	var got []string
@@ -153,13 +154,13 @@ func TestContentThatIsReplacedWhileItIsRead(t *testing.T) {
 	s := follow(t, "app.log")
 	s.append("app.log", "one\ntwo\n")
 	s.expect("one", "two")
-	c, err := Find(s.committed[1])
+	c, err := logfile.Find(s.committed[1])
 	s.check(err)
 	defer c.Close()
 	err = c.Lines(0, 8, func(int64, []byte) error {
 		return os.WriteFile(s.path("app.log"), []byte("six\nten\n"), 0o644)
 	})
-	if !errors.Is(err, errReplaced) {
+	if !errors.Is(err, logfile.ErrReplaced) {
 		t.Errorf("replaced: %v", err)
 	}
 }
@@ -172,7 +173,7 @@ func TestContentThatIsNotWhole(t *testing.T) {
 	s.rename("app.log", "app.log.1")
 	s.compress("app.log.1")
 	s.pass(time.Minute)
-	c, err := Find(s.committed[1])
+	c, err := logfile.Find(s.committed[1])
 	s.check(err)
 	defer c.Close()
 	s.check(os.Truncate(s.path("app.log.1.gz"), 5000))

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/glob"
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // decide settles what a file is whose inode belongs to no generation.
 func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
-	blank := t.byInode[e.inode]
-	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.look && !blank.isBehind()) {
+	blank := t.byInode[e.Inode]
+	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.Look && !blank.isBehind()) {
 		return
 	}
 	if t.isCopy(e, now) {
@@ -39,7 +40,7 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 			}
 		}
 		t.cfg.Log.Debug("copy of a known file", "name", e.name, "path", e.path, "generation", s.ID)
-		t.noteCopy(e.look, s, now)
+		t.noteCopy(e.Look, s, now)
 		if from != garbage {
 			t.fail(e.name, nil)
 		}
@@ -63,23 +64,23 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 // copyOf is the verdict that a file with this look holds what is counted as
 // another's.
 type copyOf struct {
-	look
+	logfile.Look
 	stream *stream
 }
 
 // noteCopy remembers that a file holds what is counted as the stream's.
-func (t *Tailer) noteCopy(at look, s *stream, now time.Time) {
-	t.copies[at.inode], s.heldAt = copyOf{at, s}, now
+func (t *Tailer) noteCopy(at logfile.Look, s *stream, now time.Time) {
+	t.copies[at.Inode], s.heldAt = copyOf{at, s}, now
 	if s.ID != 0 {
-		t.newCopies = append(t.newCopies, meter.Copy{Look: at.public(), Of: s.ID})
+		t.newCopies = append(t.newCopies, meter.Copy{Look: at.Public(), Of: s.ID})
 	}
 }
 
 // forgetCopy withdraws what was concluded of the inode's file.
-func (t *Tailer) forgetCopy(at inode) {
+func (t *Tailer) forgetCopy(at logfile.Inode) {
 	if copy, ok := t.copies[at]; ok {
 		delete(t.copies, at)
-		t.newCopies = append(t.newCopies, meter.Copy{Look: copy.public()})
+		t.newCopies = append(t.newCopies, meter.Copy{Look: copy.Public()})
 	}
 }
 
@@ -91,8 +92,8 @@ func (t *Tailer) knowCopies(copies []meter.Copy) {
 	}
 	for _, c := range copies {
 		if s := byID[c.Of]; s != nil && s.State != meter.Lost {
-			at := look{inode: inode{c.Dev, c.Ino}, size: c.Size, mtime: c.MTime, ctime: c.CTime}
-			t.copies[at.inode] = copyOf{at, s}
+			at := logfile.Look{Inode: logfile.Inode{Dev: c.Dev, Ino: c.Ino}, Size: c.Size, MTime: c.MTime, CTime: c.CTime}
+			t.copies[at.Inode] = copyOf{at, s}
 		}
 	}
 }
@@ -101,16 +102,16 @@ func (t *Tailer) knowCopies(copies []meter.Copy) {
 // hold what is counted elsewhere. A rename changes its ctime alone: then its first
 // bytes must agree as well.
 func (t *Tailer) isCopy(e entry, now time.Time) bool {
-	copy, ok := t.copies[e.inode]
+	copy, ok := t.copies[e.Inode]
 	if !ok {
 		return false
 	}
-	if copy.look != e.look {
-		if copy.size != e.size || copy.mtime != e.mtime || !t.beginsAs(e, copy.stream) {
-			t.forgetCopy(e.inode)
+	if copy.Look != e.Look {
+		if copy.Size != e.Size || copy.MTime != e.MTime || !t.beginsAs(e, copy.stream) {
+			t.forgetCopy(e.Inode)
 			return false
 		}
-		t.noteCopy(e.look, copy.stream, now)
+		t.noteCopy(e.Look, copy.stream, now)
 	}
 	copy.stream.heldAt, copy.stream.holder = now, e.name
 	return true
@@ -122,13 +123,13 @@ func (t *Tailer) beginsAs(e entry, s *stream) bool {
 	if err != nil {
 		return false
 	}
-	defer closeFile(f)
-	defer closeArchive(arch)
+	defer logfile.CloseFile(f)
+	defer logfile.CloseArchive(arch)
 	if arch != nil {
-		return beginsAlike(arch.head, s.Head)
+		return logfile.BeginsAlike(arch.Head, s.Head)
 	}
-	head, err := readAt(f, 0, meter.HeadSize)
-	return err == nil && beginsAlike(head, s.Head)
+	head, err := logfile.ReadAt(f, 0, meter.HeadSize)
+	return err == nil && logfile.BeginsAlike(head, s.Head)
 }
 
 // extends goes on with a generation whose own file is gone in a file that holds
@@ -139,18 +140,18 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 		return false
 	}
 	f, arch, verdict := t.open(e, s)
-	if verdict != same {
-		closeFile(f)
-		closeArchive(arch)
+	if verdict != logfile.Same {
+		logfile.CloseFile(f)
+		logfile.CloseArchive(arch)
 		return false
 	}
-	more := f != nil && e.size > s.Offset
-	if arch != nil && !arch.endsAt(s.Offset) {
-		more = arch.reaches(s.Offset + 1)
+	more := f != nil && e.Size > s.Offset
+	if arch != nil && !arch.EndsAt(s.Offset) {
+		more = arch.Reaches(s.Offset + 1)
 	}
 	if !more {
-		closeFile(f)
-		closeArchive(arch)
+		logfile.CloseFile(f)
+		logfile.CloseArchive(arch)
 		return false
 	}
 	if s.State == meter.Done {
@@ -169,14 +170,14 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 		gone := false
 		if s.file != nil {
 			at, err := t.look(s)
-			gone = err == nil && at.unlinked
+			gone = err == nil && at.Unlinked
 		} else if s.arch == nil {
-			gone = !slices.ContainsFunc(entries, func(other entry) bool { return other.inode == s.inode() })
+			gone = !slices.ContainsFunc(entries, func(other entry) bool { return other.Inode == s.inode() })
 		}
-		if alike(s.Head) && (s.finished() || e.size == s.Offset) {
+		if logfile.Alike(s.Head) && (s.finished() || e.Size == s.Offset) {
 			continue // which a new file looks like as well
 		}
-		if !gone || s.heldAt.Equal(now) || s.unsure || e.size < s.Offset || s.Offset == 0 {
+		if !gone || s.heldAt.Equal(now) || s.unsure || e.Size < s.Offset || s.Offset == 0 {
 			continue
 		}
 		if t.isBusy(s) {
@@ -185,12 +186,12 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 			return true
 		}
 		f, arch, verdict := t.open(e, s)
-		if verdict == same {
+		if verdict == logfile.Same {
 			t.bind(s, e, f, arch, now)
 			return true
 		}
-		closeFile(f)
-		closeArchive(arch)
+		logfile.CloseFile(f)
+		logfile.CloseArchive(arch)
 	}
 	return false
 }
@@ -207,24 +208,24 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 	if late {
 		state = meter.Rotated
 	}
-	s := t.begin(e.path, e.look, state)
+	s := t.begin(e.path, e.Look, state)
 	switch {
-	case late && (!known || e.writtenAt().Before(since)):
+	case late && (!known || e.WrittenAt().Before(since)):
 		err = t.baseline(s, e, f, arch)
 	case !known && t.startsAtEnd(e.path) && f != nil:
 		var end int64
-		if end, err = lastNewline(f, e.size); err == nil {
+		if end, err = logfile.LastNewline(f, e.Size); err == nil {
 			err = s.jump(f, end)
 		}
 	}
 	if err != nil {
 		t.fail(e.name, err)
 		t.forget(s)
-		closeFile(f)
-		closeArchive(arch)
+		logfile.CloseFile(f)
+		logfile.CloseArchive(arch)
 		return
 	}
-	t.cfg.Log.Debug("new file", "name", e.name, "path", e.path, "generation", s.ID, "offset", s.Offset, "size", e.size)
+	t.cfg.Log.Debug("new file", "name", e.name, "path", e.path, "generation", s.ID, "offset", s.Offset, "size", e.Size)
 	t.bind(s, e, f, arch, now)
 }
 
@@ -237,14 +238,14 @@ func (t *Tailer) forget(s *stream) {
 
 // baseline marks a rotated file as one that was there before: only what is
 // appended to it from now on counts.
-func (t *Tailer) baseline(s *stream, e entry, f file, arch *archive) error {
+func (t *Tailer) baseline(s *stream, e entry, f logfile.File, arch *logfile.Archive) error {
 	s.State = meter.Done
 	if arch != nil {
-		s.Head, s.Compressed = arch.head, true
+		s.Head, s.Compressed = arch.Head, true
 		return nil
 	}
-	s.EOFAt = e.size
-	return s.jump(f, e.size)
+	s.EOFAt = e.Size
+	return s.jump(f, e.Size)
 }
 
 // followedSince returns since when a pattern that matches the path is

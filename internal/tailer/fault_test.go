@@ -11,31 +11,32 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // faults has the operations on some files fail, by operation and name.
 type faults map[string]error
 
-func (f faults) disk() disk {
-	return disk{
-		open: func(name string) (file, error) {
+func (f faults) disk() logfile.Disk {
+	return logfile.Disk{
+		Open: func(name string) (logfile.File, error) {
 			if err := f["open "+name]; err != nil {
 				return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 			}
-			opened, err := osDisk.open(name)
+			opened, err := logfile.OS.Open(name)
 			if err != nil {
 				return nil, err
 			}
 			return faulty{opened, f}, nil
 		},
-		stat: func(name string) (fs.FileInfo, error) {
+		Stat: func(name string) (fs.FileInfo, error) {
 			if err := f["stat "+name]; err != nil {
 				return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
 			}
 			return os.Stat(name)
 		},
-		readDir: func(name string) ([]fs.DirEntry, error) {
+		ReadDir: func(name string) ([]fs.DirEntry, error) {
 			if err := f["readdir "+name]; err != nil {
 				return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 			}
@@ -45,7 +46,7 @@ func (f faults) disk() disk {
 }
 
 type faulty struct {
-	file
+	logfile.File
 	faults faults
 }
 
@@ -55,9 +56,9 @@ var errShort = io.EOF
 func (f faulty) ReadAt(p []byte, offset int64) (int, error) {
 	switch err := f.faults["read "+f.Name()]; err {
 	case nil:
-		return f.file.ReadAt(p, offset)
+		return f.File.ReadAt(p, offset)
 	case errShort:
-		n, _ := f.file.ReadAt(p[:len(p)/2], offset)
+		n, _ := f.File.ReadAt(p[:len(p)/2], offset)
 		return n, io.EOF
 	default:
 		return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
@@ -68,14 +69,14 @@ func (f faulty) Read(p []byte) (int, error) {
 	if err := f.faults["read "+f.Name()]; err != nil {
 		return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
 	}
-	return f.file.Read(p)
+	return f.File.Read(p)
 }
 
 func (f faulty) Stat() (fs.FileInfo, error) {
 	if err := f.faults["fstat "+f.Name()]; err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
-	return f.file.Stat()
+	return f.File.Stat()
 }
 
 // withFaults has the scene's files come from a disk that can be made to fail,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -42,12 +43,12 @@ func (t *Tailer) takeCensus(entries []entry, now time.Time) {
 	if t.crowded || t.undecided || t.isBlind() {
 		return
 	}
-	met := make(map[look]bool, len(entries))
+	met := make(map[logfile.Look]bool, len(entries))
 	for _, e := range entries {
-		met[e.look] = true
+		met[e.Look] = true
 	}
 	for at, copy := range t.copies {
-		if !met[copy.look] {
+		if !met[copy.Look] {
 			t.forgetCopy(at)
 		}
 	}
@@ -88,9 +89,9 @@ var errShared = errors.New("two generations have one file")
 
 // breach returns an error if two unfinished generations share an inode.
 func (t *Tailer) breach() error {
-	owners := make(map[inode]*stream, len(t.streams))
+	owners := make(map[logfile.Inode]*stream, len(t.streams))
 	for _, s := range t.streams {
-		if s.finished() || s.inode() == (inode{}) {
+		if s.finished() || s.inode() == (logfile.Inode{}) {
 			continue
 		}
 		if other := owners[s.inode()]; other != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -89,14 +90,14 @@ func TestWhatFilesHoldIsNotForgotten(t *testing.T) {
 func TestNothingIsForgottenUnseen(t *testing.T) {
 	unseen := errors.New("input/output error")
 	s := rotations(t)
-	s.cfg.disk = osDisk
-	s.cfg.disk.readDir = func(name string) ([]fs.DirEntry, error) { return nil, unseen }
+	s.cfg.disk = logfile.OS
+	s.cfg.disk.ReadDir = func(name string) ([]fs.DirEntry, error) { return nil, unseen }
 	s.kill()
 	s.check(os.Remove(s.path("app.log.2")))
 	s.idle(20)
 	s.wantForgotten(0)
 	unseen = nil
-	s.cfg.disk.readDir = os.ReadDir
+	s.cfg.disk.ReadDir = os.ReadDir
 	s.kill()
 	s.idle(20)
 	s.wantForgotten(1)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -110,18 +111,18 @@ func FuzzArchive(f *testing.F) {
 			}
 			var first []byte
 			for i := range 2 {
-				a, err := osDisk.openArchive(name)
+				a, err := logfile.OS.OpenArchive(name)
 				if err != nil {
 					break
 				}
-				if _, err := a.holds(&g); err != nil {
+				if _, err := a.Holds(&g); err != nil {
 					t.Errorf("%s: %v", ext, err)
 				}
-				a.length()
-				if a, err = newArchive(a.release()); err != nil {
+				a.Length()
+				if a, err = logfile.NewArchive(a.Release()); err != nil {
 					t.Fatalf("%s: opened once: %v", ext, err)
 				}
-				got, _ := io.ReadAll(io.LimitReader(&archiveReader{a, 0}, 1<<20))
+				got, _ := io.ReadAll(io.LimitReader(a.From(0), 1<<20))
 				a.Close()
 				if i == 1 && !bytes.Equal(first, got) {
 					t.Errorf("%s: %d bytes, then %d", ext, len(first), len(got))
@@ -147,39 +148,39 @@ func FuzzIdentity(f *testing.F) {
 			}
 			s.consume(line)
 		}
-		alike(s.Head)
+		logfile.Alike(s.Head)
 		g := &s.Generation
 		if g.Offset > 0 && (!bytes.HasPrefix(content, g.Head) || !bytes.Equal(content[g.Offset-int64(len(g.Mark)):g.Offset], g.Mark)) {
 			t.Fatalf("head %q and mark %q of %q at %d", g.Head, g.Mark, content, g.Offset)
 		}
-		verdict := func(content []byte) verdict {
-			v, err := compare(bytes.NewReader(content), int64(len(content)), g)
+		verdict := func(content []byte) logfile.Match {
+			v, err := logfile.Compare(bytes.NewReader(content), int64(len(content)), g)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return v
 		}
 		if g.Offset == 0 {
-			if v := verdict(content); v != other {
+			if v := verdict(content); v != logfile.Other {
 				t.Fatalf("nothing was read, and the verdict is %d", v)
 			}
 			return
 		}
-		if v := verdict(content); v != same {
+		if v := verdict(content); v != logfile.Same {
 			t.Fatalf("its own file: %d", v)
 		}
-		if v := verdict(content[:g.Offset]); v != same {
+		if v := verdict(content[:g.Offset]); v != logfile.Same {
 			t.Fatalf("a copy of what was read: %d", v)
 		}
-		if v := verdict(content[:g.Offset-1]); v != shorter && v != other {
+		if v := verdict(content[:g.Offset-1]); v != logfile.Shorter && v != logfile.Other {
 			t.Fatalf("one byte less: %d", v)
 		}
 		holds := int64(len(otherContent)) >= g.Offset && bytes.HasPrefix(otherContent, g.Head) &&
 			bytes.Equal(otherContent[g.Offset-int64(len(g.Mark)):g.Offset], g.Mark)
-		if v := verdict(otherContent); (v == same) != holds {
+		if v := verdict(otherContent); (v == logfile.Same) != holds {
 			t.Fatalf("other content: %d, %v", v, holds)
 		}
-		prefix, err := isPrefix(bytes.NewReader(otherContent), int64(len(otherContent)), bytes.NewReader(content))
+		prefix, err := logfile.IsPrefix(bytes.NewReader(otherContent), int64(len(otherContent)), bytes.NewReader(content))
 		if len(otherContent) <= len(content) && (err != nil || bytes.HasPrefix(content, otherContent) && !prefix) {
 			t.Fatalf("a prefix is not found: %v", err)
 		}
@@ -192,14 +193,14 @@ func FuzzNames(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		for _, base := range rotatedFrom(name) {
+		for _, base := range logfile.RotatedFrom(name) {
 			if base == name || len(base) >= len(name) {
 				t.Errorf("%q is rotated from %q", name, base)
 			}
 		}
 		if !strings.ContainsAny(name, "/\x00") && name != "" {
 			for i := range 3 {
-				if rotated := fmt.Sprintf("%s.%d", name, i); !slices.Contains(rotatedFrom(rotated), name) {
+				if rotated := fmt.Sprintf("%s.%d", name, i); !slices.Contains(logfile.RotatedFrom(rotated), name) {
 					t.Errorf("%q is not rotated from %q", rotated, name)
 				}
 			}

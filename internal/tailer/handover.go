@@ -3,6 +3,7 @@ package tailer
 import (
 	"os"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -18,14 +19,14 @@ func (t *Tailer) Handover() map[int64]*os.File {
 			give(open, s.ID, s.file)
 			s.file = nil
 		case s.arch != nil:
-			give(open, s.ID, s.arch.release())
+			give(open, s.ID, s.arch.Release())
 			s.arch = nil
 		}
 	}
 	return open
 }
 
-func give(open map[int64]*os.File, id int64, f file) {
+func give(open map[int64]*os.File, id int64, f logfile.File) {
 	if f, ok := f.(*os.File); ok { // as all are but in tests
 		open[id] = f
 	}
@@ -39,7 +40,7 @@ func (t *Tailer) takeOver(open map[int64]*os.File) {
 		if f == nil || s.State == meter.Gap || s.State == meter.Lost {
 			continue
 		}
-		if info, err := f.Stat(); err != nil || lookAt(info).inode != s.inode() {
+		if info, err := f.Stat(); err != nil || logfile.LookAt(info).Inode != s.inode() {
 			continue
 		}
 		if !s.Compressed && t.holdsPlain(f, s) {
@@ -66,8 +67,8 @@ func (t *Tailer) holdsPlain(f *os.File, s *stream) bool {
 	if err != nil {
 		return false
 	}
-	verdict, err := compare(f, info.Size(), &s.Generation)
-	return err == nil && verdict == same
+	verdict, err := logfile.Compare(f, info.Size(), &s.Generation)
+	return err == nil && verdict == logfile.Same
 }
 
 // takeArchive reads a compressed file from its beginning again.
@@ -76,11 +77,11 @@ func (t *Tailer) takeArchive(f *os.File, s *stream) {
 		f.Close()
 		return
 	}
-	a, err := newArchive(f)
+	a, err := logfile.NewArchive(f)
 	if err != nil {
 		return
 	}
-	if verdict, err := a.holds(&s.Generation); err != nil || verdict != same && s.Offset > 0 {
+	if verdict, err := a.Holds(&s.Generation); err != nil || verdict != logfile.Same && s.Offset > 0 {
 		a.Close()
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -47,14 +48,14 @@ type history struct {
 	fresh     map[string]int // read and not committed
 	anomalies meter.Tally
 	sources   []Source
-	stamps    map[inode]int64
+	stamps    map[logfile.Inode]int64
 }
 
 func newHistory(t *testing.T, seed int64) *history {
 	dir := t.TempDir()
 	h := &history{
 		t: t, rand: rand.New(rand.NewPCG(uint64(seed), 1)), path: filepath.Join(dir, "app.log"), now: time.Now(),
-		stamps: make(map[inode]int64), torn: make(map[*os.File]string), want: make(map[string]int),
+		stamps: make(map[logfile.Inode]int64), torn: make(map[*os.File]string), want: make(map[string]int),
 		committed: make(map[int64]meter.Generation), globs: make(map[string]time.Time),
 		got: make(map[string]int), fresh: make(map[string]int),
 		sources: []Source{{Name: "app", Paths: []string{h0(dir, "app.log")}}},
@@ -224,7 +225,7 @@ func (h *history) compress(i int) {
 	in.Close()
 	h.check(os.Chtimes(name, info.ModTime(), info.ModTime()))
 	if info, err := os.Stat(name); err == nil {
-		h.stamps[lookAt(info).inode] = lookAt(info).mtime
+		h.stamps[logfile.LookAt(info).Inode] = logfile.LookAt(info).MTime
 	}
 	h.check(os.Remove(in.Name()))
 }
@@ -236,10 +237,10 @@ func (h *history) stamp() {
 	for _, f := range files {
 		info, err := f.Info()
 		h.check(err)
-		at := lookAt(info)
-		if h.stamps[at.inode] != at.mtime {
+		at := logfile.LookAt(info)
+		if h.stamps[at.Inode] != at.MTime {
 			h.check(os.Chtimes(h0(filepath.Dir(h.path), f.Name()), h.now, h.now))
-			h.stamps[at.inode] = h.now.UnixNano()
+			h.stamps[at.Inode] = h.now.UnixNano()
 		}
 	}
 }
@@ -349,8 +350,8 @@ func (h *history) countedOf(data []byte) int {
 	info, err := os.Stat(h.path)
 	h.check(err)
 	for _, g := range h.committed {
-		if g.State == meter.Live && (inode{g.Dev, g.Ino}) == lookAt(info).inode {
-			if verdict, err := compare(bytes.NewReader(data), int64(len(data)), &g); err == nil && verdict == same {
+		if g.State == meter.Live && (logfile.Inode{Dev: g.Dev, Ino: g.Ino}) == logfile.LookAt(info).Inode {
+			if verdict, err := logfile.Compare(bytes.NewReader(data), int64(len(data)), &g); err == nil && verdict == logfile.Same {
 				return int(g.Offset)
 			}
 		}

@@ -7,19 +7,20 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // rejoin joins an entry to the generation that had its inode last, if its
 // content still is that generation's.
 func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
-	s := t.byInode[e.inode]
+	s := t.byInode[e.Inode]
 	if s == nil {
 		return
 	}
 	s.metAt = now
-	stillEmpty := e.rotated() && e.size == 0 && s.finished() && s.Offset == 0
-	if s.isOpen() || stillEmpty || s.seen == e.look && !s.isBehind() { // or nothing was written since it was closed
+	stillEmpty := e.rotated() && e.Size == 0 && s.finished() && s.Offset == 0
+	if s.isOpen() || stillEmpty || s.seen == e.Look && !s.isBehind() { // or nothing was written since it was closed
 		s.parked = s.parked || s.renewed && !s.finished()
 		t.found(s, e)
 		return
@@ -34,18 +35,18 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	}
 	f, arch, verdict := t.open(e, s)
 	switch {
-	case f != nil && s.Born != 0 && bornAt(f) != s.Born: // the inode was given to another file
-		closeFile(f)
+	case f != nil && s.Born != 0 && logfile.BornAt(f) != s.Born: // the inode was given to another file
+		logfile.CloseFile(f)
 		t.part(s, e, now)
-	case verdict == same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
-		closeFile(f)
+	case verdict == logfile.Same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
+		logfile.CloseFile(f)
 		t.part(s, e, now)
-	case verdict == same || s.Offset == 0 && !s.finished() && f != nil:
+	case verdict == logfile.Same || s.Offset == 0 && !s.finished() && f != nil:
 		t.bind(s, e, f, arch, now)
 	case t.rejoinCut(s, e, f, verdict, entries, now):
 	default:
-		closeFile(f)
-		if verdict != unread {
+		logfile.CloseFile(f)
+		if verdict != logfile.Unread {
 			t.part(s, e, now)
 		}
 	}
@@ -71,7 +72,7 @@ func (t *Tailer) mayHaveLostPower(s *stream, e entry) bool {
 // cameBackAlike reports whether a finished generation's inode has come back to
 // the path with lines that are all alike: it was given to a new file.
 func (t *Tailer) cameBackAlike(s *stream, e entry) bool {
-	return s.finished() && !e.rotated() && s.isNewTo(e) && alike(s.Head)
+	return s.finished() && !e.rotated() && s.isNewTo(e) && logfile.Alike(s.Head)
 }
 
 // wasTruncated reports whether a file that this process has not seen, and that
@@ -79,16 +80,16 @@ func (t *Tailer) cameBackAlike(s *stream, e entry) bool {
 // rotated form is a longer copy of it, and nothing but a truncation can have made
 // it shorter than its copy.
 func (t *Tailer) wasTruncated(s *stream, e entry, entries []entry) bool {
-	if e.rotated() || e.archived || !s.isNewTo(e) || !alike(s.Head) {
+	if e.rotated() || e.archived || !s.isNewTo(e) || !logfile.Alike(s.Head) {
 		return false
 	}
 	for _, c := range entries {
-		if c.path != s.Path || !c.rotated() || c.archived || c.size <= e.size || t.byInode[c.inode] != nil || t.isCopyOfFinished(c) {
+		if c.path != s.Path || !c.rotated() || c.archived || c.Size <= e.Size || t.byInode[c.Inode] != nil || t.isCopyOfFinished(c) {
 			continue
 		}
 		f, _, verdict := t.open(c, s)
-		closeFile(f)
-		if verdict == same {
+		logfile.CloseFile(f)
+		if verdict == logfile.Same {
 			return true
 		}
 	}
@@ -98,29 +99,29 @@ func (t *Tailer) wasTruncated(s *stream, e entry, entries []entry) bool {
 // isCopyOfFinished reports whether a plain file is as long as a generation of its
 // path that is finished.
 func (t *Tailer) isCopyOfFinished(e entry) bool {
-	return slices.ContainsFunc(t.byPath[e.path], func(s *stream) bool { return s.finished() && s.EOFAt == e.size })
+	return slices.ContainsFunc(t.byPath[e.path], func(s *stream) bool { return s.finished() && s.EOFAt == e.Size })
 }
 
 // heldElsewhere reports whether another file than the entry's holds the
 // generation; unsure means that not all could be looked at.
 func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsure bool) {
 	for _, c := range entries {
-		if c.path != s.Path || c.inode == e.inode {
+		if c.path != s.Path || c.Inode == e.Inode {
 			continue
 		}
 		f, arch, verdict := t.open(c, s)
-		closeFile(f)
-		closeArchive(arch)
-		if verdict == same {
+		logfile.CloseFile(f)
+		logfile.CloseArchive(arch)
+		if verdict == logfile.Same {
 			return true, false
 		}
-		unsure = unsure || verdict == unread
+		unsure = unsure || verdict == logfile.Unread
 	}
 	return false, unsure
 }
 
 // own makes the generation the owner of an inode, of which there is one at most.
-func (t *Tailer) own(s *stream, at inode, now time.Time) {
+func (t *Tailer) own(s *stream, at logfile.Inode, now time.Time) {
 	if other := t.byInode[at]; other != nil && other != s {
 		if other.finished() {
 			t.disown(other)
@@ -130,7 +131,7 @@ func (t *Tailer) own(s *stream, at inode, now time.Time) {
 	}
 	if s.inode() != at {
 		t.disown(s)
-		s.Dev, s.Ino, s.Born, s.changed = at.dev, at.ino, 0, true
+		s.Dev, s.Ino, s.Born, s.changed = at.Dev, at.Ino, 0, true
 	}
 	t.byInode[at] = s
 }
@@ -140,27 +141,27 @@ func (t *Tailer) disown(s *stream) {
 	if t.byInode[s.inode()] == s {
 		delete(t.byInode, s.inode())
 	}
-	if s.inode() != (inode{}) {
+	if s.inode() != (logfile.Inode{}) {
 		s.Dev, s.Ino, s.Born, s.changed = 0, 0, 0, true
 	}
 }
 
 // bind gives the generation its file.
-func (t *Tailer) bind(s *stream, e entry, f file, arch *archive, now time.Time) {
-	t.own(s, e.inode, now)
+func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive, now time.Time) {
+	t.own(s, e.Inode, now)
 	if s.State == meter.Gap {
 		t.anomalies.TakeBack(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed)
 	}
 	s.metAt, s.renewed, s.lostAt = now, false, time.Time{}
 	if f != nil && s.Born == 0 {
-		s.Born, s.changed = bornAt(f), true
+		s.Born, s.changed = logfile.BornAt(f), true
 	}
-	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.size, "was", s.State)
-	t.forgetCopy(e.inode)
+	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.Size, "was", s.State)
+	t.forgetCopy(e.Inode)
 	s.close()
-	s.file, s.arch, s.seen, s.parked, s.changed = f, arch, e.look, false, s.changed || s.seen != e.look
+	s.file, s.arch, s.seen, s.parked, s.changed = f, arch, e.Look, false, s.changed || s.seen != e.Look
 	s.readTo, s.skipped, s.grewAt, s.torn = s.Offset, 0, now, nil
-	s.ending = arch != nil && now.Sub(e.writtenAt()) >= settle // nobody writes to it any more
+	s.ending = arch != nil && now.Sub(e.WrittenAt()) >= settle // nobody writes to it any more
 	if s.Compressed != e.archived {
 		s.Compressed, s.changed = e.archived, true
 	}
@@ -169,7 +170,7 @@ func (t *Tailer) bind(s *stream, e entry, f file, arch *archive, now time.Time) 
 		t.become(s, meter.Live)
 	case s.State == meter.Done && e.archived:
 		s.close()
-	case s.State == meter.Done && e.size <= s.Offset:
+	case s.State == meter.Done && e.Size <= s.Offset:
 		// stays as it is
 	default:
 		t.become(s, meter.Rotated)
@@ -182,7 +183,7 @@ func (t *Tailer) bind(s *stream, e entry, f file, arch *archive, now time.Time) 
 	if s.arch == nil {
 		return
 	}
-	s.length = s.arch.length()
+	s.length = s.arch.Length()
 	if t.archives += weight(e.name); t.surveying {
 		t.reopen(s)
 	}
@@ -219,15 +220,15 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 	s.unsure = false
 	for _, e := range t.candidates(s, entries) {
 		f, arch, verdict := t.open(e, s)
-		if verdict == same {
-			if owner := t.byInode[e.inode]; owner != nil {
+		if verdict == logfile.Same {
+			if owner := t.byInode[e.Inode]; owner != nil {
 				t.lose(owner, now)
 			}
 			t.bind(s, e, f, arch, now)
 			return
 		}
-		closeFile(f)
-		s.unsure = s.unsure || verdict == unread
+		logfile.CloseFile(f)
+		s.unsure = s.unsure || verdict == logfile.Unread
 	}
 	if complete && !s.unsure && now.Sub(s.lostAt) >= t.cfg.Search {
 		t.giveUp(s)
@@ -240,19 +241,19 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 func (t *Tailer) candidates(s *stream, entries []entry) []entry {
 	var found []entry
 	for _, e := range entries {
-		owner := t.byInode[e.inode]
+		owner := t.byInode[e.Inode]
 		if e.path == s.Path && e.rotated() && (owner == nil || owner.isBlank()) {
 			found = append(found, e)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b entry) int { return cmp.Compare(a.mtime, b.mtime) })
+	slices.SortStableFunc(found, func(a, b entry) int { return cmp.Compare(a.MTime, b.MTime) })
 	return found
 }
 
 // giveUp ends the search for a generation.
 func (t *Tailer) giveUp(s *stream) {
 	s.changed = true
-	known := max(s.seen.size, s.EOFAt)
+	known := max(s.seen.Size, s.EOFAt)
 	if caughtUp := known == s.Offset && known > 0; caughtUp {
 		s.State = meter.Done
 		return

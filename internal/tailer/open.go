@@ -7,27 +7,28 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // open opens the entry's file and compares it with the generation. A plain
 // file is returned open, an archive only when it holds the generation.
-func (t *Tailer) open(e entry, s *stream) (file, *archive, verdict) {
+func (t *Tailer) open(e entry, s *stream) (logfile.File, *logfile.Archive, logfile.Match) {
 	if e.archived {
 		_, a, err := t.openEntry(e)
-		if errors.Is(err, errDamaged) && t.settled(e.look, t.lastScan) {
-			return nil, nil, other // and so it stays
+		if errors.Is(err, logfile.ErrDamaged) && t.settled(e.Look, t.lastScan) {
+			return nil, nil, logfile.Other // and so it stays
 		} else if err != nil {
-			return nil, nil, unread
+			return nil, nil, logfile.Unread
 		}
-		if s.State == meter.Done && s.EOFAt == s.Offset && s.Offset > 0 && beginsAlike(a.head, s.Head) && a.endsAt(s.EOFAt) {
-			return nil, a, same
+		if s.State == meter.Done && s.EOFAt == s.Offset && s.Offset > 0 && logfile.BeginsAlike(a.Head, s.Head) && a.EndsAt(s.EOFAt) {
+			return nil, a, logfile.Same
 		}
-		verdict, err := a.holds(&s.Generation)
+		verdict, err := a.Holds(&s.Generation)
 		if err != nil {
 			t.fail(e.name, err)
 		}
-		if verdict != same {
+		if verdict != logfile.Same {
 			a.Close()
 			return nil, nil, verdict
 		}
@@ -35,19 +36,19 @@ func (t *Tailer) open(e entry, s *stream) (file, *archive, verdict) {
 	}
 	f, err := t.openFile(e)
 	if err != nil {
-		return nil, nil, unread
+		return nil, nil, logfile.Unread
 	}
-	verdict, err := compare(f, e.size, &s.Generation)
+	verdict, err := logfile.Compare(f, e.Size, &s.Generation)
 	if err != nil {
 		t.fail(e.name, err)
 		f.Close()
-		return nil, nil, unread
+		return nil, nil, logfile.Unread
 	}
 	return f, nil, verdict
 }
 
 // openEntry opens the entry's file, plain or compressed.
-func (t *Tailer) openEntry(e entry) (f file, arch *archive, err error) {
+func (t *Tailer) openEntry(e entry) (f logfile.File, arch *logfile.Archive, err error) {
 	if !e.archived {
 		f, err = t.openFile(e)
 		return f, nil, err
@@ -56,8 +57,8 @@ func (t *Tailer) openEntry(e entry) (f file, arch *archive, err error) {
 		t.crowded = true
 		return nil, nil, errCrowded
 	}
-	arch, err = t.disk.openArchive(e.name)
-	if err != nil && !isMissing(err) {
+	arch, err = t.disk.OpenArchive(e.name)
+	if err != nil && !logfile.IsMissing(err) {
 		t.fail(e.name, err)
 	}
 	return nil, arch, err
@@ -70,7 +71,7 @@ const maxWeight = 32
 // weight is what a compressed file weighs by the memory that it takes: those of
 // gzip next to none, and what has a window up to twice maxWindow.
 func weight(name string) int {
-	switch compression(name) {
+	switch logfile.Compression(name) {
 	case ".gz":
 		return 1
 	case ".bz2":
@@ -80,20 +81,20 @@ func weight(name string) int {
 }
 
 // openFile opens the entry's plain file, which must still be the one that was seen.
-func (t *Tailer) openFile(e entry) (file, error) {
+func (t *Tailer) openFile(e entry) (logfile.File, error) {
 	if !t.makeRoom() {
 		t.crowded = true
 		return nil, errCrowded
 	}
-	f, err := t.disk.open(e.name)
+	f, err := t.disk.Open(e.name)
 	if err != nil {
-		if !isMissing(err) {
+		if !logfile.IsMissing(err) {
 			t.fail(e.name, err)
 		}
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && !e.anyInode && lookAt(info).inode != e.inode {
+	if err == nil && !e.anyInode && logfile.LookAt(info).Inode != e.Inode {
 		err = os.ErrNotExist // renamed since: the next scan sees where to
 		t.restless[e.path] = 2
 	}
@@ -131,7 +132,7 @@ func (t *Tailer) makeRoom() bool {
 			continue
 		}
 		t.opened++
-		if s.file != nil && !s.seen.unlinked && (t.surveying || s.isIdle()) {
+		if s.file != nil && !s.seen.Unlinked && (t.surveying || s.isIdle()) {
 			idle = append(idle, s)
 		}
 	}
@@ -151,10 +152,4 @@ func (t *Tailer) makeRoom() bool {
 		return false
 	}
 	return true
-}
-
-func closeArchive(a *archive) {
-	if a != nil {
-		a.Close()
-	}
 }

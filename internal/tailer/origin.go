@@ -8,15 +8,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // origin compares a rotated form with every generation of its path. With
 // copied it returns the generation.
 func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
-	settled := t.settled(e.look, now)
+	settled := t.settled(e.Look, now)
 	switch {
-	case e.size > 0:
+	case e.Size > 0:
 	case !settled:
 		return unclear, nil
 	case e.archived:
@@ -25,16 +26,16 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 		return stranger, nil // its late writer may be yet to come
 	}
 	file, arch, err := t.openEntry(e)
-	if errors.Is(err, errDamaged) && settled {
+	if errors.Is(err, logfile.ErrDamaged) && settled {
 		return garbage, &stream{}
 	} else if err != nil {
 		return unclear, nil
 	}
-	defer closeFile(file)
-	defer closeArchive(arch)
+	defer logfile.CloseFile(file)
+	defer logfile.CloseArchive(arch)
 	result := stranger
 	for _, s := range t.candidatesOf(e, arch) {
-		if s.inode() == e.inode {
+		if s.inode() == e.Inode {
 			continue
 		}
 		var from answer
@@ -55,13 +56,13 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 
 // candidatesOf returns the generations that a rotated form may hold: those of its
 // path and, for an archive, those that begin like it or have a similar name.
-func (t *Tailer) candidatesOf(e entry, arch *archive) []*stream {
+func (t *Tailer) candidatesOf(e entry, arch *logfile.Archive) []*stream {
 	all := t.byPath[e.path]
 	if arch == nil {
 		return all
 	}
 	all = slices.Clone(all)
-	for _, s := range append(t.kin(arch.head), t.namesakes(e, arch.head)...) {
+	for _, s := range append(t.kin(arch.Head), t.namesakes(e, arch.Head)...) {
 		if !slices.Contains(all, s) {
 			all = append(all, s)
 		}
@@ -73,10 +74,10 @@ func (t *Tailer) candidatesOf(e entry, arch *archive) []*stream {
 // the archive's name is one of theirs with something before or after it. A short
 // archive is known by nothing else.
 func (t *Tailer) namesakes(e entry, head []byte) (found []*stream) {
-	if len(head) == meter.HeadSize || alike(head) {
+	if len(head) == meter.HeadSize || logfile.Alike(head) {
 		return nil
 	}
-	dir, base := filepath.Split(Uncompressed(e.name))
+	dir, base := filepath.Split(logfile.Uncompressed(e.name))
 	ext := filepath.Ext(base)
 	stem := strings.TrimSuffix(base, ext)
 	for i := 1; i < len(stem); i++ {
@@ -107,31 +108,31 @@ func (t *Tailer) isHeld(s *stream, now time.Time) bool {
 	return s.isOpen() || s.metAt.Equal(now) || s.heldAt.Equal(now)
 }
 
-func (t *Tailer) fileOrigin(f file, e entry, s *stream, now time.Time) answer {
-	settled := t.settled(e.look, now)
+func (t *Tailer) fileOrigin(f logfile.File, e entry, s *stream, now time.Time) answer {
+	settled := t.settled(e.Look, now)
 	if t.onlyLooksAlike(e, s, now) {
 		return stranger
 	}
-	verdict, err := compare(f, e.size, &s.Generation)
+	verdict, err := logfile.Compare(f, e.Size, &s.Generation)
 	switch {
 	case err != nil:
 		return unclear
-	case verdict == same && s.finished() && e.size > s.Offset && t.isHeld(s, now):
+	case verdict == logfile.Same && s.finished() && e.Size > s.Offset && t.isHeld(s, now):
 		return stranger // it has the same header
-	case verdict == same:
+	case verdict == logfile.Same:
 		return copied
-	case verdict == shorter && s.finished() && !isBlankData(s.Head): // blanks begin alike
-		_, stands, err := t.endStands(f, e.size, s, t.placeOf(s))
+	case verdict == logfile.Shorter && s.finished() && !logfile.IsBlankData(s.Head): // blanks begin alike
+		_, stands, err := t.endStands(f, e.Size, s, t.placeOf(s))
 		if err != nil {
 			return unclear
 		} else if !stands {
 			return stranger
 		}
 		return copied
-	case verdict == shorter && s.State == meter.Lost:
+	case verdict == logfile.Shorter && s.State == meter.Lost:
 		return unclear
 	case s.State == meter.Live || s.State == meter.Rotated:
-		prefix, err := s.beginsWith(t.disk, f, e.size)
+		prefix, err := s.beginsWith(t.disk, f, e.Size)
 		if err != nil || prefix && !settled {
 			return unclear // a copy of what is unread, perhaps still being written
 		} else if prefix {
@@ -142,36 +143,36 @@ func (t *Tailer) fileOrigin(f file, e entry, s *stream, now time.Time) answer {
 }
 
 // archiveOrigin decompresses no more than the head, unless it must.
-func (t *Tailer) archiveOrigin(a *archive, e entry, s *stream, now time.Time) answer {
+func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.Time) answer {
 	beginning, err := s.beginning()
 	switch {
 	case err != nil:
 		return unclear
-	case !beginsAlike(a.head, beginning):
+	case !logfile.BeginsAlike(a.Head, beginning):
 		return stranger
 	case s.State == meter.Rotated || s.State == meter.Lost && s.Path == e.path:
 		return unclear // what compresses it may still be at work, and so are we
 	case s.finished() && s.EOFAt < 0:
-		if t.isElsewhere(s, now) && alike(s.Head) && s.seen.size != e.size {
+		if t.isElsewhere(s, now) && logfile.Alike(s.Head) && s.seen.Size != e.Size {
 			return stranger
 		}
 		return copied
-	case s.finished() && a.endsAt(s.EOFAt):
+	case s.finished() && a.EndsAt(s.EOFAt):
 		return copied
 	}
-	again, err := t.disk.openArchive(a.file.Name())
+	again, err := t.disk.OpenArchive(a.File.Name())
 	if err != nil {
 		return unclear
 	}
 	defer again.Close()
-	switch verdict, err := again.holds(&s.Generation); {
+	switch verdict, err := again.Holds(&s.Generation); {
 	case err != nil:
 		return unclear
-	case verdict == same && t.archiveOnlyLooksAlike(again, s, now):
+	case verdict == logfile.Same && t.archiveOnlyLooksAlike(again, s, now):
 		return stranger
-	case verdict == same && s.finished() && t.isHeld(s, now) && again.reaches(s.Offset+1):
+	case verdict == logfile.Same && s.finished() && t.isHeld(s, now) && again.Reaches(s.Offset+1):
 		return stranger // it has the same header
-	case verdict == same || verdict == shorter && (s.State == meter.Gap || isEvidence(a.head)):
+	case verdict == logfile.Same || verdict == logfile.Shorter && (s.State == meter.Gap || isEvidence(a.Head)):
 		return copied
 	}
 	return stranger
@@ -182,21 +183,21 @@ func (t *Tailer) archiveOrigin(a *archive, e entry, s *stream, now time.Time) an
 // under a rotated name, of which rotation makes no other copy, and is not as long;
 // or it is there under its path, unchanged in this scan, and shorter.
 func (t *Tailer) onlyLooksAlike(e entry, s *stream, now time.Time) bool {
-	if !alike(s.Head) {
+	if !logfile.Alike(s.Head) {
 		return false
 	}
 	size, elsewhere := t.sizeOf(s), t.isElsewhere(s, now)
-	return size >= 0 && (e.size > size || elsewhere && e.size < size) && (elsewhere || t.isStill(s))
+	return size >= 0 && (e.Size > size || elsewhere && e.Size < size) && (elsewhere || t.isStill(s))
 }
 
 // archiveOnlyLooksAlike is onlyLooksAlike for an archive that stands at the
 // generation's position.
-func (t *Tailer) archiveOnlyLooksAlike(a *archive, s *stream, now time.Time) bool {
-	if !alike(s.Head) || !t.isElsewhere(s, now) && !t.isStill(s) {
+func (t *Tailer) archiveOnlyLooksAlike(a *logfile.Archive, s *stream, now time.Time) bool {
+	if !logfile.Alike(s.Head) || !t.isElsewhere(s, now) && !t.isStill(s) {
 		return false
 	}
 	size := t.sizeOf(s)
-	return size >= s.Offset && a.reaches(size+1)
+	return size >= s.Offset && a.Reaches(size+1)
 }
 
 // isElsewhere reports whether the scan has met the generation's own file under a
@@ -213,7 +214,7 @@ func (t *Tailer) isStill(s *stream) bool {
 		return false
 	}
 	info, err := s.file.Stat()
-	return err == nil && lookAt(info) == at
+	return err == nil && logfile.LookAt(info) == at
 }
 
 // sizeOf returns how long the stream's content is; -1 where that is not known.
@@ -223,7 +224,7 @@ func (t *Tailer) sizeOf(s *stream) int64 {
 		return s.EOFAt
 	case s.file != nil:
 		if at, err := t.look(s); err == nil {
-			return at.size
+			return at.Size
 		}
 	}
 	return -1
@@ -232,11 +233,11 @@ func (t *Tailer) sizeOf(s *stream) int64 {
 // unfinished reports whether a compressed file may still be being written: it
 // was touched just now, or the plain file is still there.
 func (t *Tailer) unfinished(e entry, entries []entry, now time.Time) bool {
-	plain := strings.TrimSuffix(e.name, compression(e.name))
+	plain := strings.TrimSuffix(e.name, logfile.Compression(e.name))
 	for _, other := range entries {
 		if other.name == plain && other.rotated() {
 			return true
 		}
 	}
-	return now.Sub(e.writtenAt()).Abs() < settle
+	return now.Sub(e.WrittenAt()).Abs() < settle
 }

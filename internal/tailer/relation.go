@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -94,7 +95,7 @@ func isEvidence(head []byte) bool { return len(head) >= meter.HeadSize && !repea
 func repeats(head []byte) bool {
 	end := bytes.IndexByte(head, '\n') + 1
 	if end == 0 || end == len(head) {
-		return isBlankData(head)
+		return logfile.IsBlankData(head)
 	}
 	return bytes.Equal(head[end:], head[:len(head)-end])
 }
@@ -134,7 +135,7 @@ func (t *Tailer) kin(head []byte) []*stream {
 func (t *Tailer) placeOf(s *stream) place {
 	switch {
 	case s.file != nil:
-		if info, err := s.file.Stat(); err == nil && lookAt(info).unlinked {
+		if info, err := s.file.Stat(); err == nil && logfile.LookAt(info).Unlinked {
 			return gone
 		}
 		return there
@@ -143,7 +144,7 @@ func (t *Tailer) placeOf(s *stream) place {
 	case s.State == meter.Lost || t.listedForms[s.Path]:
 		return gone
 	}
-	if at, err := t.disk.look(s.lastName()); err == nil && at.inode == s.inode() {
+	if at, err := t.disk.Look(s.lastName()); err == nil && at.Inode == s.inode() {
 		return there
 	}
 	t.restless[s.Path] = max(t.restless[s.Path], 2)
@@ -152,23 +153,23 @@ func (t *Tailer) placeOf(s *stream) place {
 
 // relate compares a plain file with a generation whose beginning it has. at is
 // where the file goes on, if it is forked.
-func (t *Tailer) relate(f file, size int64, s *stream) (facts, int64, error) {
+func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, error) {
 	facts := facts{own: t.placeOf(s), finished: s.finished(), more: size > s.Offset, busy: t.isBusy(s)}
 	var at int64
 	s.Trail = t.lastTrail(s)
-	match, err := compare(f, size, &s.Generation)
+	match, err := logfile.Compare(f, size, &s.Generation)
 	switch match {
-	case same:
+	case logfile.Same:
 		facts.relation = whole
 		facts.beyond = facts.finished && facts.more
-	case shorter:
+	case logfile.Shorter:
 		facts.relation = part
 		proved, stands, endErr := t.endStands(f, size, s, facts.own)
 		if err = errors.Join(err, endErr); !stands {
 			facts.relation = forked
 		}
 		facts.unproved = !proved && facts.finished
-	case unread:
+	case logfile.Unread:
 		return facts, 0, err
 	default:
 		facts.relation = forked
@@ -190,28 +191,28 @@ func (t *Tailer) relate(f file, size int64, s *stream) (facts, int64, error) {
 // endStands reports whether the end of a file that ends before the position is
 // where it was read. It is proved by the trail, or by a file that is there.
 func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (proved, stands bool, err error) {
-	lines := trailLines(s.Trail)
-	i := slices.IndexFunc(lines, func(l readLine) bool { return l.end >= size })
-	if i > 0 || i == 0 && lines[0].end == size {
+	lines := logfile.TrailLines(s.Trail)
+	i := slices.IndexFunc(lines, func(l logfile.ReadLine) bool { return l.End >= size })
+	if i > 0 || i == 0 && lines[0].End == size {
 		last := lines[i]
-		if size < last.end {
+		if size < last.End {
 			last = lines[i-1]
 		}
-		text, err := readAt(f, last.start, int(last.end-last.start))
-		return err == nil, err == nil && trailHash(text) == last.hash, err
+		text, err := logfile.ReadAt(f, last.Start, int(last.End-last.Start))
+		return err == nil, err == nil && logfile.TrailHash(text) == last.Hash, err
 	}
 	if own != there || s.file != nil || !s.finished() {
 		return false, true, nil // or it is compared with the open file
 	}
 	name := cmp.Or(s.holder, s.lastName())
-	held, arch, err := t.openEntry(entry{name: name, archived: compression(name) != "", anyInode: true})
+	held, arch, err := t.openEntry(entry{name: name, archived: logfile.Compression(name) != "", anyInode: true})
 	if err != nil {
 		return false, true, nil
 	}
-	defer closeFile(held)
-	defer closeArchive(arch)
+	defer logfile.CloseFile(held)
+	defer logfile.CloseArchive(arch)
 	from := max(0, size-meter.MarkSize)
-	end, err := readAt(f, from, int(size-from))
+	end, err := logfile.ReadAt(f, from, int(size-from))
 	if err != nil {
 		return false, true, err
 	}
@@ -256,9 +257,9 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.seen = lookAt(info)
+	s.seen = logfile.LookAt(info)
 	size := info.Size()
-	head, err := readAt(s.file, 0, meter.HeadSize)
+	head, err := logfile.ReadAt(s.file, 0, meter.HeadSize)
 	if err != nil {
 		return false, err
 	}
@@ -285,13 +286,13 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 			continue
 		}
 		if g.next == s.ID {
-			end, count, err := standing(trailLines(g.past), s.file, size)
+			end, count, err := logfile.Standing(logfile.TrailLines(g.past), s.file, size)
 			switch {
 			case err != nil:
 				return false, err
-			case count >= leastRun && !t.settled(s.seen, now):
+			case count >= logfile.LeastRun && !t.settled(s.seen, now):
 				return false, t.obey(unclear, s, g, 0, now) // it is being overwritten
-			case count >= leastRun:
+			case count >= logfile.LeastRun:
 				return false, t.obey(cutOff, s, g, end, now)
 			}
 		}
@@ -310,19 +311,19 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 // trimmedAt returns where a generation goes on in the file of s, if the file holds
 // the generation's last lines and not its beginning; 0 otherwise.
 func (t *Tailer) trimmedAt(g, s *stream, size int64) (int64, error) {
-	lines := trailLines(g.past)
-	if len(lines) == 0 || g.Offset < lines[len(lines)-1].end {
+	lines := logfile.TrailLines(g.past)
+	if len(lines) == 0 || g.Offset < lines[len(lines)-1].End {
 		return 0, nil
 	}
-	at, err := runIn(lines, s.file, size)
+	at, err := logfile.RunIn(lines, s.file, size)
 	if at == 0 || err != nil {
 		return 0, err
 	}
-	at += g.Offset - lines[len(lines)-1].end // what was read since the trail was left
+	at += g.Offset - lines[len(lines)-1].End // what was read since the trail was left
 	if at > size {
 		return 0, nil
 	}
-	mark, err := readAt(s.file, max(0, at-int64(len(g.Mark))), int(min(at, int64(len(g.Mark)))))
+	mark, err := logfile.ReadAt(s.file, max(0, at-int64(len(g.Mark))), int(min(at, int64(len(g.Mark)))))
 	if err != nil || !bytes.HasSuffix(g.Mark, mark) {
 		return 0, err
 	}
@@ -331,7 +332,7 @@ func (t *Tailer) trimmedAt(g, s *stream, size int64) (int64, error) {
 
 // obey does what an answer says of the new generation s and the known one g.
 func (t *Tailer) obey(answer answer, s, g *stream, at int64, now time.Time) error {
-	e := entry{name: s.name, path: s.Path, look: s.seen}
+	e := entry{name: s.name, path: s.Path, Look: s.seen}
 	t.cfg.Log.Debug("content is known", "name", e.name, "generation", g.ID, "path", g.Path, "answer", int(answer), "offset", at)
 	switch answer {
 	case unclear:

@@ -11,6 +11,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/meterlog/meterlog/internal/glob"
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -19,7 +20,7 @@ type entry struct {
 	anyInode bool   // the file need not be the one that was seen
 	name     string // of the file
 	path     string // the followed path that it belongs to: the name itself, or that of which it is a rotated form
-	look
+	logfile.Look
 	archived bool // compressed
 }
 
@@ -53,7 +54,7 @@ func (t *Tailer) scan(now time.Time) {
 	}
 	entries, firsts := t.list(now)
 	for _, e := range entries {
-		t.looks[e.inode] = e.look
+		t.looks[e.Inode] = e.Look
 	}
 	defer clear(t.looks)
 	t.noteRotations(entries, now)
@@ -66,7 +67,7 @@ func (t *Tailer) scan(now time.Time) {
 		t.rejoin(e, entries, now)
 	}
 	for _, e := range entries { // what is a copy is known before anything is compared
-		if t.byInode[e.inode] == nil {
+		if t.byInode[e.Inode] == nil {
 			t.isCopy(e, now)
 		}
 	}
@@ -121,7 +122,7 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 			names, err := glob.Expand(pattern)
 			t.failToLook(pattern, err)
 			if _, ok := t.globs[pattern]; !ok && !errors.Is(err, doublestar.ErrBadPattern) {
-				firsts[pattern] = asFilesAreDated(now)
+				firsts[pattern] = logfile.AsFilesAreDated(now)
 			}
 			for _, name := range names {
 				if seen[name] || source.files().Excludes(name) {
@@ -142,12 +143,12 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 }
 
 func (t *Tailer) entry(name string) (entry, bool) {
-	at, err := t.disk.look(name)
-	if isMissing(err) || errors.Is(err, errNotRegular) && !t.isNamed(name) {
+	at, err := t.disk.Look(name)
+	if logfile.IsMissing(err) || errors.Is(err, logfile.ErrNotRegular) && !t.isNamed(name) {
 		return entry{}, false // a glob may match folders too
 	}
 	t.failToLook(name, err)
-	return entry{name: name, path: name, look: at, archived: compression(name) != ""}, err == nil
+	return entry{name: name, path: name, Look: at, archived: logfile.Compression(name) != ""}, err == nil
 }
 
 // isNamed reports whether the configuration gives the name itself.
@@ -172,7 +173,7 @@ func (t *Tailer) basesOf(name string) []string {
 		if len(t.bases) >= maxBases { // names come and go
 			clear(t.bases)
 		}
-		bases = rotatedFrom(name)
+		bases = logfile.RotatedFrom(name)
 		t.bases[name] = bases
 	}
 	return bases
@@ -184,9 +185,9 @@ const maxBases = 20_000
 // noteRotations finds the live generations whose path leads elsewhere, and the
 // paths that are new, and has the rotated forms of these paths looked at.
 func (t *Tailer) noteRotations(entries []entry, now time.Time) {
-	at := make(map[string]inode, len(entries))
+	at := make(map[string]logfile.Inode, len(entries))
 	for _, e := range entries {
-		at[e.name] = e.inode
+		at[e.name] = e.Inode
 		if len(t.byPath[e.path]) > 0 {
 			continue
 		}
@@ -224,11 +225,11 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 	}
 	maps.DeleteFunc(t.listed, func(dir string, _ time.Time) bool { return !folders[dir] })
 	for dir := range folders {
-		info, err := t.disk.stat(dir)
+		info, err := t.disk.Stat(dir)
 		if err != nil || info.ModTime().Equal(t.listed[dir]) {
 			continue
 		}
-		listing, err := t.disk.readDir(dir)
+		listing, err := t.disk.ReadDir(dir)
 		if err != nil {
 			continue // list or rotatedForms says so
 		}
@@ -237,7 +238,7 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 		}
 		for _, file := range listing {
 			name := filepath.Join(dir, file.Name())
-			path := Uncompressed(name)
+			path := logfile.Uncompressed(name)
 			if path == name || t.wasRead(path) || t.pathOf(path, nil) != path {
 				continue
 			}
@@ -245,7 +246,7 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 			if !known || len(t.sourcesOf(path)) == 0 {
 				continue
 			}
-			if e, ok := t.entry(name); ok && t.byInode[e.inode] == nil && !e.writtenAt().Before(since) {
+			if e, ok := t.entry(name); ok && t.byInode[e.Inode] == nil && !e.WrittenAt().Before(since) {
 				t.restless[path] = max(t.restless[path], 2)
 			}
 		}
@@ -258,7 +259,7 @@ func (t *Tailer) noteTruncations(now time.Time) {
 		if s.file == nil {
 			continue
 		}
-		if at, err := t.look(s); err == nil && at != s.seen && errors.Is(s.verify(), errReplaced) {
+		if at, err := t.look(s); err == nil && at != s.seen && errors.Is(s.verify(), logfile.ErrReplaced) {
 			t.truncated(s, now)
 		}
 	}
@@ -277,15 +278,15 @@ func (t *Tailer) isHidden(path string) bool {
 
 // look looks at an open plain file: by the scan that is under way, if that has
 // met it, to save a call for each file of many.
-func (t *Tailer) look(s *stream) (look, error) {
+func (t *Tailer) look(s *stream) (logfile.Look, error) {
 	if at, ok := t.looks[s.inode()]; ok {
 		return at, nil
 	}
 	info, err := s.file.Stat()
 	if err != nil {
-		return look{}, err
+		return logfile.Look{}, err
 	}
-	return lookAt(info), nil
+	return logfile.LookAt(info), nil
 }
 
 // rotatedForms lists the rotated forms of the restless paths that the patterns
@@ -298,15 +299,15 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 	for _, e := range known {
 		seen[e.name] = true
 	}
-	folders := make(families)
+	folders := make(logfile.Families)
 	t.listedForms = make(map[string]bool, len(t.restless))
 	for path := range t.restless {
 		t.listedForms[path] = true
-		folders.add(path)
+		folders.Add(path)
 	}
 	for dir, paths := range folders {
-		listing, err := t.disk.readDir(dir)
-		if isMissing(err) {
+		listing, err := t.disk.ReadDir(dir)
+		if logfile.IsMissing(err) {
 			continue
 		}
 		t.failToLook(dir, err)
@@ -316,7 +317,7 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 			if seen[name] {
 				continue
 			}
-			path, ok := owner(paths, name, t.basesOf)
+			path, ok := logfile.Owner(paths, name, t.basesOf)
 			if !ok {
 				continue
 			}
@@ -335,7 +336,7 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 // and ends one that is rotated and quiet.
 func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	if s.arch != nil {
-		if info, err := s.arch.file.Stat(); err == nil && s.seen.differs(lookAt(info)) {
+		if info, err := s.arch.File.Stat(); err == nil && s.seen.Differs(logfile.LookAt(info)) {
 			t.reopen(s) // it was not whole
 		}
 	}
@@ -347,7 +348,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 			return
 		}
 		if at != s.seen {
-			if at.size != s.seen.size {
+			if at.Size != s.seen.Size {
 				s.grewAt, s.ending = now, false
 			}
 			s.seen, s.changed = at, true
@@ -355,7 +356,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 				t.restless[s.Path] = max(t.restless[s.Path], 2)
 			}
 			t.enqueue(s)
-			if s.State == meter.Done && at.size > s.Offset {
+			if s.State == meter.Done && at.Size > s.Offset {
 				t.become(s, meter.Rotated) // a late writer
 			}
 		}

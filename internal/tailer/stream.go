@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -16,10 +17,10 @@ type stream struct {
 	meter.Generation
 	sources []string // names of those that follow its path
 
-	name string   // under which its file was opened
-	file file     // nil while it is not open, or open as an archive
-	arch *archive // where the file is compressed
-	seen look     // the file at the last look; the zero look before the first
+	name string           // under which its file was opened
+	file logfile.File     // nil while it is not open, or open as an archive
+	arch *logfile.Archive // where the file is compressed
+	seen logfile.Look     // the file at the last look; the zero look before the first
 
 	readTo  int64     // behind the last byte that a read has seen: Offset, or the end of a torn line
 	skipped int64     // above Offset only within a line that is too long: it has no newline before here
@@ -61,10 +62,10 @@ func (s *stream) isBlank() bool {
 // isIdle reports whether an open plain file was read to its end, so that it can
 // be closed and opened again when it grows.
 func (s *stream) isIdle() bool {
-	return !s.queued && s.readTo == s.seen.size && (s.State != meter.Rotated || s.readTo == s.Offset)
+	return !s.queued && s.readTo == s.seen.Size && (s.State != meter.Rotated || s.readTo == s.Offset)
 }
 
-func (s *stream) inode() inode { return inode{s.Dev, s.Ino} }
+func (s *stream) inode() logfile.Inode { return logfile.Inode{Dev: s.Dev, Ino: s.Ino} }
 
 // lastName returns the name under which the stream's file was seen last.
 func (s *stream) lastName() string { return cmp.Or(s.name, s.Path) }
@@ -72,11 +73,11 @@ func (s *stream) lastName() string { return cmp.Or(s.name, s.Path) }
 // isBehind reports whether the file of a stream that comes from the ledger holds
 // something unread, even if nobody wrote to it since.
 func (s *stream) isBehind() bool {
-	return s.renewed && !s.finished() && (s.Compressed || s.seen.size > s.Offset)
+	return s.renewed && !s.finished() && (s.Compressed || s.seen.Size > s.Offset)
 }
 
 // isNewTo reports whether this process sees the entry's file for the first time.
-func (s *stream) isNewTo(e entry) bool { return s.renewed || s.seen.inode != e.inode }
+func (s *stream) isNewTo(e entry) bool { return s.renewed || s.seen.Inode != e.Inode }
 
 func (s *stream) close() {
 	if s.file != nil {
@@ -88,17 +89,13 @@ func (s *stream) close() {
 	s.file, s.arch = nil, nil
 }
 
-// errReplaced is returned by read when the bytes before the position are no
-// longer those that were consumed.
-var errReplaced = errors.New("truncated or overwritten")
-
 // read fills buf with the bytes at the offset, and returns how many there are;
 // fewer than asked for at the end, and where an archive is torn. Mark and head are read after the data: where
 // they still stand, the data belongs to this generation.
 func (s *stream) read(buf []byte, offset int64) (int, error) {
 	if s.arch != nil {
 		n, err := s.arch.ReadAt(buf, offset)
-		if errors.Is(err, errDamaged) {
+		if errors.Is(err, logfile.ErrDamaged) {
 			s.torn = err
 			err = nil
 		} else if errors.Is(err, io.EOF) {
@@ -139,7 +136,7 @@ func (s *stream) holds(want []byte, offset int64) error {
 			return io.ErrUnexpectedEOF
 		}
 	}
-	return errReplaced
+	return logfile.ErrReplaced
 }
 
 // beginning returns the first bytes of the stream: those that were consumed,
@@ -148,7 +145,7 @@ func (s *stream) beginning() ([]byte, error) {
 	if s.file == nil || len(s.Head) > 0 {
 		return s.Head, nil
 	}
-	return readAt(s.file, 0, meter.HeadSize)
+	return logfile.ReadAt(s.file, 0, meter.HeadSize)
 }
 
 // consume moves the position over data, which was read at it.
@@ -170,12 +167,12 @@ func (s *stream) consume(data []byte) {
 // jump moves the position without consuming: head and mark are read from the
 // file.
 func (s *stream) jump(f io.ReaderAt, offset int64) error {
-	head, err := readAt(f, 0, int(min(offset, meter.HeadSize)))
+	head, err := logfile.ReadAt(f, 0, int(min(offset, meter.HeadSize)))
 	if err != nil {
 		return err
 	}
 	from := max(0, offset-meter.MarkSize)
-	mark, err := readAt(f, from, int(offset-from))
+	mark, err := logfile.ReadAt(f, from, int(offset-from))
 	if err != nil {
 		return err
 	}
@@ -187,14 +184,14 @@ func (s *stream) jump(f io.ReaderAt, offset int64) error {
 // beginsWith reports whether the stream's plain file, as it is now, looks like
 // beginning with all of f. It fails where the file was truncated since the scan
 // looked: f may be its copy.
-func (s *stream) beginsWith(d disk, f io.ReaderAt, size int64) (bool, error) {
+func (s *stream) beginsWith(d logfile.Disk, f io.ReaderAt, size int64) (bool, error) {
 	if s.Compressed {
 		return false, nil
 	}
 	own := s.file
 	if own == nil {
 		var err error
-		if own, err = d.open(s.name); isMissing(err) {
+		if own, err = d.Open(s.name); logfile.IsMissing(err) {
 			return false, nil
 		} else if err != nil {
 			return false, err
@@ -205,28 +202,11 @@ func (s *stream) beginsWith(d disk, f io.ReaderAt, size int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if found, err := compare(own, info.Size(), &s.Generation); s.Offset > 0 && found != same {
-		return false, cmp.Or(err, errReplaced)
+	if found, err := logfile.Compare(own, info.Size(), &s.Generation); s.Offset > 0 && found != logfile.Same {
+		return false, cmp.Or(err, logfile.ErrReplaced)
 	}
 	if info.Size() < size {
 		return false, nil
 	}
-	return isPrefix(f, size, own)
-}
-
-// lastNewline returns the offset behind the last newline of the file's first
-// size bytes; 0 where there is none.
-func lastNewline(f io.ReaderAt, size int64) (int64, error) {
-	const step = 64 << 10
-	for end := size; end > 0; end -= min(end, step) {
-		from := max(0, end-step)
-		buf, err := readAt(f, from, int(end-from))
-		if err != nil {
-			return 0, err
-		}
-		if i := bytes.LastIndexByte(buf, '\n'); i >= 0 {
-			return from + int64(i) + 1, nil
-		}
-	}
-	return 0, nil
+	return logfile.IsPrefix(f, size, own)
 }

@@ -71,10 +71,10 @@ func (t *Tailer) survey(s *stream) File {
 			f.Size = max(f.Size, info.Size())
 		}
 	case s.State == meter.Lost:
-		f.Size = max(f.Size, s.seen.size)
+		f.Size = max(f.Size, s.seen.Size)
 	default: // closed to make room, or not to be opened
-		if at, err := t.disk.look(f.Name); err == nil && at.inode == s.inode() {
-			f.Size = max(f.Size, at.size)
+		if at, err := t.disk.Look(f.Name); err == nil && at.Inode == s.inode() {
+			f.Size = max(f.Size, at.Size)
 		}
 	}
 	return f
@@ -84,8 +84,8 @@ func (t *Tailer) survey(s *stream) File {
 // or a pattern.
 func (t *Tailer) troubled(name, problem string) File {
 	f := File{Path: t.pathOf(name, nil), Name: name, State: meter.Live, Problem: problem}
-	if at, err := t.disk.look(name); err == nil {
-		f.Size = at.size
+	if at, err := t.disk.Look(name); err == nil {
+		f.Size = at.Size
 	}
 	f.Sources = t.sourcesOf(f.Path)
 	for _, s := range t.cfg.Sources {

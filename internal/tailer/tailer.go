@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/glob"
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -36,7 +37,7 @@ type Config struct {
 
 	Log *slog.Logger
 
-	disk disk // osDisk
+	disk logfile.Disk // osDisk
 }
 
 // blockSize is the most that one read hands out, in bytes, but for longer
@@ -59,30 +60,30 @@ const (
 // nothing and reads nothing; see the package's comment for its use.
 type Tailer struct {
 	cfg      Config
-	disk     disk
+	disk     logfile.Disk
 	globs    map[string]time.Time // first scans, those not yet taken included
 	newGlobs map[string]time.Time
 
 	streams     []*stream            // every generation whose path is followed, by ID
 	byPath      map[string][]*stream // the same
-	byInode     map[inode]*stream
-	byName      map[string]*stream   // by the name under which it is found at present
-	late        []*stream            // those that were rotated and open at the last scan
-	looks       map[inode]look       // by the scan under way
-	copies      map[inode]copyOf     // files that hold what is counted elsewhere
-	newCopies   []meter.Copy         // verdicts since the last Take
-	byHead      map[uint64][]*stream // those that are known by their first bytes
-	listedForms map[string]bool      // paths whose rotated forms the last scan listed
-	bases       map[string][]string  // what rotatedFrom gives, remembered
-	listed      map[string]time.Time // folders that were looked into for unseen files, by when they had changed
-	restless    map[string]int       // paths whose rotated forms are looked at in so many more scans
-	queue       []*stream            // those that may have something to read
-	opened      int                  // descriptors at the last count, and those opened since
-	archives    int                  // what compressed files weigh that were open at the last count or opened since
-	surveying   bool                 // nothing is read on: what is open may be closed
-	crowded     bool                 // a file could not be opened for want of descriptors
-	undecided   bool                 // the scan could not tell what a file is
-	forgotten   []meter.Generation   // since the last Take
+	byInode     map[logfile.Inode]*stream
+	byName      map[string]*stream             // by the name under which it is found at present
+	late        []*stream                      // those that were rotated and open at the last scan
+	looks       map[logfile.Inode]logfile.Look // by the scan under way
+	copies      map[logfile.Inode]copyOf       // files that hold what is counted elsewhere
+	newCopies   []meter.Copy                   // verdicts since the last Take
+	byHead      map[uint64][]*stream           // those that are known by their first bytes
+	listedForms map[string]bool                // paths whose rotated forms the last scan listed
+	bases       map[string][]string            // what rotatedFrom gives, remembered
+	listed      map[string]time.Time           // folders that were looked into for unseen files, by when they had changed
+	restless    map[string]int                 // paths whose rotated forms are looked at in so many more scans
+	queue       []*stream                      // those that may have something to read
+	opened      int                            // descriptors at the last count, and those opened since
+	archives    int                            // what compressed files weigh that were open at the last count or opened since
+	surveying   bool                           // nothing is read on: what is open may be closed
+	crowded     bool                           // a file could not be opened for want of descriptors
+	undecided   bool                           // the scan could not tell what a file is
+	forgotten   []meter.Generation             // since the last Take
 	lastID      int64
 	nextScan    time.Time
 	lastScan    time.Time
@@ -114,8 +115,8 @@ func New(cfg Config) *Tailer {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.disk.open == nil {
-		cfg.disk = osDisk
+	if cfg.disk.Open == nil {
+		cfg.disk = logfile.OS
 	}
 	t := &Tailer{
 		cfg:      cfg,
@@ -124,10 +125,10 @@ func New(cfg Config) *Tailer {
 		newGlobs: make(map[string]time.Time),
 		byPath:   make(map[string][]*stream),
 		bases:    make(map[string][]string),
-		byInode:  make(map[inode]*stream),
+		byInode:  make(map[logfile.Inode]*stream),
 		byName:   make(map[string]*stream),
-		looks:    make(map[inode]look),
-		copies:   make(map[inode]copyOf),
+		looks:    make(map[logfile.Inode]logfile.Look),
+		copies:   make(map[logfile.Inode]copyOf),
 		byHead:   make(map[uint64][]*stream),
 		listed:   make(map[string]time.Time),
 		restless: make(map[string]int),
@@ -160,7 +161,7 @@ func (t *Tailer) know(g meter.Generation) {
 	}
 	s := &stream{Generation: g, sources: sources, readTo: g.Offset, past: g.Trail, pastAt: g.Offset, taken: true, renewed: true}
 	if g.CTime != 0 {
-		s.seen = look{inode: s.inode(), size: g.Size, mtime: g.MTime, ctime: g.CTime}
+		s.seen = logfile.Look{Inode: s.inode(), Size: g.Size, MTime: g.MTime, CTime: g.CTime}
 	}
 	t.add(s)
 	if !s.finished() {
@@ -171,7 +172,7 @@ func (t *Tailer) know(g meter.Generation) {
 func (t *Tailer) add(s *stream) {
 	t.streams = append(t.streams, s)
 	t.byPath[s.Path] = append(t.byPath[s.Path], s)
-	if s.inode() != (inode{}) {
+	if s.inode() != (logfile.Inode{}) {
 		t.own(s, s.inode(), t.lastScan)
 	}
 	t.index(s)
@@ -224,7 +225,7 @@ func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
 			t.setAside(s, now)
 		}
 		switch {
-		case errors.Is(err, errReplaced):
+		case errors.Is(err, logfile.ErrReplaced):
 			t.truncated(s, now)
 		case err != nil:
 			t.fail(s.name, err)
@@ -239,7 +240,7 @@ func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
 func (t *Tailer) reopen(s *stream) {
 	s.close()
 	s.torn = nil
-	s.seen.mtime = -1 // so that it does not pass for unchanged
+	s.seen.MTime = -1 // so that it does not pass for unchanged
 	t.restless[s.Path] = 2
 }
 
@@ -267,13 +268,13 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if err != nil {
 		return meter.Block{}, err
 	}
-	if blank := blanks(buf[:n]); blank > 0 {
+	if blank := logfile.Blanks(buf[:n]); blank > 0 {
 		if s.Offset+int64(n) > s.readTo {
 			s.grewAt = now
 		}
 		return meter.Block{}, t.skipBlanks(s, n, blank)
 	}
-	whole := len(beforeBlanks(buf[:bytes.LastIndexByte(buf[:n], '\n')+1]))
+	whole := len(logfile.BeforeBlanks(buf[:bytes.LastIndexByte(buf[:n], '\n')+1]))
 	if whole == 0 && n == len(buf) { // a line longer than the buffer
 		if len(t.long) < t.cfg.MaxLine {
 			t.long = make([]byte, t.cfg.MaxLine)
@@ -321,7 +322,7 @@ func (t *Tailer) atEnd(s *stream) bool {
 	if s.arch != nil {
 		return s.torn == nil
 	}
-	return s.readTo == s.seen.size
+	return s.readTo == s.seen.Size
 }
 
 // skipLine looks for the end of a line that is too long.
@@ -352,7 +353,7 @@ func (t *Tailer) skipLine(s *stream) error {
 		}
 	} else { // it cannot be read backwards: the end of the line is at hand
 		skipped := t.buffer[:next-s.skipped]
-		s.Head = bytes.Clone(s.arch.head)
+		s.Head = bytes.Clone(s.arch.Head)
 		s.Mark = bytes.Clone(skipped[max(0, len(skipped)-meter.MarkSize):])
 		s.Offset, s.readTo, s.skipped, s.changed, s.Trail = next, next, 0, true, nil
 	}
@@ -384,8 +385,8 @@ func (t *Tailer) setAside(s *stream, now time.Time) {
 // settled reports whether nobody writes to a file any more: it was written to
 // long enough ago, or by another clock, in the future. A little after now is
 // neither: a file may be written while the scan that began then is under way.
-func (t *Tailer) settled(at look, now time.Time) bool {
-	return now.Sub(at.writtenAt()).Abs() >= t.cfg.Search
+func (t *Tailer) settled(at logfile.Look, now time.Time) bool {
+	return now.Sub(at.WrittenAt()).Abs() >= t.cfg.Search
 }
 
 // truncated takes the file away from its generation, whose rest is looked for
@@ -402,8 +403,8 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 		file.Close()
 		return
 	}
-	fresh := t.begin(s.Path, lookAt(info), state)
-	s.next, fresh.Born = fresh.ID, bornAt(file)
+	fresh := t.begin(s.Path, logfile.LookAt(info), state)
+	s.next, fresh.Born = fresh.ID, logfile.BornAt(file)
 	fresh.name, fresh.file, fresh.grewAt = name, file, now
 	t.byName[name] = fresh
 	t.enqueue(fresh)
@@ -431,10 +432,10 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 }
 
 // begin adds a generation for a file, at its beginning.
-func (t *Tailer) begin(path string, at look, state meter.GenerationState) *stream {
+func (t *Tailer) begin(path string, at logfile.Look, state meter.GenerationState) *stream {
 	t.lastID++
 	s := &stream{
-		Generation: meter.Generation{ID: t.lastID, Path: path, Dev: at.dev, Ino: at.ino, EOFAt: -1, State: state},
+		Generation: meter.Generation{ID: t.lastID, Path: path, Dev: at.Dev, Ino: at.Ino, EOFAt: -1, State: state},
 		sources:    t.sourcesOf(path),
 		changed:    true,
 	}
@@ -457,7 +458,7 @@ func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, copie
 			s.changed = false
 			s.past, s.pastAt, s.taken = t.trailOf(s), s.Offset, true
 			g := s.Generation
-			g.Trail, g.Size, g.MTime, g.CTime = s.past, s.seen.size, s.seen.mtime, s.seen.ctime
+			g.Trail, g.Size, g.MTime, g.CTime = s.past, s.seen.Size, s.seen.MTime, s.seen.CTime
 			generations = append(generations, g)
 		}
 	}
@@ -484,7 +485,7 @@ func (t *Tailer) Wait(ctx context.Context, until time.Time) {
 	for _, name := range hints.written {
 		if s := t.byName[name]; s != nil && s.isOpen() {
 			t.enqueue(s)
-		} else if e, ok := t.entry(name); ok && t.byInode[e.inode] != nil {
+		} else if e, ok := t.entry(name); ok && t.byInode[e.Inode] != nil {
 			e.path = t.pathOf(name, nil)
 			t.rejoin(e, nil, time.Now()) // it was closed to make room
 		} else {
@@ -517,7 +518,7 @@ func (t *Tailer) concerns(name string) bool {
 	if len(t.sourcesOf(name)) > 0 {
 		return true
 	}
-	info, err := t.disk.stat(name)
+	info, err := t.disk.Stat(name)
 	return err == nil && info.IsDir()
 }
 
@@ -556,10 +557,8 @@ func (t *Tailer) failToLook(name string, err error) {
 // forgetFailures drops what is known of names that are gone.
 func (t *Tailer) forgetFailures() {
 	for name := range t.failures {
-		if _, err := os.Lstat(name); isMissing(err) && !glob.HasMeta(name) {
+		if _, err := os.Lstat(name); logfile.IsMissing(err) && !glob.HasMeta(name) {
 			delete(t.failures, name)
 		}
 	}
 }
-
-func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/meterlog/meterlog/internal/glob"
+	"github.com/meterlog/meterlog/internal/logfile"
 )
 
 // watcher brings notifications of changes in the folders of followed files.
@@ -69,10 +70,10 @@ func (w *watcher) follow(sources []Source, entries []entry) bool {
 
 func (w *watcher) add(dir string) bool {
 	err := w.watch(dir)
-	if _, tried := w.folders[dir]; err != nil && !tried && !isMissing(err) {
+	if _, tried := w.folders[dir]; err != nil && !tried && !logfile.IsMissing(err) {
 		w.log.Warn("folder cannot be watched: polling it every second", "folder", dir, "error", err)
 	}
-	if err == nil || !isMissing(err) {
+	if err == nil || !logfile.IsMissing(err) {
 		w.folders[dir] = err == nil
 	}
 	return err == nil

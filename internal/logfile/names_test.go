@@ -1,4 +1,4 @@
-package tailer
+package logfile
 
 import (
 	"slices"
@@ -15,7 +15,7 @@ func TestTAI64NNamesAreFormsOfCurrent(t *testing.T) {
 		"/v/@4000000069254d001234567x.s":    false,
 		"/v/4000000069254d0012345678.s":     false,
 	} {
-		if got := slices.Contains(rotatedFrom(name), "/v/current"); got != rotated {
+		if got := slices.Contains(RotatedFrom(name), "/v/current"); got != rotated {
 			t.Errorf("%s is rotated from current: %v", name, got)
 		}
 	}

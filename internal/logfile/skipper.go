@@ -1,4 +1,4 @@
-package tailer
+package logfile
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ type BlankSkipper struct {
 func SkipBlanks(from io.Reader) *BlankSkipper { return &BlankSkipper{from: from, begins: true} }
 
 // DropBlanks returns a line without the blanks that it begins with.
-func DropBlanks(line []byte) []byte { return line[blanks(line):] }
+func DropBlanks(line []byte) []byte { return line[Blanks(line):] }
 
 func (b *BlankSkipper) Read(p []byte) (int, error) {
 	if len(p) == 0 {

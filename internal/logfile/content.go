@@ -1,4 +1,4 @@
-package tailer
+package logfile
 
 import (
 	"bufio"
@@ -22,8 +22,8 @@ type Content struct {
 	Size int64  // bytes; -1 of a compressed file, whose length shows when it is read
 
 	generation meter.Generation
-	file       file     // where it is plain
-	arch       *archive // where it is compressed
+	file       File     // where it is plain
+	arch       *Archive // where it is compressed
 }
 
 // Find looks for the file that holds a generation of the ledger: its path and
@@ -33,7 +33,7 @@ type Content struct {
 // read.
 func Find(g meter.Generation) (*Content, error) {
 	if g.Offset == 0 {
-		return nil, fmt.Errorf("tailer: generation %d of %s: nothing of it was read", g.ID, g.Path)
+		return nil, fmt.Errorf("logfile: generation %d of %s: nothing of it was read", g.ID, g.Path)
 	}
 	names, err := candidates(g)
 	problems := []error{err}
@@ -49,32 +49,32 @@ func Find(g meter.Generation) (*Content, error) {
 		where = "looked in " + strings.Join(names, ", ")
 	}
 	if err := errors.Join(problems...); err != nil {
-		return nil, fmt.Errorf("tailer: generation %d of %s was not found (%s): %w", g.ID, g.Path, where, err)
+		return nil, fmt.Errorf("logfile: generation %d of %s was not found (%s): %w", g.ID, g.Path, where, err)
 	}
-	return nil, fmt.Errorf("tailer: generation %d of %s: %w: %s", g.ID, g.Path, ErrGone, where)
+	return nil, fmt.Errorf("logfile: generation %d of %s: %w: %s", g.ID, g.Path, ErrGone, where)
 }
 
 // candidates lists the files that may hold a generation by their names, first
 // the one that has its inode. The error says which folders could not be listed.
 func candidates(g meter.Generation) ([]string, error) {
-	folders := make(families)
-	folders.add(g.Path)
+	folders := make(Families)
+	folders.Add(g.Path)
 	var names []string
 	var problems []error
 	last := ""
 	for dir, paths := range folders {
-		listing, err := osDisk.readDir(dir)
-		if err != nil && !isMissing(err) {
+		listing, err := OS.ReadDir(dir)
+		if err != nil && !IsMissing(err) {
 			problems = append(problems, err)
 		}
 		for _, file := range listing {
 			name := filepath.Join(dir, file.Name())
-			if _, ok := owner(paths, name, rotatedFrom); !ok {
+			if _, ok := Owner(paths, name, RotatedFrom); !ok {
 				continue
 			}
-			if at, err := osDisk.look(name); isMissing(err) || errors.Is(err, errNotRegular) {
+			if at, err := OS.Look(name); IsMissing(err) || errors.Is(err, ErrNotRegular) {
 				continue
-			} else if at.inode == (inode{g.Dev, g.Ino}) {
+			} else if at.Inode == (Inode{g.Dev, g.Ino}) {
 				last = name
 			}
 			names = append(names, name)
@@ -95,24 +95,24 @@ func candidates(g meter.Generation) ([]string, error) {
 // openContent returns nil where the file does not hold the generation.
 func openContent(name string, g meter.Generation) (*Content, error) {
 	c := &Content{Name: name, Size: -1, generation: g}
-	var found verdict
+	var found Match
 	var err error
-	if compression(name) != "" {
-		if c.arch, err = osDisk.openArchive(name); err == nil {
-			found, err = c.arch.holds(&g)
+	if Compression(name) != "" {
+		if c.arch, err = OS.OpenArchive(name); err == nil {
+			found, err = c.arch.Holds(&g)
 		}
-	} else if c.file, err = osDisk.open(name); err == nil {
+	} else if c.file, err = OS.Open(name); err == nil {
 		var info fs.FileInfo
 		if info, err = c.file.Stat(); err == nil {
 			c.Size = info.Size()
-			found, err = compare(c.file, c.Size, &g)
+			found, err = Compare(c.file, c.Size, &g)
 		}
 	}
-	if err == nil && (found == same) {
+	if err == nil && (found == Same) {
 		return c, nil
 	}
 	c.Close()
-	if isMissing(err) {
+	if IsMissing(err) {
 		err = nil
 	}
 	return nil, err
@@ -120,8 +120,8 @@ func openContent(name string, g meter.Generation) (*Content, error) {
 
 // Close closes the file.
 func (c *Content) Close() error {
-	closeFile(c.file)
-	closeArchive(c.arch)
+	CloseFile(c.file)
+	CloseArchive(c.arch)
 	return nil
 }
 
@@ -135,14 +135,14 @@ func (c *Content) Close() error {
 // that were handed out may be those of another file.
 func (c *Content) Lines(start, end int64, each func(offset int64, line []byte) error) error {
 	if end > c.generation.Offset {
-		return fmt.Errorf("tailer: %s: only %d bytes of generation %d were counted, not %d", c.Name, c.generation.Offset, c.generation.ID, end)
+		return fmt.Errorf("logfile: %s: only %d bytes of generation %d were counted, not %d", c.Name, c.generation.Offset, c.generation.ID, end)
 	}
 	from, err := c.from(start)
 	if err != nil {
-		return fmt.Errorf("tailer: %s: %w", c.Name, err)
+		return fmt.Errorf("logfile: %s: %w", c.Name, err)
 	}
 	if err := eachLine(io.LimitReader(from, end-start), start, end, each); err != nil {
-		return fmt.Errorf("tailer: %s: %w", c.Name, err)
+		return fmt.Errorf("logfile: %s: %w", c.Name, err)
 	}
 	return c.verify()
 }
@@ -182,31 +182,34 @@ func (c *Content) from(offset int64) (io.Reader, error) {
 	if c.file != nil {
 		return io.NewSectionReader(c.file, offset, c.Size-offset), nil
 	}
-	file := c.arch.release()
-	again, err := newArchive(file)
+	file := c.arch.Release()
+	again, err := NewArchive(file)
 	if c.arch = again; err != nil {
 		return nil, err
 	}
-	return &archiveReader{again, offset}, nil
+	return again.From(offset), nil
 }
 
 func (c *Content) verify() error {
 	if c.file == nil {
 		return nil // a compressed file is not written to again
 	}
-	found, err := compare(c.file, c.Size, &c.generation)
-	if err == nil && found != same {
-		err = errReplaced
+	found, err := Compare(c.file, c.Size, &c.generation)
+	if err == nil && found != Same {
+		err = ErrReplaced
 	}
 	if err != nil {
-		return fmt.Errorf("tailer: %s changed while it was read: %w", c.Name, err)
+		return fmt.Errorf("logfile: %s changed while it was read: %w", c.Name, err)
 	}
 	return nil
 }
 
+// From returns a reader of the content from the offset on.
+func (a *Archive) From(offset int64) io.Reader { return &archiveReader{a, offset} }
+
 // archiveReader reads an archive on from an offset.
 type archiveReader struct {
-	arch   *archive
+	arch   *Archive
 	offset int64
 }
 

@@ -1,4 +1,4 @@
-package tailer
+package logfile
 
 import (
 	"bufio"
@@ -35,7 +35,7 @@ var (
 	xzCheckSize = [16]int{0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64}
 )
 
-func newXZReader(r io.Reader) io.Reader {
+func NewXZReader(r io.Reader) io.Reader {
 	return &xzReader{in: &byteCounter{r: bufio.NewReaderSize(r, 64<<10)}}
 }
 
@@ -87,7 +87,7 @@ func (x *xzReader) next() error {
 	if crc32.ChecksumIEEE(header) != binary.LittleEndian.Uint32(sum) {
 		return errors.New("xz: a block's header is damaged")
 	}
-	dictionary, err := xzDictionary(header)
+	dictionary, err := XzDictionary(header)
 	if err != nil {
 		return err
 	}
@@ -96,9 +96,9 @@ func (x *xzReader) next() error {
 	return err
 }
 
-// xzDictionary returns how many bytes of dictionary a block needs, by its
+// XzDictionary returns how many bytes of dictionary a block needs, by its
 // header.
-func xzDictionary(header []byte) (int, error) {
+func XzDictionary(header []byte) (int, error) {
 	const compressedSize, uncompressedSize, lzma2 = 0x40, 0x80, 0x21
 	flags, rest := header[1], bytes.NewReader(header[2:])
 	if flags&^(compressedSize|uncompressedSize) != 0 {

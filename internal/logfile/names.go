@@ -1,4 +1,4 @@
-package tailer
+package logfile
 
 import (
 	"path/filepath"
@@ -22,13 +22,13 @@ func isNumbered(mark string) bool {
 	return mark != "" && '0' <= mark[0] && mark[0] <= '9'
 }
 
-// rotatedFrom returns the names of which name may be a rotated form, the
+// RotatedFrom returns the names of which name may be a rotated form, the
 // shortest first: those of its own folder, then those of the folder above, from
 // which logrotate's olddir and the like move it. Whether such a name is followed
 // decides the rest.
-func rotatedFrom(name string) []string {
+func RotatedFrom(name string) []string {
 	dir, base := filepath.Split(name)
-	base = strings.TrimSuffix(base, compression(base))
+	base = strings.TrimSuffix(base, Compression(base))
 	var names []string
 	add := func(n string) {
 		if n != "" && !slices.Contains(names, dir+n) {
@@ -51,7 +51,7 @@ func rotatedFrom(name string) []string {
 			}
 		}
 	}
-	if compression(name) != "" {
+	if Compression(name) != "" {
 		add(base) // app.log.gz beside app.log
 	}
 	above := filepath.Dir(filepath.Clean(dir))
@@ -97,25 +97,25 @@ func isRotationMark(text string) bool {
 	return isNumbered(text) || slices.Contains(words, text)
 }
 
-// families says, by folder, of which names the rotated forms belong to which
+// Families says, by folder, of which names the rotated forms belong to which
 // path.
-type families map[string]map[string]string
+type Families map[string]map[string]string
 
-// add takes in a path: its own folder and, where it is a symbolic link, that of
+// Add takes in a path: its own folder and, where it is a symbolic link, that of
 // the file it leads to. What was the link's target before is called as the
 // target is, but for a date or a number.
-func (f families) add(path string) {
+func (f Families) Add(path string) {
 	f.put(path, path)
 	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
 		f.put(target, path)
 		f.put(series(target), path)
-		for _, base := range rotatedFrom(target) {
+		for _, base := range RotatedFrom(target) {
 			f.put(base, path)
 		}
 	}
 }
 
-func (f families) put(name, path string) {
+func (f Families) put(name, path string) {
 	dir := filepath.Dir(name)
 	if f[dir] == nil {
 		f[dir] = make(map[string]string)
@@ -141,8 +141,8 @@ func series(name string) string {
 	return b.String()
 }
 
-// owner returns the path that a name belongs to among those of its folder.
-func owner(paths map[string]string, name string, basesOf func(string) []string) (path string, ok bool) {
+// Owner returns the path that a name belongs to among those of its folder.
+func Owner(paths map[string]string, name string, basesOf func(string) []string) (path string, ok bool) {
 	if path, ok = ownerOf(paths, name); ok {
 		return path, true
 	}

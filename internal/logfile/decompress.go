@@ -1,4 +1,4 @@
-package tailer
+package logfile
 
 import (
 	"bytes"
@@ -68,4 +68,4 @@ func isBzip2(start []byte) bool {
 
 // Uncompressed is the name of the file that one of this name may have been made
 // of: app.log of app.log.gz. A name that is none of a compressed file stays.
-func Uncompressed(name string) string { return strings.TrimSuffix(name, compression(name)) }
+func Uncompressed(name string) string { return strings.TrimSuffix(name, Compression(name)) }

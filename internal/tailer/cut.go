@@ -1,0 +1,148 @@
+package tailer
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/logfile"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// lastTrail returns the newest trail that there is of a stream.
+func (t *Tailer) lastTrail(s *stream) []byte {
+	switch {
+	case s.Trail != nil:
+		return s.Trail
+	case s.file != nil && s.Offset > 0:
+		return t.trailOf(s)
+	case s.pastAt == s.Offset:
+		return s.past
+	}
+	return nil
+}
+
+// trailOf returns the stream's trail as it is to be committed: that of its open
+// file, or the last one that was left. What was read to its end or is compressed
+// has none.
+func (t *Tailer) trailOf(s *stream) []byte {
+	if s.Compressed || s.State == meter.Done && s.EOFAt == s.Offset && s.lostAt.IsZero() {
+		return nil
+	}
+	if s.file == nil {
+		return t.lastTrail(s)
+	}
+	if t.trail == nil {
+		t.trail = make([]byte, logfile.TrailBytes)
+	}
+	trail, err := logfile.LeaveTrail(s.file, s.Offset, t.trail)
+	if err != nil || s.verify() != nil { // the next read finds out
+		return nil
+	}
+	return trail
+}
+
+// cut is what a power failure left of a file: a part of what was read of it,
+// perhaps NULs, and what was written since.
+type cut struct {
+	at    int64 // where to go on
+	exact bool  // nothing from there on was read, and nothing before it is unread
+}
+
+// cutOf tells where to go on in the stream's file, which does not hold all that
+// was read; found is false where it holds no line of it, and is another file.
+func (s *stream) cutOf(f io.ReaderAt, size int64, v logfile.Match) (c cut, found bool, err error) {
+	head, err := logfile.ReadAt(f, 0, int(min(size, int64(len(s.Head)))))
+	if err != nil {
+		return c, false, err
+	}
+	stands := logfile.CommonPrefix(head, s.Head)
+	lines := logfile.TrailLines(s.Trail)
+	if s.Trail == nil {
+		lines = logfile.TrailLines(s.past)
+	}
+	end, count, err := logfile.Standing(lines, f, size)
+	if err != nil {
+		return c, false, err
+	}
+	start := int64(0)
+	if len(lines) > 0 {
+		start = lines[0].Start
+	}
+	switch {
+	case count > 0 && int64(stands) >= min(start, int64(len(s.Head))) || count >= logfile.LeastRun:
+	case stands < len(s.Head) || int64(len(s.Head)) == s.Offset || start == 0 && len(lines) > 0:
+		end = int64(bytes.LastIndexByte(s.Head[:stands], '\n') + 1)
+	default: // it was cut behind the head and before the trail
+		return s.cutBeforeTrail(f, size, v)
+	}
+	c.exact = true
+	if c.at, err = logfile.BehindCut(f, end, size); err != nil || end > 0 {
+		return c, true, err
+	}
+	next, err := logfile.ReadAt(f, int64(stands), 1)
+	return c, stands > 0 && logfile.IsBlankData(next), err
+}
+
+// cutBeforeTrail is cutOf for a file of which so much was lost that nobody
+// knows where. All behind the position is new; what may be new before it is
+// missed rather than what was counted counted again.
+func (s *stream) cutBeforeTrail(f io.ReaderAt, size int64, v logfile.Match) (cut, bool, error) {
+	if size >= s.Offset {
+		if v == logfile.Blanked { // so all that was written since is behind the position
+			return cut{s.Offset, true}, true, nil
+		}
+		last, err := logfile.ReadAt(f, s.Offset-1, 1)
+		if err != nil || string(last) == "\n" {
+			return cut{at: s.Offset}, true, err
+		}
+		next, err := logfile.NextNewline(f, s.Offset, size)
+		return cut{at: next}, true, err
+	}
+	blank, err := logfile.EndsBlank(f, size)
+	return cut{size, blank}, true, err
+}
+
+// rejoinCut goes on with a generation in its file, of which a power failure took
+// the end, and reports whether it was that. It takes over the file, then.
+func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, entries []entry, now time.Time) bool {
+	if f == nil || s.Offset == 0 || v == logfile.Same || v == logfile.Unread || !t.mayHaveLostPower(s, e) {
+		return false
+	}
+	c, found, err := s.cutOf(f, e.Size, v)
+	if err == nil && found && s.finished() {
+		found, err = logfile.EndsBlank(f, e.Size) // else it is a copy, or another file
+		c.at = e.Size
+	}
+	if err == nil && !found {
+		return false
+	}
+	held, unsure := false, false
+	if err == nil {
+		held, unsure = t.heldElsewhere(s, e, entries)
+	}
+	if err == nil && !held && !unsure {
+		err = s.jump(f, c.at)
+	}
+	if err != nil {
+		t.fail(e.name, err)
+	}
+	if err != nil || held || unsure {
+		f.Close()
+		if held {
+			t.part(s, e, now)
+		}
+		return true
+	}
+	t.cfg.Log.Warn("the end of what was read of a file is gone, as after a power failure: going on behind it", "path", e.name, "offset", c.at)
+	if !s.finished() {
+		s.EOFAt = -1
+		if !c.exact {
+			t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, 0,
+				fmt.Sprintf("%s lost more of its end than can be found out: reading goes on at offset %d, and what was written since then before it may be missed", e.name, c.at))
+		}
+	}
+	t.bind(s, e, f, nil, now)
+	return true
+}
