@@ -15,14 +15,14 @@ import (
 type Account struct {
 	meter.Record
 	SealedAt  time.Time // zero while it is open
-	NotBefore time.Time // of a sealed record: when it is due; zero where it is at once
-	UnderWay  bool      // a delivery was begun, and what came of it is not known yet
+	NotBefore time.Time // of a sealed record: when it is due; zero if it is due at once
+	UnderWay  bool      // a delivery has begun, and its outcome is not known yet
 
-	Ancestors []meter.Record // the refused records whose usage this one bears, the first of all first
-	Heirs     []meter.Record // the records under which its usage was queued again, in order
+	Ancestors []meter.Record // the refused records that this one replaces, the oldest first
+	Heirs     []meter.Record // the records that replaced this one, in order
 
-	// What it was counted from: of the first ancestor, where there are any, and
-	// of the rules whose shares it bears.
+	// What it was counted from. If the record replaces others, these are the
+	// lines of the oldest one, for the rules whose shares this record has.
 	Shares        []Share
 	Contributions []Contribution
 
@@ -42,16 +42,16 @@ type Share struct {
 // rule. The range reaches from the first of these lines behind the last; where
 // others overlap it, some of its lines are theirs.
 type Contribution struct {
-	UUID       string // of the record; "" where the amount has not made a whole unit yet
+	UUID       string // of the record; "" if the amount has not made a whole unit yet
 	Rule       string
-	Generation meter.Generation // with the ID alone where the ledger knows it no more
+	Generation meter.Generation // only the ID if the ledger has forgotten it
 	Start, End int64            // byte range
 	Lines      int64
 	Amount     int64
 	Window     meter.Window // of the record
 
-	// The other contributions of this rule and generation whose ranges overlap
-	// this one, or one that overlaps it, and so on.
+	// The other contributions of this rule and generation that overlap this
+	// range, directly or through a chain of overlaps.
 	Beside []Contribution
 }
 
@@ -111,8 +111,8 @@ func (t *transaction) account(uuid string, a *Account) (err error) {
 	return err
 }
 
-// record returns the one record that the condition chooses; sql.ErrNoRows where
-// there is none.
+// record returns the one record that the condition chooses. If no record matches,
+// the error is sql.ErrNoRows.
 func (t *transaction) record(where string, args ...any) (r meter.Record, err error) {
 	found := false
 	err = t.each(`SELECT `+recordColumns+` FROM records WHERE `+where, func(rows *sql.Rows) error {

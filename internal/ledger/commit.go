@@ -17,21 +17,21 @@ import (
 
 // Batch is what the meter loop has read and counted since the last commit.
 type Batch struct {
-	Generations []meter.Generation   // those that changed, as they are now
-	Copies      []meter.Copy         // verdicts since then, in their order
-	Globs       map[string]time.Time // patterns of sources, with the time of their first scan: what was written before is of before
+	Generations []meter.Generation   // changed since the last commit
+	Copies      []meter.Copy         // verdicts since the last commit, in order
+	Globs       map[string]time.Time // patterns of sources, with the time of their first scan
 	Tally       *meter.Tally
-	Activity    []meter.Activity // of rules, as they are now; nil where they are not kept this time
+	Activity    []meter.Activity // of all rules; nil if this commit does not store it
 }
 
-// Empty reports whether there is nothing to commit.
+// Empty reports whether the batch holds nothing to commit.
 func (b Batch) Empty() bool {
 	return len(b.Generations) == 0 && len(b.Copies) == 0 && len(b.Globs) == 0 && len(b.Activity) == 0 && b.Tally.Empty()
 }
 
-// Commit makes positions and counts durable, both or neither. After an error
+// Commit makes positions and counts durable in one transaction. After an error
 // nothing of the batch is in the ledger, and the same batch can be committed
-// again. now is the time at which records are opened.
+// again. now is the time that new records get as OpenedAt.
 func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 	l.binding.Lock()
 	defer l.binding.Unlock()
@@ -105,7 +105,7 @@ func (t *transaction) putGeneration(g meter.Generation, now time.Time) error {
 	return err
 }
 
-// putCopy stores a verdict, of which an inode has one, or withdraws it.
+// putCopy stores the one verdict of an inode, or withdraws it.
 func (t *transaction) putCopy(c meter.Copy) (err error) {
 	if c.Of == 0 {
 		_, err = t.exec(`DELETE FROM copies WHERE dev = ? AND ino = ?`, int64(c.Dev), int64(c.Ino))
@@ -238,9 +238,9 @@ func (t *transaction) contribute(record int64, key meter.CountKey, count *meter.
 	return err
 }
 
-// adoptContributions gives the record those of its rule that had not made a
-// whole unit before. It returns their amount. While those of before are in
-// doubt, all of them wait on: shares take account of it.
+// adoptContributions gives the record the earlier contributions of its rule that
+// had not made a whole unit. It returns their amount. While earlier contributions
+// are in doubt, all of them wait: the shares take account of it.
 func (t *transaction) adoptContributions(record int64, rule *meter.Rule) (amount int64, err error) {
 	if rule.Per <= 1 || t.doubt != nil {
 		return 0, nil

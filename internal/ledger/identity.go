@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 )
 
-// identityKey is the key of meta under which the ledger keeps its own name.
+// identityKey is the row of meta that holds the ledger's own name.
 const identityKey = "ledger"
 
 // Identity returns the ledger's own name: random letters, drawn by the first

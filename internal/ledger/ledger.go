@@ -69,7 +69,7 @@ func (l *Ledger) Made() bool { return l.store.Made }
 func (l *Ledger) Attached(ctx context.Context) error { return l.store.Attached(ctx) }
 
 // Restored returns the name of the file that was last taken away and brought
-// back, once; "" if there is nothing to report.
+// back. It returns each name once, and "" otherwise.
 func (l *Ledger) Restored() string { return l.store.Restored() }
 
 // Check reads the whole ledger beside the work, where Open has not done so. If
@@ -132,7 +132,8 @@ func (t *transaction) exec(query string, args ...any) (int64, error) {
 	return n, err
 }
 
-// scan reads the one row that the query gives; sql.ErrNoRows if the query gives none.
+// scan reads the one row of the query's answer. If the answer is empty, the error
+// is sql.ErrNoRows.
 func (t *transaction) scan(query string, args []any, into ...any) error {
 	s, err := t.prepare(query)
 	if err != nil {

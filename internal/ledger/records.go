@@ -20,9 +20,9 @@ const longestDelay = 10 * time.Minute
 const reissueDelay = time.Minute
 
 // Seal closes the open records whose window has ended by now, and returns how
-// many. From then on nothing that the API is told of them changes. A record
-// that was opened later than now is closed, too: the clock was set back, and
-// the end of its window may be an hour away once more.
+// many. From then on nothing that the API gets of them changes. A record that
+// was opened later than now is closed, too: the clock was set back, and the end
+// of its window may be an hour away again.
 func (l *Ledger) Seal(ctx context.Context, now time.Time) (n int, err error) {
 	return l.seal(ctx, now, "(window_end <= ? OR opened_at > ?)", now.UTC().Format(windowLayout), instant(now))
 }
@@ -54,12 +54,12 @@ func (l *Ledger) seal(ctx context.Context, now time.Time, which string, args ...
 func (l *Ledger) tellSealed() {
 	select {
 	case l.sealed <- struct{}{}:
-	default: // it is told already
+	default: // a value waits already
 	}
 }
 
-// NextSeal returns the end of the earliest window of an open record; the zero
-// time where none is open.
+// NextSeal returns the end of the earliest window of an open record. If no record
+// is open, it returns the zero time.
 func (l *Ledger) NextSeal(ctx context.Context) (time.Time, error) {
 	var text sql.NullString
 	if err := l.db.QueryRowContext(ctx, `SELECT min(window_end) FROM records WHERE state = 'open'`).Scan(&text); err != nil {
@@ -104,8 +104,8 @@ func parseWindow(start, end string) (meter.Window, error) {
 // known of that clock may be wrong.
 const longestHold = 5 * time.Minute
 
-// due chooses the sealed records that were not put off, held those among them
-// that lie in the API's future, and have not waited for it for long.
+// due chooses the sealed records that were not put off. held chooses the due ones
+// that are ahead of the API's clock and have not waited long for it.
 const (
 	due  = `state = 'sealed' AND (not_before <= @now OR not_before > @longestDelay)`
 	held = `window_start > @apiNow AND sealed_at > @longestHold AND sealed_at <= @now`
@@ -120,10 +120,10 @@ func dueAt(now, apiNow time.Time) []any {
 }
 
 // Pending returns sealed records that are due for delivery at now, at most
-// limit: the oldest that the API still takes first, and those past its hour
-// only when there are no others. apiNow is the API's clock as far as it is
-// known. What lies in its future waits for it, but not for long. choose says
-// which records are wanted, oldest first; nil: all.
+// limit. The oldest that the API still takes come first. Records past the API's
+// hour come only when nothing else is due. apiNow is the API's clock as far as it
+// is known. What is ahead of that clock waits for it, but not for long. choose
+// selects records, oldest first; nil selects all.
 func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int, choose func(meter.Record) bool) ([]meter.Record, error) {
 	for _, side := range []string{">=", "<"} {
 		records, err := l.sealedRecords(ctx, "pending", limit, choose, `WHERE `+due+` AND NOT (`+held+`) AND window_start `+side+` @horizon
@@ -135,8 +135,8 @@ func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int, 
 	return nil, nil
 }
 
-// Held returns the records that Pending leaves out only because they lie in the
-// API's future, the oldest first.
+// Held returns the records that Pending leaves out only because they are ahead of
+// the API's clock, the oldest first.
 func (l *Ledger) Held(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
 	return l.sealedRecords(ctx, "held", limit, nil, `WHERE `+due+` AND `+held+` ORDER BY window_start, id`, dueAt(now, apiNow)...)
 }
@@ -227,11 +227,11 @@ func (t *transaction) settle(r meter.Result, now time.Time, retryAfter time.Dura
 	return nil
 }
 
-// part is what a reissue bears of a refused record.
+// part is what a reissue takes over from a refused record.
 type part struct {
 	productID, sku string
 	quantity       int64
-	shares         map[string]int64 // units by rule; nil: those of the refused record
+	shares         map[string]int64 // units by rule; nil: as in the refused record
 }
 
 // reissue queues a part of the usage of a refused record again, under a new
@@ -278,8 +278,8 @@ const (
 
 // Prune deletes some of what was settled before the given time, with what it was
 // counted from. It returns how many records it deleted: until that is 0, there
-// may be more. Unsettled records stay, and so does a refused one for as long as
-// the record that its usage was issued again under.
+// may be more. Unsettled records stay. A refused record stays as long as the
+// record that replaced it.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error) {
 	for begun := time.Now(); time.Since(begun) < pruneFor; {
 		deleted := int64(0)
@@ -295,8 +295,8 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error)
 	return n, nil
 }
 
-// prune deletes records, and once there are no more of them, what is left of
-// files that nobody follows any longer.
+// prune deletes records. When it has deleted the last of them, it also deletes
+// what is left of files that nobody follows any longer.
 func (t *transaction) prune(before time.Time) (deleted int64, err error) {
 	const chosen = `(SELECT id FROM records WHERE settled_at <> '' AND settled_at < ?
 		AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
@@ -312,8 +312,8 @@ func (t *transaction) prune(before time.Time) (deleted int64, err error) {
 		// A forgotten generation goes after the last record that was counted from it.
 		`DELETE FROM generations WHERE state = 'forgotten'
 			AND NOT EXISTS (SELECT 1 FROM contributions WHERE generation_id = generations.id) AND ? <> ''`,
-		// Over the years there is no end to the names of files: what was missed in
-		// old ones is kept as one sum.
+		// Over the years the names of files would grow without end: one sum keeps
+		// what was missed in the old files.
 		`INSERT INTO anomalies (kind, subject, count, bytes, example, first_at, last_at)
 			SELECT kind, '', sum(count), sum(bytes), max(example), min(first_at), max(last_at) FROM anomalies
 			WHERE kind IN ('gap', 'too_long') AND subject <> '' AND last_at < ? GROUP BY kind

@@ -19,7 +19,7 @@ import (
 // Retry is what became of one record that was to be delivered again.
 type Retry struct {
 	meter.Record                // the refused record, which stays as it is
-	Reissues     []meter.Record // the records under which its usage is queued; none where it is not
+	Reissues     []meter.Record // the records that replace it; none if it was not queued
 	Queued       bool           // by this call; otherwise there were reissues before, or the record is not refused
 }
 
@@ -35,7 +35,7 @@ type Assign func(r meter.Record, rule string) (productID, sku string)
 //
 // It works whether or not an agent has the folder's lock. Beside one it writes
 // without the lock, which protects what an agent keeps in memory about open
-// records, positions and remainders. Requeue touches none of these: it adds
+// records, positions and remainders. Requeue leaves these alone: it adds
 // sealed records, which the send loop finds at its next look, in a transaction
 // of its own that SQLite keeps apart from the agent's.
 func Requeue(ctx context.Context, dir string, uuids []string, assign Assign, now time.Time) (retries []Retry, err error) {
@@ -108,8 +108,8 @@ func (t *transaction) requeue(uuid string, assign Assign, now time.Time) (retry 
 	return retry, nil
 }
 
-// parts parts a record by what its shares are to be queued as. What no share
-// accounts for stays what it was.
+// parts divides a record by the product and SKU that its shares get. Units that
+// no share explains keep the record's own.
 func parts(r meter.Record, shares map[string]int64, assign Assign) (list []part) {
 	add := func(productID, sku, rule string, units int64) {
 		if units <= 0 {
@@ -161,8 +161,7 @@ func (t *transaction) sharesOf(uuid string) (map[string]int64, error) {
 	return shares, nil
 }
 
-// reissues returns the records under which the usage of a refused one was
-// queued again.
+// reissues returns the records that replaced a refused one.
 func (t *transaction) reissues(uuid string) (list []meter.Record, err error) {
 	err = t.each(`SELECT `+recordColumns+` FROM records WHERE reissue_of = (SELECT id FROM records WHERE uuid = ?) ORDER BY id`, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)

@@ -8,7 +8,7 @@ import (
 	"github.com/meterlog/meterlog/internal/store"
 )
 
-// applicationID stands in the header of the database (PRAGMA application_id):
+// applicationID is in the header of the database (PRAGMA application_id):
 // "mlog" in ASCII.
 const applicationID = 0x6d6c6f67
 

@@ -41,10 +41,10 @@ func wholeUnits(sum any) int64 {
 	return math.MaxInt64
 }
 
-// sumOfQuantities is in two halves, which do not overflow.
-// timestampColumn is the time that the API is told of a record.
+// timestampColumn holds the time that the API gets for a record.
 const timestampColumn = "window_start"
 
+// sumOfQuantities is in two halves, which do not overflow.
 const sumOfQuantities = `sum(quantity >> 32), sum(quantity & 4294967295)`
 
 func joinHalves(high, low int64) int64 {
@@ -104,7 +104,7 @@ func (r *Reader) Unbilled(ctx context.Context) ([]Unbilled, error) {
 }
 
 // OldestUnsettled returns the start of the earliest window of a record that is
-// open or sealed; the zero time where there is none.
+// open or sealed. If all records are settled, it returns the zero time.
 func (r *Reader) OldestUnsettled(ctx context.Context) (time.Time, error) {
 	var text sql.NullString
 	err := r.db.QueryRowContext(ctx, `SELECT min(first) FROM (
@@ -136,7 +136,7 @@ func (r *Reader) Anomalies(ctx context.Context) ([]Anomaly, error) {
 	}, `SELECT kind, subject, count, bytes, example, first_at, last_at FROM anomalies ORDER BY kind, subject`)
 }
 
-// ProductID returns the product of the newest record; "" where there is none.
+// ProductID returns the product of the newest record, or "" without records.
 func (r *Reader) ProductID(ctx context.Context) (string, error) {
 	var id string
 	err := r.db.QueryRowContext(ctx, `SELECT product_id FROM records ORDER BY id DESC LIMIT 1`).Scan(&id)

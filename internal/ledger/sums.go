@@ -10,8 +10,8 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// Sum is what the records of one product, SKU and stretch of time come to. Sums
-// have no limit.
+// Sum is what the records of one product, SKU and stretch of time come to. Its
+// numbers cannot overflow.
 type Sum struct {
 	ProductID, SKU string
 	Period         time.Time // the stretch's beginning; zero where all time is one

@@ -1,15 +1,15 @@
 package meter
 
-// Generation is one logical byte stream that once had a followed name. A
-// file's name is only a hint of it: it is known by inode and content.
+// Generation is one logical byte stream that once had a followed name. Its inode
+// and its content identify it; a name is only a hint.
 type Generation struct {
 	ID         int64  // unique in a ledger, ascending
-	Path       string // the name under which the application wrote it
-	Dev, Ino   uint64 // device and inode that held it last; both 0 where none does
+	Path       string // the name that the application wrote to
+	Dev, Ino   uint64 // device and inode that held it last; both 0 if no file holds it
 	Offset     int64  // bytes consumed: behind a newline, or the end of a finished file
 	Head       []byte // its first bytes, at most HeadSize and at most Offset
 	Mark       []byte // the last bytes before Offset, at most MarkSize
-	Trail      []byte // by which a file is recognized that lost its end; nil where there is none
+	Trail      []byte // identifies a file that lost its end; may be nil
 	Compressed bool   // whether the file that Dev and Ino name is compressed; offsets count decompressed bytes
 	EOFAt      int64  // its length in bytes when it was found finished; -1 before
 	State      GenerationState
@@ -51,7 +51,7 @@ const (
 	Done    GenerationState = "done"    // read to its end; kept so that its content is known again
 	Gap     GenerationState = "gap"     // it ended before it was read; the loss is counted
 
-	// Forgotten: done or gap, and no file bears its content any more. Only the
+	// Forgotten: done or gap, and no file has its content any more. Only the
 	// records that were counted from it need it.
 	Forgotten GenerationState = "forgotten"
 )

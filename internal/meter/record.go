@@ -33,10 +33,10 @@ type Record struct {
 	ProductID   string
 	SKU         string
 	Window      Window
-	Timestamp   time.Time // UTC: the time that the API is told
+	Timestamp   time.Time // UTC: what the API gets as the record's time
 	Quantity    int64     // units, > 0 once sealed
 	State       State
-	Reason      string // why it was refused or expired: the API's word, or ours; "" where none
+	Reason      string // why it was refused or expired, in the API's word or ours; may be ""
 	Attempts    int    // deliveries that have begun
 	MaybeStored bool   // an earlier attempt may have reached the API: its answer was lost or said nothing of the record
 	// MaybeRefused says that the API may have refused such an attempt for the
@@ -45,7 +45,7 @@ type Record struct {
 	Refusable    bool      // the attempt that begins now may be refused for the record's time
 	OpenedAt     time.Time // UTC
 	SettledAt    time.Time // UTC; zero while unsettled
-	ReissuedAs   string    // the uuids of the records under which its usage was queued again, with commas; "" where none
+	ReissuedAs   string    // the uuids of the records that replaced it, with commas; may be ""
 }
 
 // Result is what one attempt to deliver came to for one record.

@@ -87,7 +87,7 @@ func (t *Tally) Add(key CountKey, amount, start, end int64) {
 	c.End = max(c.End, end)
 }
 
-// turn makes the last count one that has the key and room for the amount.
+// turn points t.last to a count with the key and with room for the amount.
 func (t *Tally) turn(key CountKey, amount, start, end int64) {
 	if t.Counts == nil {
 		t.Counts = make(map[CountKey]*Count)
