@@ -116,6 +116,10 @@ func describe(w io.Writer, conf *config.Config) {
 	rows := [][]string{{"SOURCE", "FORMAT", "FILES NOW", "PATH"}}
 	var unreadable []string
 	for _, s := range conf.Sources {
+		if s.Every > 0 {
+			rows = append(rows, []string{s.Name, s.Format, "", "every " + brief(s.Every) + ", by the clock"})
+			continue
+		}
 		files, problems := filesOf(s)
 		rows = append(rows, []string{s.Name, s.Format, fmt.Sprint(len(files)), strings.Join(s.Paths, ", ")})
 		unreadable = append(unreadable, problems...)

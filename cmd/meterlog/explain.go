@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/recount"
@@ -212,7 +213,7 @@ func (e *explanation) printShares(w io.Writer) {
 }
 
 func printFinding(w io.Writer, f recount.Finding, s screen) {
-	fmt.Fprintf(w, "\n%s: %s that come to %d, in bytes %d to %d of %s\n", f.Rule, meter.Plural(f.Lines, "line"), f.Amount, f.Start, f.End, orDash(visible(f.Generation.Path)))
+	fmt.Fprintf(w, "\n%s: %s that come to %d, %s of %s\n", f.Rule, meter.Plural(f.Lines, "line"), f.Amount, rangeText(f), orDash(visible(f.Generation.Path)))
 	if f.File != "" && f.File != f.Generation.Path {
 		fmt.Fprintf(w, "  now in %s\n", visible(f.File))
 	}
@@ -227,11 +228,22 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 	fmt.Fprintln(w, joinReason(f.Note))
 	for _, line := range f.Recounted {
 		prefix := fmt.Sprintf("  %d: %d: ", line.Offset, line.Quantity)
+		if journal.IsClock(f.Generation) {
+			prefix = fmt.Sprintf("  %d: ", line.Quantity)
+		}
 		fmt.Fprintln(w, prefix+s.fit(line.Text, len(prefix)))
 	}
 	if more := f.Found.Lines - int64(len(f.Recounted)); len(f.Recounted) > 0 && more > 0 {
 		fmt.Fprintf(w, "  and %s more\n", meter.Plural(more, "line"))
 	}
+}
+
+// rangeText says where in its generation the lines of a finding are.
+func rangeText(f recount.Finding) string {
+	if journal.IsClock(f.Generation) {
+		return "from " + stamp(time.Unix(f.Start, 0)) + " to " + stamp(time.Unix(f.End, 0))
+	}
+	return fmt.Sprintf("in bytes %d to %d", f.Start, f.End)
 }
 
 // attempts tells of the deliveries.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -60,9 +61,10 @@ func (s *service) run(ctx context.Context, config *config.Config, deliver *sende
 	helpers.Go(func() { trimNowAndThen(aside) })
 	s.log.Info("meterlog follows", "version", versionText(), "sources", len(config.Sources), "rules", len(config.Rules), "state", s.dir)
 	var open map[int64]*os.File
+	var since time.Time
 	for {
 		cfg := s.options.agentConfig(s.command, config, deliver, s.book, s.log)
-		cfg.Vitals, cfg.Open = s.vitals, open
+		cfg.Vitals, cfg.Open, cfg.Since = s.vitals, open, since
 		next, err := s.runAgent(ctx, cfg, hangups)
 		deliver.Close()
 		if err != nil || next == nil {
@@ -70,7 +72,7 @@ func (s *service) run(ctx context.Context, config *config.Config, deliver *sende
 			s.log.Info("meterlog ends")
 			return err
 		}
-		config, deliver, open = next.config, next.deliver, next.open
+		config, deliver, open, since = next.config, next.deliver, next.open, next.since
 		s.setConfig(config)
 		s.log.Info("the configuration was read again", "sources", len(config.Sources), "rules", len(config.Rules))
 		notifySystemd("READY=1")
@@ -82,6 +84,7 @@ type reloaded struct {
 	config  *config.Config
 	deliver *sender.Sender
 	open    map[int64]*os.File // files of the agent before it
+	since   time.Time          // when that agent last read the clock
 }
 
 // runAgent runs an agent until ctx ends, or a SIGHUP finds a configuration that
@@ -109,7 +112,7 @@ func (s *service) runAgent(ctx context.Context, cfg agent.Config, hangups <-chan
 		if err == nil {
 			cancel()
 			<-ended
-			next.open = a.Handover()
+			next.open, next.since = a.Handover(), a.Seen()
 			return next, nil
 		}
 		notifySystemd("READY=1")

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
 )
@@ -153,7 +154,11 @@ func printSources(w io.Writer, st monitor.Status) {
 		slices.SortStableFunc(files, func(a, b monitor.FileStatus) int { return int(min(1, max(-1, b.Lag-a.Lag))) })
 		name := s.Name
 		for _, f := range files[:min(mostFiles, len(files))] {
-			rows = append(rows, []string{name, shortened(f.Path), f.State, sizeText(f.Offset), sizeText(f.Lag)})
+			read, behind := sizeText(f.Offset), sizeText(f.Lag)
+			if journal.IsClock(meter.Generation{Path: f.Path}) {
+				read, behind = readTo(f.Offset), ""
+			}
+			rows = append(rows, []string{name, shortened(f.Path), f.State, read, behind})
 			name = ""
 		}
 		switch more := len(files) - mostFiles; {
@@ -167,6 +172,14 @@ func printSources(w io.Writer, st monitor.Status) {
 		writeColumns(w, rows, 3)
 		fmt.Fprintln(w)
 	}
+}
+
+// readTo says up to when a clock was read.
+func readTo(seconds int64) string {
+	if seconds == 0 {
+		return ""
+	}
+	return "to " + stamp(time.Unix(seconds, 0))
 }
 
 func printProblems(w io.Writer, st monitor.Status) {

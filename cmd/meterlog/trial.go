@@ -19,7 +19,7 @@ import (
 // testOptions are the flags of `meterlog test`.
 type testOptions struct {
 	config                *string
-	source, format        string
+	source, format, since string
 	rules                 []string
 	summary, time, follow bool
 }
@@ -38,6 +38,9 @@ input. Without FILE every file is read that the sources match.
 A FILE belongs to the sources whose globs match it, and otherwise to --source,
 which is needed only where there are several sources. Without FILE, --source
 chooses the files of that source.
+
+A source of the clock has an event for each stretch since --since, an hour ago
+by default, as if meterlog run had run all the time.
 
 With --rule only the rules that it names are applied.
 
@@ -82,6 +85,7 @@ the sources as they appear. A line then counts when its newline is written.`,
 	o.config = configFlag(c)
 	c.Flags().StringVar(&o.source, "source", "", "the `name` of the source of files that no source matches")
 	c.Flags().StringVar(&o.format, "format", "text", "text or json")
+	c.Flags().StringVar(&o.since, "since", "1h", "where sources without files begin: a `time`, or an age such as 24h or 7d")
 	c.Flags().StringArrayVar(&o.rules, "rule", nil, "apply only the rule of this `name`; may be given several times")
 	c.Flags().BoolVar(&o.time, "time", false, "tell how long each rule took, elsewhere than on a terminal too")
 	c.Flags().BoolVar(&o.summary, "summary", false, "leave the matches out")
@@ -122,7 +126,11 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 	note := func(format string, args ...any) {
 		fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s\n", visible(fmt.Sprintf(format, args...)))
 	}
-	inputs, missing, err := findInputs(config, o.source, args, o.follow, note)
+	since, err := parseTime("--since", o.since, time.Now())
+	if err != nil {
+		return err
+	}
+	inputs, missing, err := findInputs(config, o.source, args, since, o.follow, note)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
@@ -36,6 +37,8 @@ type input struct {
 	newest     time.Time // the latest own time of a line that counted; zero where there is none
 	last       time.Time // the own time of the last line that was read; zero where it has none
 	done       bool      // nothing more is to come
+
+	stream []byte // of a source without files: its lines
 }
 
 func (in *input) isStdin() bool { return in.path == "-" }
@@ -52,9 +55,9 @@ func (in *input) block(start int64, data []byte, now time.Time) meter.Block {
 // findInputs turns arguments into inputs. Files that cannot be read are
 // reported, but those that may yet be written where they are to be followed;
 // missing says whether there were any.
-func findInputs(config *config.Config, source string, args []string, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
+func findInputs(config *config.Config, source string, args []string, since time.Time, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	if len(args) == 0 {
-		return matchedInputs(config, source, follow, note)
+		return matchedInputs(config, source, since, follow, note)
 	}
 	var homeless []string
 	for _, name := range args {
@@ -102,10 +105,14 @@ func sourcesOf(config *config.Config, path string) []string {
 // matchedInputs are the files that the sources match now, or one of them. Those
 // that cannot be read are reported, and missing says whether there were any.
 // Without a file there is nothing to do, unless files are awaited.
-func matchedInputs(config *config.Config, source string, await bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
+func matchedInputs(config *config.Config, source string, since time.Time, await bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	var globs []string
 	for _, s := range config.Sources {
 		if source != "" && source != s.Name {
+			continue
+		}
+		if s.Every > 0 {
+			inputs = append(inputs, clockInput(s, since, time.Now()))
 			continue
 		}
 		globs = append(globs, s.Paths...)
@@ -135,6 +142,15 @@ func matchedInputs(config *config.Config, source string, await bool, note func(s
 		return nil, false, fmt.Errorf("meterlog: no file matches %s: name files to test, or - for standard input", strings.Join(globs, ", "))
 	}
 	return inputs, missing, nil
+}
+
+// clockInput returns the events of a source of the clock, as if the agent had run
+// all the time.
+func clockInput(s *rules.Source, since, now time.Time) *input {
+	length := int64(s.Every / time.Second)
+	from := since.Unix() - since.Unix()%length
+	lines := journal.Stretches(meter.Generation{Query: s.Every.String()}, from, now.Unix()).Data
+	return &input{name: s.Stream(), path: s.Stream(), size: int64(len(lines)), sources: []string{s.Name}, stream: append([]byte{}, lines...), done: true}
 }
 
 // newInputs returns the readable files of the sources, or of one, that are not
@@ -227,7 +243,9 @@ func unknownSource(config *config.Config, name string) error {
 func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 	var raw io.Reader
 	close := func() {}
-	if in.isStdin() {
+	if in.stream != nil {
+		raw = bytes.NewReader(in.stream)
+	} else if in.isStdin() {
 		raw = &interruptible{ctx: ctx, from: t.stdin}
 	} else {
 		f, err := os.Open(in.path)

@@ -57,6 +57,9 @@ type Config struct {
 	// open: its Handover. New takes them over.
 	Open map[int64]*os.File
 
+	// Since is what Seen of that agent returned.
+	Since time.Time
+
 	// Vitals is where the loops tell how they are; nil: nobody is told.
 	Vitals *monitor.Vitals
 
@@ -114,7 +117,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Copies: copies, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
 		meter: &meterLoop{
-			tailer:   tailer.New(follow),
+			tailer:   newInput(cfg, follow),
 			matcher:  rules.NewMatcher(&cfg.Rules.Set),
 			ledger:   cfg.Ledger,
 			vitals:   cfg.Vitals,
@@ -159,6 +162,10 @@ func (a *Agent) Run(ctx context.Context) {
 // the agent that goes on: a file that was deleted and not read to its end is
 // nowhere else.
 func (a *Agent) Handover() map[int64]*os.File { return a.meter.tailer.Handover() }
+
+// Seen returns when the agent last read the clock, for the Config.Since of the
+// agent that goes on in the same process.
+func (a *Agent) Seen() time.Time { return a.meter.tailer.seen() }
 
 // Close closes the files.
 func (a *Agent) Close() { a.meter.tailer.Close() }

@@ -11,7 +11,6 @@ import (
 	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/silence"
-	"github.com/meterlog/meterlog/internal/tailer"
 )
 
 const (
@@ -37,7 +36,7 @@ const ledgerUnwritable = "ledger_unwritable"
 
 // meterLoop turns files into open records, and open records into sealed ones.
 type meterLoop struct {
-	tailer  *tailer.Tailer
+	tailer  *input
 	matcher *rules.Matcher
 	ledger  *ledger.Ledger
 	vitals  *monitor.Vitals
@@ -134,7 +133,7 @@ func (l *meterLoop) setBack(now time.Time) bool {
 }
 
 func (l *meterLoop) wakeAt(now time.Time) time.Time {
-	at := now.Add(idlePause)
+	at := l.tailer.dueBefore(now.Add(idlePause), now)
 	if !l.batch.Empty() || l.tailer.Changed() {
 		at = l.lastCommit.Add(commitPause)
 	}
@@ -200,6 +199,10 @@ func (l *meterLoop) report(tally *meter.Tally) {
 			continue
 		}
 		if l.reported[key] {
+			continue
+		}
+		if key.Kind == meter.StretchMissed {
+			l.log.Info("no agent ran when a stretch of time ended: it is not billed", "source", key.Subject, "stretches", a.Count, "example", a.Example)
 			continue
 		}
 		if l.reported == nil || len(l.reported) >= mostReported {

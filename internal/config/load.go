@@ -77,7 +77,7 @@ const (
 
 var (
 	topKeys       = []string{"product_id", "sources", "rules", "interval", "delivery", "auth", "state", "listen", "retention", "tests"}
-	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at"}
+	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at", "every"}
 	timestampKeys = []string{"field", "pattern", "layout", "location"}
 	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "per"}
 	deliveryKeys  = []string{"endpoint", "transport", "timeout", "ca_file"}

@@ -79,7 +79,14 @@ func (l *loader) testFile(o *object, source string) string {
 		if s != nil && len(s.Paths) > 0 {
 			return s.Paths[0]
 		}
+		if s != nil && s.Stream() != "" {
+			return s.Stream()
+		}
 		return "test"
+	}
+	if s != nil && s.Stream() != "" {
+		l.fail(o.keys["file"], "remove it", "source %q has no files", source)
+		return ""
 	}
 	name := o.text("file", "")
 	path, err := filepath.Abs(name)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -41,6 +42,9 @@ func (l *loader) readSources(top *object) {
 	}
 	for _, s := range unnamed {
 		base := derivedName(s.Paths)
+		if s.Every > 0 {
+			base = "every-" + shortSpan(s.Every)
+		}
 		s.Name = base
 		for n := 2; used[s.Name] != nil; n++ {
 			s.Name = fmt.Sprintf("%s-%d", base, n)
@@ -77,8 +81,12 @@ var notName = regexp.MustCompile(`[^a-z0-9_-]+`)
 
 func (l *loader) readSource(o *object) *rules.Source {
 	s := &rules.Source{Name: o.text("name", ""), Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}}
-	o.require("path")
 	l.warnOfPlain(o)
+	switch kind := l.sourceKind(o); kind {
+	case "every":
+		l.readEvery(o, s)
+		return s
+	}
 	s.Paths = l.globs(o, "path", false)
 	s.Exclude = l.globs(o, "exclude", true)
 	s.StartAt = o.choice("start_at", "beginning", "end")
@@ -89,6 +97,60 @@ func (l *loader) readSource(o *object) *rules.Source {
 		s.Timestamp = l.readTimestamp(node, s)
 	}
 	return s
+}
+
+// sourceKinds are the keys that say what a source reads. Each has keys that go
+// with it.
+var sourceKinds = map[string][]string{
+	"path":  {"path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at"},
+	"every": {"every"},
+}
+
+// sourceKind returns the key that says what the source reads. It refuses keys
+// that do not go with it.
+func (l *loader) sourceKind(o *object) (kind string) {
+	for _, key := range []string{"path", "every"} {
+		switch {
+		case o.values[key] == nil:
+		case kind != "":
+			l.fail(o.keys[key], "make two sources of them", "a source has both %q and %q", kind, key)
+		default:
+			kind = key
+		}
+	}
+	if kind == "" {
+		o.require("path")
+		return "path"
+	}
+	for _, key := range slices.Sorted(maps.Keys(o.keys)) {
+		if !slices.Contains(sourceKinds[kind], key) && key != "name" && sourceKinds[key] == nil {
+			l.fail(o.keys[key], "remove it", "%q does not go with %q", key, kind)
+		}
+	}
+	return kind
+}
+
+// longestEvery is the longest stretch of a source of the clock.
+const longestEvery = 24 * time.Hour
+
+// readEvery reads a source of the clock. Its lines are times.
+func (l *loader) readEvery(o *object, s *rules.Source) {
+	every := o.duration("every", time.Minute)
+	if every < time.Second || every > longestEvery || every%time.Second != 0 {
+		l.fail(o.at("every"), "write it like 1m or 1h", "\"every\" must be whole seconds, from 1s to 24h: %s", o.at("every").Value)
+		every = time.Minute
+	}
+	s.SetEvery(every)
+}
+
+// shortSpan writes a time span without the parts that are zero.
+func shortSpan(d time.Duration) string {
+	text := d.String()
+	text = strings.TrimSuffix(text, "0s")
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // globs returns a key's patterns. They are absolute, except a base name to exclude.

@@ -56,11 +56,11 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// said returns what is said about a part: a whole configuration in files.txtar,
-// else the keys of a rule. Places are counted from the part's beginning.
+// said returns what is said about a part: a whole configuration, which begins with
+// its product or is in files.txtar, or else the keys of a rule. Places are counted from the part's beginning.
 func said(file, part string) string {
 	text, first := part, 1
-	if base := filepath.Base(file); base != "files.txtar" {
+	if base := filepath.Base(file); base != "files.txtar" && !strings.HasPrefix(part, "product_id:") {
 		head := "product_id: p\nsources: [{name: app, path: /log/app.log, format: " + strings.TrimSuffix(base, ".txtar") + "}]\nrules:\n  - name: r\n    sku_id: s\n"
 		if !strings.Contains(part, "when:") {
 			head += "    when: fields.event == \"sent\"\n"

@@ -56,6 +56,9 @@ func share(a, b []string) bool {
 func (l *loader) warnOfEmptyLines(m *rules.Matcher, r *rules.Rule) {
 	for _, name := range r.Sources {
 		line, what := "", "an empty line"
+		if l.config.Source(name).Every > 0 {
+			continue // it has no such lines
+		}
 		switch l.config.Source(name).Format {
 		case "json":
 			line, what = "{}", "a line without fields"

@@ -236,6 +236,10 @@ CREATE TABLE reissued_shares (
 	units     INTEGER NOT NULL,
 	PRIMARY KEY (record_id, rule)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- Of a source without files: what chooses its events. Offsets count something else
+-- than bytes then: for the clock, seconds since 1970.
+ALTER TABLE generations ADD COLUMN query TEXT NOT NULL DEFAULT '';
 `,
 }
 

@@ -11,6 +11,13 @@ type Block struct {
 	Data       []byte    // whole lines, each ended by '\n'; only the last line of a finished generation may lack it; the next read reuses the memory
 	ReadAt     time.Time // when it was read; also the time of events whose lines tell no time
 	Fresh      bool      // whether its lines were written shortly before ReadAt
+	Events     []Event   // of a source without files: one for each text in Data, in order; nil for a file
+}
+
+// Event says where an event of a source without files is in its generation.
+type Event struct {
+	End      int   // offset in Data just past the event's text and a newline; the text may hold more newlines
+	From, To int64 // its range in the generation
 }
 
 // End returns the offset in bytes just past the block.

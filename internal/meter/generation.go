@@ -2,6 +2,10 @@ package meter
 
 // Generation is one logical byte stream that once had a followed name. Its inode
 // and its content identify it; a name is only a hint.
+//
+// A source without files has generations, too. Their Path is the name of the
+// source's stream, such as clock:uptime. Their offsets do not count bytes: those of
+// the clock count seconds since 1970.
 type Generation struct {
 	ID         int64  // unique in a ledger, ascending
 	Path       string // the name that the application wrote to
@@ -13,12 +17,14 @@ type Generation struct {
 	Compressed bool   // whether the file that Dev and Ino name is compressed; offsets count decompressed bytes
 	EOFAt      int64  // its length in bytes when it was found finished; -1 before
 	State      GenerationState
-	Missed     int64 // bytes known to have been there and lost, in state Gap
+	Missed     int64 // bytes known to have been there and lost, in state Gap; of the clock: stretches missed before it
 
 	Size         int64  // of its file at the last look, in bytes
 	MTime, CTime int64  // when its file was written to and changed, at the last look: nanoseconds since 1970
 	Born         int64  // when its file was made, in nanoseconds since 1970; 0 where the file system does not tell
 	Carry        []byte // the beginning of its first line, which an earlier generation ended with
+
+	Query string // of a source without files: what chooses its events; "" for a file
 }
 
 // Look is what stat tells of a file. Two equal looks mean that nobody wrote to the

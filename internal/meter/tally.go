@@ -48,6 +48,7 @@ const (
 	ForeignRemainder AnomalyKind = "foreign"       // less than a unit was set aside, as another machine had counted it; Subject: the rule
 	StaleRemainder   AnomalyKind = "remainder"     // less than a unit was set aside, as its rule changed; Subject: the rule
 	History          AnomalyKind = "history"       // files that were there before the first scan of a source; Subject: the source
+	StretchMissed    AnomalyKind = "missed"        // no agent ran at the end of a stretch of an every source, so it is not billed; Subject: the source
 	BytesMissed      AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
 )
 

@@ -171,6 +171,7 @@ var anomalyWords = map[meter.AnomalyKind]string{
 	meter.ForeignRemainder: "less than a unit was set aside",
 	meter.StaleRemainder:   "less than a unit was set aside, since the rule changed",
 	meter.History:          "files held lines before their source was first read",
+	meter.StretchMissed:    "no agent ran when a stretch of time ended, so it is not billed",
 	meter.BytesMissed:      "log lines were gone before they could be read",
 }
 
@@ -182,5 +183,6 @@ var anomalyHints = map[meter.AnomalyKind]string{
 	meter.ForeignRemainder: "nothing: the machine that counted it goes on with it",
 	meter.StaleRemainder:   "bill it by hand if it matters; `sqlite3` finds it in the table set_aside of the ledger",
 	meter.History:          "nothing, if that is meant; `start_at: end` at a source leaves such lines out, and is read once, at its first scan",
+	meter.StretchMissed:    "nothing, if the machine or the service was stopped then",
 	meter.BytesMissed:      "keep rotated logs for longer than meterlog may be down (logrotate: rotate), and do not delete live ones",
 }

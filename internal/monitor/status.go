@@ -318,6 +318,7 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 			source.Files = append(source.Files, file)
 		}
 	}
+	s.streams(st, known, at)
 	for _, source := range st.Sources {
 		slices.SortFunc(source.Files, func(a, b FileStatus) int { return cmp.Compare(a.Path, b.Path) })
 		if len(source.Files) == 0 {
@@ -326,10 +327,31 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 	}
 }
 
+// streams adds the sources without files, by their position in the list. The
+// agent alone makes them go on, so nothing is ever behind.
+func (s Subject) streams(st *Status, known []meter.Generation, at map[string]int) {
+	for _, source := range s.Config.Sources {
+		if source.Stream() == "" {
+			continue
+		}
+		f := FileStatus{Path: source.Stream(), State: string(meter.Live)}
+		for _, g := range known {
+			if g.Path == f.Path && g.State == meter.Live {
+				f.Offset, f.Size = g.Offset, g.Offset
+			}
+		}
+		of := &st.Sources[at[source.Name]]
+		of.Files = append(of.Files, f)
+	}
+}
+
 // Sources are those of the configuration as the tailer takes them.
 func Sources(config *config.Config) []tailer.Source {
 	var sources []tailer.Source
 	for _, s := range config.Sources {
+		if s.Stream() != "" {
+			continue
+		}
 		sources = append(sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
 	}
 	return sources

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
@@ -80,6 +81,13 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 		f.Note = "no source of the rule follows the file any more"
 		return f
 	}
+	if journal.IsClock(c.Generation) {
+		f.File = c.Generation.Path
+		p := newPass(r, a, c, rule)
+		p.count(journal.Stretches(c.Generation, c.Start, c.End))
+		p.finish(&f, a)
+		return f
+	}
 	content, err := logfile.Find(c.Generation)
 	if errors.Is(err, logfile.ErrGone) || c.Generation.Path == "" {
 		f.Outcome, f.Note = Gone, "no file holds these lines any more"
@@ -95,15 +103,21 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 		f.Note = err.Error()
 		return f
 	}
-	p.judge(&f)
-	switch share := shareOf(a, c.Rule); {
-	case f.Outcome == Equal:
-	case rule.SKU != a.SKU:
-		f.Note += "; the rule counts for " + rule.SKU + " now"
-	case share.Per != rule.Per:
-		f.Note += fmt.Sprintf("; the rule's per was %d and is %d now", share.Per, rule.Per)
-	}
+	p.finish(&f, a)
 	return f
+}
+
+// finish judges what was read, and says what was changed since the record was
+// counted.
+func (p *pass) finish(f *Finding, a ledger.Account) {
+	p.judge(f)
+	switch share := shareOf(a, p.Rule); {
+	case f.Outcome == Equal:
+	case p.rule.SKU != a.SKU:
+		f.Note += "; the rule counts for " + p.rule.SKU + " now"
+	case share.Per != p.rule.Per:
+		f.Note += fmt.Sprintf("; the rule's per was %d and is %d now", share.Per, p.rule.Per)
+	}
 }
 
 func shareOf(a ledger.Account, rule string) ledger.Share {
@@ -193,14 +207,21 @@ type reading struct {
 
 // flush counts what is in the buffer.
 func (p *pass) flush() {
-	if len(p.buffer) == 0 {
+	p.count(meter.Block{Generation: p.Generation.ID, Path: p.Generation.Path, Start: p.at, Data: p.buffer})
+	p.buffer = p.buffer[:0]
+}
+
+// count counts the lines of a block.
+func (p *pass) count(block meter.Block) {
+	if len(block.Data) == 0 {
 		return
 	}
+	block.Sources = p.config.SourcesOf(block.Path)
 	early := make(map[int64]reading)
 	if p.byTime {
-		p.each(p.early, func(h rules.Hit, read reading) { early[h.Start] = read })
+		p.each(block, p.early, func(h rules.Hit, read reading) { early[h.Start] = read })
 	}
-	p.each(p.late, func(h rules.Hit, read reading) {
+	p.each(block, p.late, func(h rules.Hit, read reading) {
 		if h.Err != nil {
 			p.failed++
 			return
@@ -223,16 +244,12 @@ func (p *pass) flush() {
 			p.lines = append(p.lines, Line{h.Start, h.Quantity, string(h.Line)})
 		}
 	})
-	p.buffer = p.buffer[:0]
 }
 
-// each calls hit for what the rule counts in the buffer, as if it were read at
-// the given time.
-func (p *pass) each(readAt time.Time, hit func(rules.Hit, reading)) {
-	block := meter.Block{
-		Generation: p.Generation.ID, Path: p.Generation.Path, Sources: p.config.SourcesOf(p.Generation.Path),
-		Start: p.at, Data: p.buffer, ReadAt: readAt,
-	}
+// each calls hit for what the rule counts in a block, as if it were read at the
+// given time.
+func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, reading)) {
+	block.ReadAt = readAt
 	disbelieved, of := int64(-1), "" // a line, and the source by which it is read
 	p.matcher.Each(block, func(h rules.Hit) {
 		if h.TimeErr != nil { // told once a line, of whatever rule

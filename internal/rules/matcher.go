@@ -236,11 +236,11 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 		return
 	}
 	m.env["file"] = block.Path
-	read := &reading{block, meter.WindowAt(block.ReadAt, m.set.Interval), hit}
+	read := &reading{Block: block, window: meter.WindowAt(block.ReadAt, m.set.Interval), hit: hit}
 	switch {
 	case len(plans) > 1 || m.plain != nil:
 		m.severalSources(read, plans)
-	case plans[0].search.Always.Empty():
+	case plans[0].search.Always.Empty() && block.Events == nil:
 		m.candidates(read, plans[0])
 	default:
 		m.everyLine(read, plans[0])
@@ -252,6 +252,26 @@ type reading struct {
 	meter.Block
 	window meter.Window // of its reading
 	hit    func(Hit)
+	event  int // the index of the event that the reading has come to
+}
+
+// lineEnd returns the offset behind the line that begins at start.
+func (b *reading) lineEnd(start int) int {
+	if b.Events == nil {
+		return lineEnd(b.Data, start)
+	}
+	for b.Events[b.event].End <= start {
+		b.event++
+	}
+	return b.Events[b.event].End
+}
+
+// place returns the range of a line in the generation.
+func (b *reading) place(start, end int) (from, to int64) {
+	if b.Events == nil {
+		return b.Start + int64(start), b.Start + int64(end)
+	}
+	return b.Events[b.event].From, b.Events[b.event].To
 }
 
 // lineEnd is behind the newline that ends the line in which at lies.
@@ -286,7 +306,7 @@ func (m *Matcher) candidates(b *reading, p *plan) {
 func (m *Matcher) everyLine(b *reading, p *plan) {
 	p.search.Begin(b.Data)
 	for start := 0; start < len(b.Data); {
-		end := lineEnd(b.Data, start)
+		end := b.lineEnd(start)
 		clear(m.wanted)
 		copy(m.wanted, p.search.Always)
 		p.search.Take(b.Data, end, m.wanted)
@@ -317,7 +337,7 @@ func (m *Matcher) severalSources(b *reading, plans []*plan) {
 		p.search.Begin(b.Data)
 	}
 	for start := 0; start < len(b.Data); {
-		end := lineEnd(b.Data, start)
+		end := b.lineEnd(start)
 		clear(counted)
 		alien = alien[:0]
 		for _, p := range plans {
@@ -360,7 +380,7 @@ const byteOrderMark = "\ufeff"
 // without its prefix it counts nothing.
 func (m *Matcher) begin(b *reading, p *plan, start, end int) bool {
 	line := b.Data[start:end]
-	if b.Start+int64(start) == 0 {
+	if b.Events == nil && b.Start+int64(start) == 0 {
 		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 	}
 	m.line.number++
@@ -378,7 +398,8 @@ func (m *Matcher) tellUnparsed(b *reading, p *plan, start, end int) {
 		return
 	}
 	s := p.source
-	m.Unparsed(Unparsed{s.Name, m.line.text, b.Start + int64(start), b.Start + int64(end), s.Mismatch(m.line.text)})
+	from, to := b.place(start, end)
+	m.Unparsed(Unparsed{s.Name, m.line.text, from, to, s.Mismatch(m.line.text)})
 }
 
 // ofFormat reports whether the current line is of its source's format.
@@ -412,9 +433,10 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	if quantity == 0 && err == nil || !m.ofFormat() {
 		return false
 	}
+	from, to := b.place(start, end)
 	h := Hit{
 		Rule: r, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
-		Start: b.Start + int64(start), End: b.Start + int64(end), Window: b.window,
+		Start: from, End: to, Window: b.window,
 	}
 	if err == nil && m.line.plan.source.Timestamp != nil {
 		h.Window, h.TimeErr = m.window(b.ReadAt, b.window)

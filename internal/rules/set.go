@@ -19,16 +19,53 @@ type Set struct {
 	slots slotTable
 }
 
-// Source is a set of files and how their lines are read.
+// Source is a set of files, or the clock, and how its lines are read.
 type Source struct {
 	Name string
 	glob.Set
 	StartAt string // beginning or end: where a file found at the first start begins
 	fields.Reader
 	Timestamp *fields.Timestamp // nil where events have the time of their reading
+	Every     time.Duration     // instead of files: an event for each such stretch of time; 0 for files
 	Pos       Pos
 
 	timeSlot int // of the timestamp's field
+}
+
+// SetEvery makes a source of the clock: of lines that are times.
+func (s *Source) SetEvery(every time.Duration) {
+	s.Every, s.Format = every, "text"
+	s.Timestamp = everyTime
+}
+
+// everyTime reads the lines of the clock.
+var everyTime = func() *fields.Timestamp {
+	whole, err := fields.Compile(`^(\S+)$`)
+	if err != nil {
+		panic(err)
+	}
+	layout, problem, _ := fields.NewLayout("rfc3339")
+	if problem != "" {
+		panic(problem)
+	}
+	return &fields.Timestamp{Pattern: whole, Layouts: []fields.Layout{layout}, Location: time.UTC}
+}()
+
+// Stream returns the path of the generations of a source without files, and ""
+// for files. No file has such a path: those of files are absolute.
+func (s *Source) Stream() string {
+	if s.Every > 0 {
+		return "clock:" + s.Name
+	}
+	return ""
+}
+
+// has reports whether the source has what is followed under the path.
+func (s *Source) has(path string) bool {
+	if stream := s.Stream(); stream != "" {
+		return stream == path
+	}
+	return s.Covers(path)
 }
 
 // Timed reports whether events of the source have a time of their own.
@@ -86,11 +123,12 @@ func (s *Set) Source(name string) *Source {
 	return nil
 }
 
-// SourcesOf names the sources that follow a file of this absolute path.
+// SourcesOf names the sources that follow a file of this absolute path, or a
+// stream of this name.
 func (s *Set) SourcesOf(path string) []string {
 	var names []string
 	for _, source := range s.Sources {
-		if source.Covers(path) {
+		if source.has(path) {
 			names = append(names, source.Name)
 		}
 	}

@@ -30,6 +30,10 @@ type Config struct {
 	MaxOpen int           // descriptors of followed files; 1,000, but at most half of what the process may have
 	NoWatch bool          // do without notifications: the slow poll alone
 
+	// NewID returns the ID of a new generation, where others begin generations as
+	// well; nil: one more than the last that is known.
+	NewID func() int64
+
 	// Open holds descriptors that an earlier Tailer of this process gave up by
 	// Handover, by generation ID. New takes them over: it goes on with those that
 	// hold what Known says of their generation, and closes the others.
@@ -431,11 +435,18 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 	t.nextScan = now
 }
 
+func (t *Tailer) newID() int64 {
+	if t.cfg.NewID != nil {
+		return t.cfg.NewID()
+	}
+	t.lastID++
+	return t.lastID
+}
+
 // begin adds a generation for a file, at its beginning.
 func (t *Tailer) begin(path string, at logfile.Look, state meter.GenerationState) *stream {
-	t.lastID++
 	s := &stream{
-		Generation: meter.Generation{ID: t.lastID, Path: path, Dev: at.Dev, Ino: at.Ino, EOFAt: -1, State: state},
+		Generation: meter.Generation{ID: t.newID(), Path: path, Dev: at.Dev, Ino: at.Ino, EOFAt: -1, State: state},
 		sources:    t.sourcesOf(path),
 		changed:    true,
 	}
