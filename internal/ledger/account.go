@@ -11,6 +11,9 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
+// ErrUnknown says that the ledger has no such record.
+var ErrUnknown = errors.New("no record has this uuid")
+
 // Account is all that the ledger knows of one record.
 type Account struct {
 	meter.Record
@@ -56,7 +59,7 @@ type Contribution struct {
 }
 
 // Account returns what is known of the record of this uuid, in lower case, as of
-// one moment. An unknown one is sql.ErrNoRows.
+// one moment. If the ledger has no such record, the error is ErrUnknown.
 func (r *Reader) Account(ctx context.Context, uuid string) (a Account, err error) {
 	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -64,7 +67,11 @@ func (r *Reader) Account(ctx context.Context, uuid string) (a Account, err error
 	}
 	defer tx.Rollback()
 	t := &transaction{ctx: ctx, tx: tx, statements: make(map[string]*sql.Stmt)}
-	if err = t.account(uuid, &a); err != nil {
+	err = t.account(uuid, &a)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrUnknown
+	}
+	if err != nil {
 		err = fmt.Errorf("ledger: account of %s: %w", uuid, err)
 	}
 	return a, err

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"errors"
 	"slices"
 	"testing"
@@ -54,7 +53,7 @@ func TestAccount(t *testing.T) {
 			t.Errorf("record %d: %+v, %v; want %d beside it", i, a, err, want)
 		}
 	}
-	if _, err := l.Account(t.Context(), "6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69"); !errors.Is(err, sql.ErrNoRows) {
+	if _, err := l.Account(t.Context(), "6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("an unknown record: %v", err)
 	}
 }

@@ -95,6 +95,11 @@ func (r *Reader) Records(ctx context.Context, f Filter, each func(meter.Record) 
 	return nil
 }
 
+// Latest returns the records that were opened last, at most n, the newest first.
+func (r *Reader) Latest(ctx context.Context, n int) ([]meter.Record, error) {
+	return query(ctx, r.db, "latest records", scanRecord, `SELECT `+recordColumns+` FROM records ORDER BY id DESC LIMIT ?`, n)
+}
+
 func (f Filter) where() (string, []any) {
 	conditions, args := []string{"true"}, []any{}
 	if !f.Since.IsZero() {

@@ -27,10 +27,11 @@ type Sum struct {
 type Period string
 
 const (
-	Always  Period = "all"
-	Hourly  Period = "hour"
-	Daily   Period = "day"
-	Monthly Period = "month"
+	Always   Period = "all"
+	Minutely Period = "minute"
+	Hourly   Period = "hour"
+	Daily    Period = "day"
+	Monthly  Period = "month"
 )
 
 // periods says how much of a time's text names the period, and what completes
@@ -38,7 +39,7 @@ const (
 var periods = map[Period]struct {
 	length int
 	rest   string
-}{Always: {0, ""}, Hourly: {13, ":00:00Z"}, Daily: {10, "T00:00:00Z"}, Monthly: {7, "-01T00:00:00Z"}}
+}{Always: {0, ""}, Minutely: {16, ":00Z"}, Hourly: {13, ":00:00Z"}, Daily: {10, "T00:00:00Z"}, Monthly: {7, "-01T00:00:00Z"}}
 
 // Sums returns what the records in the ledger come to whose timestamps are at
 // since or later and before until; zero times set no bound.

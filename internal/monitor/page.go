@@ -1,61 +1,73 @@
 package monitor
 
 import (
+	"bytes"
+	"cmp"
+	"context"
+	_ "embed"
+	"errors"
 	"fmt"
 	"html/template"
+	"math"
+	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/page"
 )
 
-// page shows the status to a person. It needs nothing from elsewhere, runs no
-// script, and holds no text of a log line.
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"age": age, "behind": behind}).Parse(`<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="refresh" content="30">
-<title>meterlog{{if .Problems}}: {{len .Problems}} to look at{{end}}</title>
-<style>
-:root { color-scheme: light dark; --line: #d8d8d8; --soft: #666; --bad: #b3261e }
-@media (prefers-color-scheme: dark) { :root { --line: #3a3a3a; --soft: #a0a0a0; --bad: #ff8a80 } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin-top: 2rem }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
-.n { text-align: right; font-variant-numeric: tabular-nums }
-.soft { color: var(--soft) } .bad { color: var(--bad) } dd { margin: 0 0 .75rem 0 }
-</style>
-<h1>meterlog {{.Version}}</h1>
-<p class="soft">product {{.ProductID}}, state in {{.StateDir}}, as of {{.At.UTC.Format "2006-01-02 15:04:05"}} UTC</p>
-<h2>Problems</h2>
-{{if .Problems}}<dl>{{range .Problems}}
-<dt class="bad">{{.Code}}</dt><dd>{{.Message}}<br><span class="soft">{{.Hint}}</span></dd>{{end}}
-</dl>{{else}}<p>Nothing is wrong.</p>{{end}}
-{{if .Notes}}<h2>To know</h2><dl>{{range .Notes}}
-<dt>{{.Code}}</dt><dd>{{.Message}}<br><span class="soft">{{.Hint}}</span></dd>{{end}}
-</dl>{{end}}
-<h2>Usage</h2>
-<table><tr><th>SKU<th class="n">last hour<th class="n">today, UTC<th class="n">total</tr>
-{{range .SKUs}}<tr><td>{{.SKU}}<td class="n">{{.LastHour}}<td class="n">{{.Today}}<td class="n">{{.Total}}</tr>
-{{end}}</table>
-<h2>Records</h2>
-<table><tr>{{range .Counts}}<th class="n">{{.State}}{{end}}</tr><tr>{{range .Counts}}<td class="n">{{.N}}{{end}}</tr></table>
-{{if .OldestUnsettled}}<p>The oldest that is not settled is {{age .OldestUnsettled}} old. The API takes it for another {{age .TimeLeft}}.</p>{{end}}
-<h2>Sources</h2>
-<table><tr><th>source<th class="n">files<th class="n">bytes behind</tr>
-{{range .Sources}}<tr><td>{{.Name}}<td class="n">{{len .Files}}<td class="n">{{behind .}}</tr>
-{{end}}</table>
-<p class="soft"><a href="/status">/status</a> <a href="/metrics">/metrics</a> <a href="/healthz">/healthz</a></p>
-</html>
-`))
+// pages shows the status and a record to a person. They hold no text of a log
+// line: anybody who may connect can see them.
+//
+//go:embed page.html
+var pagesText string
 
-// pageStatus is a status with what the page adds.
-type pageStatus struct {
+var pages = page.Parse(pagesText, template.FuncMap{
+	"age": age, "behind": behind, "shown": shownFiles, "more": moreFiles, "state": stateName, "at": utcText,
+})
+
+const (
+	latestShown = 20
+	filesShown  = 100 // of one source
+)
+
+// span is a stretch of time that the page plots.
+type span struct {
+	Key, Name, Each string
+	by              ledger.Period
+	step            time.Duration // of one bar
+	bars            int
+	mark            time.Duration // between the labels of the axis
+	label, title    string        // layouts of a label, and of a bar's beginning
+}
+
+var spans = []span{
+	{"hour", "last hour", "a minute", ledger.Minutely, time.Minute, 60, 10 * time.Minute, "15:04", "15:04"},
+	{"day", "last day", "an hour", ledger.Hourly, time.Hour, 24, 6 * time.Hour, "15:04", "Jan 2 15:04"},
+	{"month", "last month", "a day", ledger.Daily, 24 * time.Hour, 31, 7 * 24 * time.Hour, "Jan 2", "Jan 2"},
+}
+
+// skuUsage is the usage of one SKU in a span.
+type skuUsage struct {
+	SKU   string
+	Units int64
+	Plot  page.Plot
+}
+
+// statusPage is a status with what the page adds.
+type statusPage struct {
 	Status
-	Counts []stateCount
+	Title, Headline, Nonce string
+	Billing                bool
+	Spans                  []span
+	Span                   span
+	Usage                  []skuUsage
+	Counts                 []stateCount
+	Latest                 []meter.Record
 }
 
 type stateCount struct {
@@ -63,7 +75,18 @@ type stateCount struct {
 	N     int
 }
 
+// recordPage is a record with what the page adds.
+type recordPage struct {
+	ledger.Account
+	Title, Nonce string
+}
+
 func age(seconds int64) string { return (time.Duration(seconds) * time.Second).String() }
+
+// utcText is a time in seconds since 1970, for a person.
+func utcText(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05") }
+
+func stateName(s meter.State) string { return strings.ReplaceAll(string(s), "_", " ") }
 
 func behind(s SourceStatus) (bytes int64) {
 	for _, f := range s.Files {
@@ -72,17 +95,125 @@ func behind(s SourceStatus) (bytes int64) {
 	return bytes
 }
 
-func servePage(w http.ResponseWriter, st Status) {
-	full := pageStatus{Status: st}
+func shownFiles(files []FileStatus) []FileStatus { return files[:min(len(files), filesShown)] }
+
+func moreFiles(files []FileStatus) int { return max(0, len(files)-filesShown) }
+
+// servePage answers with the page of the status.
+func (s Subject) servePage(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.Status(r.Context(), time.Now())
+	if err != nil {
+		return err
+	}
+	full := statusPage{Status: st, Spans: spans, Span: spans[0]}
+	if i := slices.IndexFunc(spans, func(s span) bool { return s.Key == r.URL.Query().Get("span") }); i >= 0 {
+		full.Span = spans[i]
+	}
+	full.Billing, full.Headline = headline(st)
+	full.Title = "meterlog: " + full.Headline
 	for _, state := range meter.States {
-		full.Counts = append(full.Counts, stateCount{strings.ReplaceAll(string(state), "_", " "), st.Records[state]})
+		full.Counts = append(full.Counts, stateCount{stateName(state), st.Records[state]})
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	if err := page.Execute(w, full); err != nil {
-		fmt.Fprintln(w, "the page could not be written to its end")
+	if err := s.plots(r.Context(), &full); err != nil {
+		return err
 	}
+	full.Nonce = page.Nonce(w.Header())
+	return write(w, "status", full)
+}
+
+// headline says in a few words whether usage is billed.
+func headline(st Status) (billing bool, text string) {
+	stops := slices.ContainsFunc(st.Problems, func(p ProblemStatus) bool {
+		return p.Code == "not_running" || slices.Contains(healthCodes, p.Code)
+	})
+	switch {
+	case stops:
+		return false, "Usage is not billed"
+	case len(st.Problems) == 1:
+		return true, "Usage is billed, with a problem to look at"
+	case len(st.Problems) > 1:
+		return true, fmt.Sprintf("Usage is billed, with %d problems to look at", len(st.Problems))
+	}
+	return true, "Usage is billed"
+}
+
+// plots reads the usage of the page's span, and the latest records. A folder
+// without a readable ledger has neither.
+func (s Subject) plots(ctx context.Context, full *statusPage) error {
+	from := full.At.UTC().Truncate(full.Span.step).Add(-time.Duration(full.Span.bars-1) * full.Span.step)
+	var sums []ledger.Sum
+	reader, err := ledger.OpenReader(s.Dir)
+	if err == nil {
+		defer reader.Close()
+		if sums, err = reader.Sums(ctx, full.Span.by, from, time.Time{}); err != nil {
+			return err
+		}
+		if full.Latest, err = reader.Latest(ctx, latestShown); err != nil {
+			return err
+		}
+	}
+	bySKU := make(map[string]map[time.Time]int64)
+	for _, sum := range sums {
+		if bySKU[sum.SKU] == nil {
+			bySKU[sum.SKU] = make(map[time.Time]int64)
+		}
+		bySKU[sum.SKU][sum.Period] = add(bySKU[sum.SKU][sum.Period], billed(sum))
+	}
+	for _, sku := range full.SKUs {
+		usage := skuUsage{SKU: sku.SKU}
+		buckets := make([]page.Bucket, full.Span.bars)
+		for i := range buckets {
+			at := from.Add(time.Duration(i) * full.Span.step)
+			buckets[i] = page.Bucket{From: at.Format(full.Span.title), Units: bySKU[sku.SKU][at]}
+			if at.Unix()%int64(full.Span.mark/time.Second) == 0 {
+				buckets[i].Mark = at.Format(full.Span.label)
+			}
+			usage.Units = add(usage.Units, buckets[i].Units)
+		}
+		usage.Plot = page.NewPlot("units of "+sku.SKU+" "+full.Span.Each+" in the "+full.Span.Name, buckets)
+		full.Usage = append(full.Usage, usage)
+	}
+	return nil
+}
+
+// billed is the part of a sum that is billed, or may be.
+func billed(s ledger.Sum) int64 {
+	units := new(big.Int).Add(s.Accepted, s.Waiting)
+	if units.Add(units, s.InDoubt); units.IsInt64() {
+		return units.Int64()
+	}
+	return math.MaxInt64
+}
+
+// serveRecord answers with the page of one record: the byte ranges that it was
+// counted from, and no text.
+func (s Subject) serveRecord(w http.ResponseWriter, r *http.Request) error {
+	reader, err := ledger.OpenReader(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	uuid := strings.ToLower(r.PathValue("uuid"))
+	account, err := reader.Account(r.Context(), uuid)
+	if errors.Is(err, ledger.ErrUnknown) {
+		http.Error(w, "the ledger has no record with this uuid", http.StatusNotFound)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	slices.SortFunc(account.Contributions, func(a, b ledger.Contribution) int {
+		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Generation.ID, b.Generation.ID), cmp.Compare(a.Start, b.Start))
+	})
+	full := recordPage{Account: account, Title: "meterlog: record " + uuid, Nonce: page.Nonce(w.Header())}
+	return write(w, "record", full)
+}
+
+// write answers with a whole page, or with nothing if there is an error.
+func write(w http.ResponseWriter, name string, content any) error {
+	var text bytes.Buffer
+	if err := pages.ExecuteTemplate(&text, name, content); err != nil {
+		return err
+	}
+	_, err := w.Write(text.Bytes())
+	return err
 }

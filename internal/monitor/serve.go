@@ -14,8 +14,8 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// Handler serves /metrics, /healthz, /status and a page for people, of the agent in this process.
-// Each request calls subject, since a reload changes it.
+// Handler serves /metrics, /healthz, /status and the pages for people, about the
+// agent in this process. Each request calls subject, since a reload changes it.
 func Handler(subject func() Subject, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -42,15 +42,15 @@ func Handler(subject func() Subject, log *slog.Logger) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(st)
 	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		st, err := subject().Status(r.Context(), time.Now())
-		if err != nil {
-			log.Debug("status", "error", err)
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		servePage(w, st)
-	})
+	pages := map[string]func(Subject, http.ResponseWriter, *http.Request) error{"GET /{$}": Subject.servePage, "GET /record/{uuid}": Subject.serveRecord}
+	for pattern, serve := range pages {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := serve(subject(), w, r); err != nil {
+				log.Debug("page", "path", r.URL.Path, "error", err)
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		})
+	}
 	return mux
 }
 

@@ -2,19 +2,18 @@ package sandbox
 
 import (
 	"cmp"
-	"crypto/rand"
 	_ "embed"
-	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/meterlog/meterlog/internal/page"
 )
 
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = page.Parse(pageText, nil)
 
 // shownMinutes is how far back the page's plots reach.
 const shownMinutes = 60
@@ -22,15 +21,8 @@ const shownMinutes = 60
 // skuView is what the page shows of one SKU.
 type skuView struct {
 	Total
-	Peak    int64
-	Bars    []bar
+	Plot    page.Plot
 	Minutes []minute // with usage, the latest first
-}
-
-// bar is a minute in a plot, in its coordinates.
-type bar struct {
-	X, Y, Height float64
-	Title        string
 }
 
 type minute struct {
@@ -66,39 +58,22 @@ func (s *Sandbox) servePage(w http.ResponseWriter, _ *http.Request) {
 		Now                   time.Time
 		Nonce                 string
 		SKUs                  []skuView
-		Hours                 []bar // marks of the time axis
 		Reasons               []reasonView
 		Failures              []Failure
 		Stats                 Stats
 		Conflicts, Violations []string
 	}{
-		Now: now, Nonce: rand.Text(), Hours: timeAxis(now), Reasons: viewRejected(s.Rejected()), Failures: s.Failures(),
+		Now: now, Nonce: page.Nonce(w.Header()), Reasons: viewRejected(s.Rejected()), Failures: s.Failures(),
 		Stats: s.Stats(), Conflicts: s.Conflicts(), Violations: s.Violations(),
 	}
 	records := s.Records()
 	for _, total := range s.Totals() {
 		view.SKUs = append(view.SKUs, viewSKU(total, records, now.Truncate(time.Minute)))
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy",
-		"default-src 'none'; connect-src 'self'; script-src 'nonce-"+view.Nonce+"'; style-src 'nonce-"+view.Nonce+"'")
-	if err := page.Execute(w, view); err != nil {
+	if err := pageTemplate.Execute(w, view); err != nil {
 		s.cfg.Log.Warn("the page was not written", "error", err)
 	}
 }
-
-// timeAxis marks every ten minutes of the hour before now.
-func timeAxis(now time.Time) (marks []bar) {
-	now = now.Truncate(time.Minute)
-	for at := now.Truncate(10 * time.Minute); now.Sub(at) < shownMinutes*time.Minute; at = at.Add(-10 * time.Minute) {
-		marks = append(marks, bar{X: barAt(int(now.Sub(at) / time.Minute)), Title: at.Format("15:04")})
-	}
-	return marks
-}
-
-// barAt is where the bar of so many minutes ago begins in a plot.
-func barAt(ago int) float64 { return 50 + float64(shownMinutes-1-ago)*10 }
 
 // viewRejected sorts rejected records by their reason.
 func viewRejected(rejected []Rejected) (views []reasonView) {
@@ -134,17 +109,20 @@ func viewSKU(total Total, records []Stored, now time.Time) skuView {
 	}
 	for _, m := range minutes {
 		v.Minutes = append(v.Minutes, *m)
-		v.Peak = max(v.Peak, m.Quantity)
 	}
 	slices.SortFunc(v.Minutes, func(a, b minute) int { return b.At.Compare(a.At) })
-	for _, m := range v.Minutes {
-		ago := int(now.Sub(m.At) / time.Minute)
-		if ago < 0 || ago >= shownMinutes {
-			continue
+	buckets := make([]page.Bucket, shownMinutes)
+	for i := range buckets {
+		at := now.Add(time.Duration(i-shownMinutes+1) * time.Minute)
+		buckets[i].From = at.Format("15:04")
+		if at.Minute()%10 == 0 {
+			buckets[i].Mark = buckets[i].From
 		}
-		height := 40 * float64(m.Quantity) / float64(cmp.Or(v.Peak, 1))
-		v.Bars = append(v.Bars, bar{X: barAt(ago), Y: 50 - height, Height: height, Title: fmt.Sprintf("%s: %d", m.At.Format("15:04"), m.Quantity)})
+		if m := minutes[at]; m != nil {
+			buckets[i].Units = m.Quantity
+		}
 	}
+	v.Plot = page.NewPlot("units of each minute in the last hour", buckets)
 	if len(v.Minutes) > shownMinutes {
 		v.Minutes = v.Minutes[:shownMinutes]
 	}
