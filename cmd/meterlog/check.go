@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ With --format json it prints one object, for a build pipeline:
   {"config","ok",
    "errors":[{"file","line","column","message","hint"}],"warnings":[as errors],
    "sources":[{"name","format","files","unreadable":[text]}],
-   "rules":[{"name","sku_id","per","sources"}],
+   "rules":[{"name","sku_id","per","sources","product_id"}],
    "tests":[{"name","line","column","ok","failures":[text],
      "counts":[{"rule","sku_id","units","amount","windows"}],
      "errors":[{"kind","subject","count","example"}]}],
@@ -138,7 +139,18 @@ func describe(w io.Writer, conf *config.Config) {
 		}
 		rows = append(rows, []string{r.Name, r.SKU, quantity, strings.Join(r.Sources, ", ")})
 	}
+	if severalProducts(conf) {
+		rows[0] = append(rows[0], "PRODUCT")
+		for i, r := range conf.Rules {
+			rows[i+1] = append(rows[i+1], r.ProductID)
+		}
+	}
 	writeColumns(w, rows, len(rows[0]))
+}
+
+// severalProducts reports whether the rules bill more than one product.
+func severalProducts(conf *config.Config) bool {
+	return slices.ContainsFunc(conf.Rules, func(r *rules.Rule) bool { return r.ProductID != conf.Rules[0].ProductID })
 }
 
 // describeHistory says what the first scan of a source will find. Where the

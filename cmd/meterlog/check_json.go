@@ -42,6 +42,8 @@ type (
 		SKU     string   `json:"sku_id"`
 		Per     int64    `json:"per"`
 		Sources []string `json:"sources"`
+
+		ProductID string `json:"product_id"`
 	}
 	publishedTest struct {
 		Name     string                 `json:"name"`
@@ -130,7 +132,7 @@ func (p *publishedCheck) describe(conf *config.Config) {
 		p.Sources = append(p.Sources, publishedSource{s.Name, s.Format, len(files), append([]string{}, problems...)})
 	}
 	for _, r := range conf.Rules {
-		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKU, r.Per, r.Sources})
+		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKU, r.Per, r.Sources, r.ProductID})
 	}
 }
 

@@ -72,21 +72,32 @@ func (o *onlineCheck) run(ctx context.Context) {
 		return
 	}
 	o.say("token", "ok, by auth.method: %s", o.config.Auth.Method)
-	results, err := o.ask(ctx, 0)
-	if skew := o.sender.Skew(); err == nil && skew != 0 && slices.ContainsFunc(results, ofTime) {
-		results, err = o.ask(ctx, skew)
+	answers := o.ask(ctx, 0)
+	if skew := o.sender.Skew(); skew != 0 && slices.ContainsFunc(answers, func(a answer) bool { return a.err == nil && slices.ContainsFunc(a.skus, ofTime) }) {
+		answers = o.ask(ctx, skew)
 	}
 	o.sayClock()
-	if err != nil {
-		o.explain(err)
-		return
+	if slices.ContainsFunc(answers, func(a answer) bool { return a.err == nil }) {
+		o.say("API", "ok: %s over %s", o.config.Delivery.Endpoint, o.config.Delivery.Transport)
+		o.say("role", "ok")
 	}
-	o.say("API", "ok: %s over %s", o.config.Delivery.Endpoint, o.config.Delivery.Transport)
-	o.say("role", "ok")
-	o.sayProduct(results)
-	for _, r := range results {
-		o.saySKU(r)
+	for _, a := range answers {
+		if a.err != nil {
+			o.explain(a)
+			continue
+		}
+		o.sayProduct(a)
+		for _, sku := range a.skus {
+			o.saySKU(a.product, sku)
+		}
 	}
+}
+
+// answer is what the API says of a product and its SKUs.
+type answer struct {
+	product string
+	skus    []asked
+	err     error // why a request with the product failed
 }
 
 // asked is an SKU with what the API says of it.
@@ -100,30 +111,73 @@ func ofTime(a asked) bool {
 	return a.Reason == "INVALID_TIMESTAMP" || a.State == meter.Expired
 }
 
-// ask validates a unit of each SKU, in the minute before by the API's clock as
-// far as it is known. It stops at the first request that fails.
-func (o *onlineCheck) ask(ctx context.Context, skew time.Duration) (all []asked, err error) {
+// ask validates a unit of each SKU of each product, in the minute before by the
+// API's clock as far as it is known. After a request that fails for another
+// cause than its product, it asks nothing more.
+func (o *onlineCheck) ask(ctx context.Context, skew time.Duration) (answers []answer) {
 	window := meter.WindowAt(time.Now().Add(skew-time.Minute), time.Minute)
-	var skus []string
+	for _, p := range o.products() {
+		a := answer{product: p.product}
+		for batch := range slices.Chunk(p.skus, meter.MaxRecords) {
+			var records []meter.Record
+			for _, sku := range batch {
+				records = append(records, meter.Record{UUID: uuid.NewString(), ProductID: p.product, SKU: sku, Quantity: 1, Window: window, Timestamp: window.StartTime(), State: meter.Sealed})
+			}
+			results, err := o.sender.Validate(ctx, records)
+			for i, r := range results {
+				a.skus = append(a.skus, asked{batch[i], r})
+			}
+			if a.err = err; err != nil {
+				break
+			}
+		}
+		answers = append(answers, a)
+		if a.err != nil && !ofRequest(a.err) {
+			break
+		}
+	}
+	return answers
+}
+
+// ofRequest reports whether the API may take requests with another product.
+func ofRequest(err error) bool {
+	var refusal *sender.Error
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	switch refusal.Status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
+		return true
+	}
+	return false
+}
+
+// billed is a product with the SKUs that the rules bill of it.
+type billed struct {
+	product string
+	skus    []string
+}
+
+// products returns what the rules bill, in their order.
+func (o *onlineCheck) products() (all []billed) {
+	type sku struct{ product, sku string }
+	at, known := make(map[string]int), make(map[sku]bool)
 	for _, r := range o.config.Rules {
-		if !slices.Contains(skus, r.SKU) {
-			skus = append(skus, r.SKU)
+		for _, b := range r.Bills() {
+			if known[sku{b.ProductID, b.SKU}] {
+				continue
+			}
+			known[sku{b.ProductID, b.SKU}] = true
+			i, ok := at[b.ProductID]
+			if !ok {
+				i = len(all)
+				at[b.ProductID] = i
+				all = append(all, billed{product: b.ProductID})
+			}
+			all[i].skus = append(all[i].skus, b.SKU)
 		}
 	}
-	for batch := range slices.Chunk(skus, meter.MaxRecords) {
-		var records []meter.Record
-		for _, sku := range batch {
-			records = append(records, meter.Record{UUID: uuid.NewString(), ProductID: o.config.ProductID, SKU: sku, Quantity: 1, Window: window, Timestamp: window.StartTime(), State: meter.Sealed})
-		}
-		results, err := o.sender.Validate(ctx, records)
-		for i, r := range results {
-			all = append(all, asked{batch[i], r})
-		}
-		if err != nil {
-			return all, err
-		}
-	}
-	return all, nil
+	return all
 }
 
 func (o *onlineCheck) sayClock() {
@@ -135,8 +189,12 @@ func (o *onlineCheck) sayClock() {
 }
 
 // explain says why a request failed.
-func (o *onlineCheck) explain(err error) {
+func (o *onlineCheck) explain(a answer) {
 	var refusal *sender.Error
+	err, of := a.err, ""
+	if a.product != o.config.ProductID {
+		of = " of product " + a.product
+	}
 	if !errors.As(err, &refusal) {
 		o.wrong("API", "%v", err)
 		return
@@ -156,9 +214,9 @@ func (o *onlineCheck) explain(err error) {
 	case refusal.Status == http.StatusUnauthorized:
 		o.wrong("token", "%v%s", cause, o.tokenAdvice(cause))
 	case refusal.Status == http.StatusForbidden:
-		o.wrong("role", "%v", cause)
+		o.wrong("role"+of, "%v", cause)
 	case refusal.Status == http.StatusBadRequest:
-		o.wrong("request", "%v: compare product_id and every sku_id with the partner portal, and see delivery.endpoint", cause)
+		o.wrong("request"+of, "%v: compare product_id and every sku_id with the partner portal, and see delivery.endpoint", cause)
 	case refusal.Kind == sender.Slow:
 		o.wrong("API", "%v: see delivery.endpoint and delivery.transport", cause)
 	default:
@@ -184,16 +242,16 @@ func (o *onlineCheck) tokenAdvice(err error) string {
 	return ": see that the VM has a service account and its metadata service is on"
 }
 
-func (o *onlineCheck) sayProduct(results []asked) {
-	if slices.ContainsFunc(results, func(a asked) bool { return strings.Contains(a.Reason, "INVALID_PRODUCT_ID") }) {
-		o.wrong("product", "%s: INVALID_PRODUCT_ID: compare product_id with the one of the marketplace's partner portal", o.config.ProductID)
+func (o *onlineCheck) sayProduct(a answer) {
+	if slices.ContainsFunc(a.skus, func(s asked) bool { return strings.Contains(s.Reason, "INVALID_PRODUCT_ID") }) {
+		o.wrong("product", "%s: INVALID_PRODUCT_ID: compare product_id with the one of the marketplace's partner portal", a.product)
 		return
 	}
-	o.say("product", "ok: %s", o.config.ProductID)
+	o.say("product", "ok: %s", a.product)
 }
 
-func (o *onlineCheck) saySKU(a asked) {
-	of := a.sku + " of rule " + strings.Join(o.rulesOf(a.sku), ", ")
+func (o *onlineCheck) saySKU(product string, a asked) {
+	of := a.sku + " of rule " + strings.Join(o.rulesOf(product, a.sku), ", ")
 	switch {
 	case a.State == meter.Accepted:
 		o.say("SKU", "ok: %s", of)
@@ -215,10 +273,10 @@ func skuAdvice(a asked) string {
 	return ""
 }
 
-// rulesOf names the rules that bill an SKU.
-func (o *onlineCheck) rulesOf(sku string) (names []string) {
+// rulesOf names the rules that bill an SKU of a product.
+func (o *onlineCheck) rulesOf(product, sku string) (names []string) {
 	for _, r := range o.config.Rules {
-		if r.SKU == sku {
+		if slices.ContainsFunc(r.Bills(), func(b *meter.Rule) bool { return b.ProductID == product && b.SKU == sku }) {
 			names = append(names, r.Name)
 		}
 	}

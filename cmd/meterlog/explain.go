@@ -42,7 +42,7 @@ the rule was removed, or "gone" where no file holds the lines any more.
 It exits with 1 when something is different, or there is no such record.
 
 With --format json it prints one object: the record as from ` + "`meterlog records`" + `,
-  {...,"product_id","window_end","sealed_at","due_at","under_way",
+  {...,"window_end","sealed_at","due_at","under_way",
    "ancestors":[record],"heirs":[record],
    "shares":[{"rule","units","per","carried"}],
    "contributions":[{"rule","path","generation","start","end","lines","amount",
@@ -265,7 +265,6 @@ func (e *explanation) attempts() string {
 type (
 	publishedExplanation struct {
 		publishedRecord
-		ProductID     string                  `json:"product_id"`
 		WindowEnd     string                  `json:"window_end"`
 		SealedAt      *string                 `json:"sealed_at"` // null while open
 		DueAt         *string                 `json:"due_at"`    // of a sealed record that waits
@@ -306,7 +305,7 @@ type (
 
 func (e *explanation) publish() publishedExplanation {
 	p := publishedExplanation{
-		publishedRecord: publish(e.Record), ProductID: e.ProductID, WindowEnd: stamp(e.Window.EndTime()), UnderWay: e.UnderWay,
+		publishedRecord: publish(e.Record), WindowEnd: stamp(e.Window.EndTime()), UnderWay: e.UnderWay,
 		Ancestors: []publishedRecord{}, Heirs: []publishedRecord{}, Shares: []publishedShare{}, Contributions: []publishedContribution{}, Verdict: e.outcome,
 	}
 	if !e.SealedAt.IsZero() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,7 @@ whether or not the agent runs. --state chooses states of records, and
 	c.Flags().StringSliceVar(&states, "state", nil, "only records in these `states`: "+stateNames()+"; or the state folder")
 	c.Flags().StringVar(&dir, "state-dir", "", "the state `folder` (default: as for run)")
 	c.Flags().StringVar(&f.SKU, "sku", "", "only records of this `SKU`")
+	c.Flags().StringVar(&f.ProductID, "product", "", "only records of this `product`")
 	c.Flags().StringVar(&format, "format", "table", "table, json or csv")
 	c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
 	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "csv"}, cobra.ShellCompDirectiveNoFileComp))
@@ -58,9 +60,9 @@ whether or not the agent runs. --state chooses states of records, and
 				return usageError{fmt.Errorf("meterlog: --state %q: use one of %s, or the folder of a ledger", name, stateNames())}
 			}
 		}
-		write, err := recordWriter(format, c.OutOrStdout())
-		if err != nil {
-			return err
+		newSink := recordFormats[format]
+		if newSink == nil {
+			return usageError{fmt.Errorf("meterlog: --format %q: use table, json or csv", format)}
 		}
 		if dir, err = readableState(dir, *configPath, c.Flags().Changed("config")); err != nil {
 			return err
@@ -70,6 +72,11 @@ whether or not the agent runs. --state chooses states of records, and
 			return err
 		}
 		defer reader.Close()
+		several, err := hasSeveralProducts(c.Context(), reader)
+		if err != nil {
+			return err
+		}
+		write := newSink(c.OutOrStdout(), several)
 		if err := reader.Records(c.Context(), f, write.record); err != nil {
 			return err
 		}
@@ -126,17 +133,21 @@ type recordSink struct {
 	end    func() error
 }
 
-func recordWriter(format string, w io.Writer) (recordSink, error) {
-	switch format {
-	case "json":
+// hasSeveralProducts reports whether the ledger has records of more than one product.
+func hasSeveralProducts(ctx context.Context, reader *ledger.Reader) (bool, error) {
+	totals, err := reader.Totals(ctx)
+	return len(totals) > 0 && totals[0].ProductID != totals[len(totals)-1].ProductID, err
+}
+
+// recordFormats are the formats of records. A table names the product of each
+// record where there are several.
+var recordFormats = map[string]func(w io.Writer, several bool) recordSink{
+	"json": func(w io.Writer, _ bool) recordSink {
 		encoder := json.NewEncoder(w)
-		return recordSink{func(r meter.Record) error { return encoder.Encode(publish(r)) }, func() error { return nil }}, nil
-	case "csv":
-		return csvSink(w), nil
-	case "table":
-		return tableSink(w), nil
-	}
-	return recordSink{}, usageError{fmt.Errorf("meterlog: --format %q: use table, json or csv", format)}
+		return recordSink{func(r meter.Record) error { return encoder.Encode(publish(r)) }, func() error { return nil }}
+	},
+	"csv":   func(w io.Writer, _ bool) recordSink { return csvSink(w) },
+	"table": tableSink,
 }
 
 // publishedRecord is a record as programs see it. The names are a contract.
@@ -152,13 +163,14 @@ type publishedRecord struct {
 	SettledAt *string `json:"settled_at"` // null while unsettled
 
 	ReissuedAs string `json:"reissued_as"` // the uuids of the records that issue it again, with commas; "" where none do
+	ProductID  string `json:"product_id"`
 }
 
 func publish(r meter.Record) publishedRecord {
 	p := publishedRecord{
 		UUID: r.UUID, SKU: r.SKU, Window: r.Window.StartTime().Format(time.RFC3339), Quantity: r.Quantity,
 		State: string(r.State), Reason: r.Reason, Attempts: r.Attempts, OpenedAt: r.OpenedAt.Format(time.RFC3339),
-		ReissuedAs: r.ReissuedAs,
+		ReissuedAs: r.ReissuedAs, ProductID: r.ProductID,
 	}
 	if !r.SettledAt.IsZero() {
 		at := r.SettledAt.Format(time.RFC3339)
@@ -169,7 +181,7 @@ func publish(r meter.Record) publishedRecord {
 
 func csvSink(w io.Writer) recordSink {
 	out := csv.NewWriter(w)
-	out.Write([]string{"uuid", "sku_id", "window", "quantity", "state", "reason", "attempts", "opened_at", "settled_at", "reissued_as"})
+	out.Write([]string{"uuid", "sku_id", "window", "quantity", "state", "reason", "attempts", "opened_at", "settled_at", "reissued_as", "product_id"})
 	return recordSink{
 		record: func(r meter.Record) error {
 			p := publish(r)
@@ -178,29 +190,41 @@ func csvSink(w io.Writer) recordSink {
 				settled = *p.SettledAt
 			}
 			return out.Write(csvCells(p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
-				strconv.Itoa(p.Attempts), p.OpenedAt, settled, p.ReissuedAs))
+				strconv.Itoa(p.Attempts), p.OpenedAt, settled, p.ReissuedAs, p.ProductID))
 		},
 		end: func() error { out.Flush(); return out.Error() },
 	}
+}
+
+// productTitle returns the title of a table's column of products, if there is one.
+func productTitle(several bool) string {
+	if several {
+		return "PRODUCT\t"
+	}
+	return ""
 }
 
 // rowsAligned is how many rows of a table are aligned with each other. They are
 // kept in memory until then, and a ledger may hold millions.
 const rowsAligned = 1000
 
-func tableSink(w io.Writer) recordSink {
+func tableSink(w io.Writer, several bool) recordSink {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	n := 0
 	return recordSink{
 		record: func(r meter.Record) error {
+			product := ""
+			if several {
+				product = r.ProductID + "\t"
+			}
 			if n++; n == 1 {
-				fmt.Fprintln(table, "WINDOW\tSKU\tQUANTITY\tSTATE\tUUID\tREASON")
+				fmt.Fprintln(table, strings.Replace("WINDOW\tSKU\tQUANTITY\tSTATE\tUUID\tREASON", "SKU", productTitle(several)+"SKU", 1))
 			}
 			reason := r.Reason
 			if r.ReissuedAs != "" {
 				reason += ", queued again as " + strings.ReplaceAll(r.ReissuedAs, ",", ", ")
 			}
-			_, err := fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), r.SKU, r.Quantity, r.State, r.UUID, visible(reason))
+			_, err := fmt.Fprintf(table, "%s\t%s%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), product, r.SKU, r.Quantity, r.State, r.UUID, visible(reason))
 			if err == nil && n%rowsAligned == 0 {
 				err = table.Flush()
 			}

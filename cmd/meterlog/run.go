@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -146,7 +147,7 @@ func (o *runOptions) agentConfig(c *cobra.Command, config *config.Config, delive
 	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Log: log}
 	answer := func(meter.Record, meter.Result) {}
 	if o.dryRun {
-		answer = printAnswer(c.OutOrStdout())
+		answer = printAnswer(c.OutOrStdout(), config.ProductID)
 	}
 	if o.throwAway() {
 		cfg.Settled = func(record meter.Record, result meter.Result) {
@@ -296,7 +297,9 @@ func tokens(config *config.Config, log *slog.Logger) (sender.TokenSource, error)
 func products(config *config.Config) map[string][]string {
 	known := make(map[string][]string)
 	for _, r := range config.Rules {
-		known[r.ProductID] = append(known[r.ProductID], r.SKU)
+		for _, b := range r.Bills() {
+			known[b.ProductID] = append(known[b.ProductID], b.SKU)
+		}
 	}
 	return known
 }
@@ -362,13 +365,18 @@ func countRecords(n int) string {
 
 func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SKU\tRECORDS\tQUANTITY\tSTATE\tREASON")
+	several := slices.ContainsFunc(s.Settled, func(line agent.Settled) bool { return line.ProductID != s.Settled[0].ProductID })
+	fmt.Fprintln(table, productTitle(several)+"SKU\tRECORDS\tQUANTITY\tSTATE\tREASON")
 	for _, line := range s.Settled {
+		product := ""
+		if several {
+			product = line.ProductID + "\t"
+		}
 		state := string(line.State)
 		if dryRun && line.State == meter.Accepted {
 			state = wouldBeAccepted
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\n", line.SKU, line.Records, line.Quantity, state, visible(line.Reason))
+		fmt.Fprintf(table, "%s%s\t%d\t%d\t%s\t%s\n", product, line.SKU, line.Records, line.Quantity, state, visible(line.Reason))
 	}
 	if len(s.Settled) > 0 {
 		table.Flush()
@@ -386,8 +394,9 @@ func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
 	}
 }
 
-// printAnswer prints a record of a dry run and what the API says of it.
-func printAnswer(w io.Writer) func(meter.Record, meter.Result) {
+// printAnswer prints a record of a dry run and what the API says of it. It names
+// the product of a record where that is not the file's.
+func printAnswer(w io.Writer, product string) func(meter.Record, meter.Result) {
 	return func(r meter.Record, result meter.Result) {
 		answer := string(result.State)
 		switch {
@@ -396,10 +405,14 @@ func printAnswer(w io.Writer) func(meter.Record, meter.Result) {
 		case result.State == meter.Sealed:
 			answer = "no answer"
 		}
+		of := r.SKU
+		if r.ProductID != product {
+			of += " of product " + r.ProductID
+		}
 		if result.Reason != "" {
 			answer += ": " + visible(result.Reason)
 		}
-		fmt.Fprintf(w, "%s  %s  %s  quantity %d: %s\n", r.Window.StartTime().Format(time.RFC3339), r.UUID, r.SKU, r.Quantity, answer)
+		fmt.Fprintf(w, "%s  %s  %s  quantity %d: %s\n", r.Window.StartTime().Format(time.RFC3339), r.UUID, of, r.Quantity, answer)
 	}
 }
 

@@ -96,13 +96,20 @@ func printStatus(w io.Writer, st monitor.Status) {
 }
 
 func printSKUs(w io.Writer, st monitor.Status) {
-	rows := [][]string{{"SKU", "LAST HOUR", "TODAY (UTC)", "TOTAL", "ACCEPTED", "WAITING", "IN DOUBT", "NOT BILLABLE"}}
+	rows, names := [][]string{{"SKU", "LAST HOUR", "TODAY (UTC)", "TOTAL", "ACCEPTED", "WAITING", "IN DOUBT", "NOT BILLABLE"}}, 1
 	for _, s := range st.SKUs {
 		rows = append(rows, []string{s.SKU, fmt.Sprint(s.LastHour), fmt.Sprint(s.Today), fmt.Sprint(s.Total),
 			fmt.Sprint(s.Accepted), fmt.Sprint(s.Waiting), fmt.Sprint(s.InDoubt), fmt.Sprint(s.NotBillable)})
 	}
+	if st.SeveralProducts() {
+		names = 2
+		rows[0] = slices.Insert(rows[0], 0, "PRODUCT")
+		for i, s := range st.SKUs {
+			rows[i+1] = slices.Insert(rows[i+1], 0, s.ProductID)
+		}
+	}
 	if len(rows) > 1 {
-		writeColumns(w, rows, 1)
+		writeColumns(w, rows, names)
 		fmt.Fprintf(w, "last hour: %s\n\n", sparkline(st.LastMinutes))
 	}
 }

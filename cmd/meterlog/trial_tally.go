@@ -289,7 +289,15 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 		rows = append(rows, row(r.Name, r.SKU, fmt.Sprint(count.lines), count.amount().String(), fmt.Sprint(r.Per), count.units(r).String(),
 			fmt.Sprint(effort.Lines), timeText(effort.Time)))
 	}
-	writeColumns(b, rows, 2)
+	names := 2
+	if severalProducts(config) {
+		names++
+		rows[0] = slices.Insert(rows[0], 1, "PRODUCT")
+		for i, r := range config.Rules {
+			rows[i+1] = slices.Insert(rows[i+1], 1, r.ProductID)
+		}
+	}
+	writeColumns(b, rows, names)
 }
 
 // hint says why a rule may have matched nothing; "" where it did match, or

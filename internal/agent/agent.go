@@ -172,7 +172,7 @@ func (a *Agent) Close() { a.meter.tailer.Close() }
 
 // Summary is what a run of Once came to.
 type Summary struct {
-	Settled []Settled // by SKU and state
+	Settled []Settled // by product, SKU and state
 	Open    int       // records whose window has not begun by the clock: left for later
 	Sealed  int       // records that could not be settled, left for later
 	Unread  []string  // what could not be read, and why
@@ -180,11 +180,12 @@ type Summary struct {
 
 // Settled is a number of records that were settled alike.
 type Settled struct {
-	SKU      string
-	State    meter.State
-	Reason   string
-	Records  int
-	Quantity int64
+	ProductID string
+	SKU       string
+	State     meter.State
+	Reason    string
+	Records   int
+	Quantity  int64
 }
 
 // AllAccepted reports whether the API has every record.

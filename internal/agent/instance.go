@@ -50,10 +50,9 @@ func completeUnits(ctx context.Context, book *ledger.Ledger, config *config.Conf
 }
 
 // ledgerRules are the rules as the ledger knows them.
-func ledgerRules(config *config.Config) []*meter.Rule {
-	all := make([]*meter.Rule, len(config.Rules))
-	for i, r := range config.Rules {
-		all[i] = &r.Rule
+func ledgerRules(config *config.Config) (all []*meter.Rule) {
+	for _, r := range config.Rules {
+		all = append(all, r.Bills()...)
 	}
 	return all
 }

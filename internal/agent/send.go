@@ -49,7 +49,8 @@ type sendLoop struct {
 	mostTime      time.Duration // that one step may take
 	log           *slog.Logger
 
-	width      int // requests at a time
+	width      int // requests of one product at a time
+	widest     int // requests at a time
 	pace       *pace.Pace
 	suspects   suspects
 	settling   sync.Mutex // guards settled and unaccepted while batches are settled
@@ -75,6 +76,7 @@ func newSendLoop(cfg Config) *sendLoop {
 		mostTime:   time.Minute + 2*meter.MaxRecords*cfg.Rules.Delivery.Timeout, // a batch that is split into its records
 		log:        cfg.Log,
 		width:      1,
+		widest:     maxWidth,
 		pace:       pace.New(pace.Config{}),
 	}
 	if l.settled == nil {
@@ -196,19 +198,23 @@ func (l *sendLoop) choose(ctx context.Context, now time.Time) (batches []*batch,
 			batches = append(batches, &batch{records: []meter.Record{r}, alone: true})
 		}
 	}
-	most := min(l.width, maxWidth-len(batches)) * meter.MaxRecords
+	room := l.widest - len(batches)
+	most := min(l.width, room) * meter.MaxRecords
 	records, err := l.ledger.Pending(ctx, now, apiNow, most, func(r meter.Record) bool { return !l.suspects.apart(r) })
 	if err != nil {
 		return nil, false, err
 	}
-	batches = append(inBatches(records), batches...)
+	together := inBatches(records)
+	full = len(records) == most || len(together) > room
+	batches = append(together[:min(len(together), room)], batches...)
 	if len(batches) > 0 || now.Sub(l.askedHeld) < askEvery {
-		return batches, len(records) == most, nil
+		return batches, full, nil
 	}
 	if records, err = l.ledger.Held(ctx, now, apiNow, meter.MaxRecords); len(records) > 0 {
 		l.askedHeld = now
 	}
-	return inBatches(records), false, err
+	together = inBatches(records)
+	return together[:min(len(together), room)], false, err
 }
 
 // note takes account of what the batches came to. failed is the first failure
@@ -373,11 +379,11 @@ func (l *sendLoop) deliverAll(ctx context.Context, patience time.Duration) (Summ
 // Add counts a record that was settled.
 func (s *Summary) Add(record meter.Record, result meter.Result) {
 	i := slices.IndexFunc(s.Settled, func(line Settled) bool {
-		return line.SKU == record.SKU && line.State == result.State && line.Reason == result.Reason
+		return line.ProductID == record.ProductID && line.SKU == record.SKU && line.State == result.State && line.Reason == result.Reason
 	})
 	if i < 0 {
 		i = len(s.Settled)
-		s.Settled = append(s.Settled, Settled{SKU: record.SKU, State: result.State, Reason: result.Reason})
+		s.Settled = append(s.Settled, Settled{ProductID: record.ProductID, SKU: record.SKU, State: result.State, Reason: result.Reason})
 	}
 	s.Settled[i].Records++
 	s.Settled[i].Quantity += record.Quantity

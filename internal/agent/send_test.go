@@ -132,10 +132,18 @@ func (s *sending) use(n int) {
 
 func (s *sending) useSKU(skus ...string) {
 	s.t.Helper()
+	var rules []*meter.Rule
+	for _, sku := range skus {
+		rules = append(rules, &meter.Rule{Name: "rule-" + sku, ProductID: product, SKU: sku, Per: 1})
+	}
+	s.useRules(rules)
+}
+
+func (s *sending) useRules(rules []*meter.Rule) {
+	s.t.Helper()
 	window := meter.WindowAt(time.Now(), time.Minute)
 	var tally meter.Tally
-	for _, sku := range skus {
-		rule := &meter.Rule{Name: "rule-" + sku, ProductID: product, SKU: sku, Per: 1}
+	for _, rule := range rules {
 		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10)
 	}
 	err := s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, time.Now())
@@ -166,6 +174,41 @@ func (s *sending) drained(most time.Duration) time.Duration {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return time.Since(start)
+}
+
+// Every product has requests of its own, few at a time, and one whose requests
+// all fail holds back no other.
+func TestProductsApart(t *testing.T) {
+	for _, transport := range []string{sender.REST, sender.GRPC} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSending(t, transport, sandbox.Config{Latency: 300 * time.Millisecond})
+				var rules []*meter.Rule
+				for i := range 3 * maxWidth {
+					rules = append(rules, &meter.Rule{Name: fmt.Sprint("rule-", i), ProductID: fmt.Sprint("product-", i), SKU: fmt.Sprint("sku-", i), Per: 1})
+				}
+				s.front.set(ills{poison: "product-7", fails: 403})
+				const minutes = 10
+				for minute := range minutes {
+					s.useRules(rules)
+					time.Sleep(45 * time.Second)
+					if n, want := len(s.records(meter.Accepted)), (minute+1)*(len(rules)-1); n < want {
+						t.Errorf("%d records are accepted 45s after minute %d, want %d", n, minute, want)
+					}
+				}
+				s.front.set(ills{})
+				s.drained(time.Minute)
+				s.end()
+				if n := len(s.records(meter.Accepted)); n != minutes*len(rules) {
+					t.Errorf("%d records are accepted, want %d", n, minutes*len(rules))
+				}
+				if n := s.box.Stats().AtATime; n > maxWidth {
+					t.Errorf("%d requests at a time", n)
+				}
+			})
+		})
+	}
 }
 
 // An outage of fifty minutes, whatever it looks like, is made up for within a

@@ -30,7 +30,10 @@ var (
 	firstFlag     = flag.Int64("first", 0, "seed of the first of them")
 )
 
-const bytesSKU = "dn2bbbbbbbbbbbbbbbbb"
+const (
+	bytesSKU     = "dn2bbbbbbbbbbbbbbbbb"
+	otherProduct = "f2eoooooooooooooooo"
+)
 
 const (
 	nearlyExpired  = 59 * time.Minute // from this age on an attempt may find a record expired
@@ -38,7 +41,8 @@ const (
 	requestTimeout = 1500 * time.Millisecond // shorter than a torn line has
 )
 
-// simulated counts the events of a log by number, in kilobytes, and in bytes.
+// simulated counts the events of a log by number, in kilobytes, and in bytes of
+// another product.
 const simulated = `
 sources:
   - path: DIR/logs/GLOB
@@ -52,6 +56,7 @@ TIMESTAMPrules:
     quantity: 'extract(line, "size=([0-9]+)")'
     per: 1000
   - name: bytes
+    product_id: ` + otherProduct + `
     when: line contains "sent" and not (line contains "size=0 ")
     sku_id: ` + bytesSKU + `
     quantity: 'extract(line, "size=([0-9]+)")'
@@ -458,7 +463,7 @@ func (s *simulation) attempt(ctx context.Context) []meter.Record {
 		return nil
 	}
 	s.ready(2 * requestTimeout)
-	ready, _, _ := s.agent.send.sender.Vet(ctx, records) // those without an answer wait
+	ready, _, _ := s.agent.send.sender.Vet(ctx, inBatches(records)[0].records) // those without an answer wait
 	if len(ready) == 0 {
 		return nil
 	}
@@ -573,11 +578,13 @@ func (s *simulation) do() {
 	case 9:
 		s.dying = []dying{before, after}[s.chance.IntN(2)]
 		s.note("the next request is the last: %d", s.dying)
-		s.agent.send.width, s.agent.send.suspects.of = 1, nil // so that this goroutine makes it, which can be stopped
+		s.agent.send.widest, s.agent.send.suspects.of = 1, nil // so that this goroutine makes it, which can be stopped
 		s.sendStep()
 		s.dying = no
 		if s.agent == nil {
 			s.down()
+		} else {
+			s.agent.send.widest = maxWidth
 		}
 	case 10:
 		s.killAtStep()
@@ -683,6 +690,11 @@ func (s *simulation) verify() {
 			continue // an event of before that was read after
 		}
 		s.fail("what did not happen was reported: %s", text)
+	}
+	for _, r := range s.box.Records() {
+		if (r.ProductID == otherProduct) != (r.SKU == bytesSKU) {
+			s.fail("%s is billed of product %s", r.SKU, r.ProductID)
+		}
 	}
 	s.agree()
 }

@@ -26,7 +26,9 @@ func (l *loader) readRule(o *object) *rules.Rule {
 	o.require("name", "when", "sku_id")
 	l.warnOfPlain(o)
 	r := &rules.Rule{Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}, Constant: 1, QuantityText: "1"}
-	r.ProductID = l.config.ProductID
+	if r.ProductID = l.config.ProductID; o.values["product_id"] != nil {
+		r.ProductID = l.id(o, "product_id")
+	}
 	r.SKU = l.id(o, "sku_id")
 	if r.Name = o.text("name", ""); r.Name != "" {
 		node := o.at("name")

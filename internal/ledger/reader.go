@@ -68,6 +68,8 @@ type Filter struct {
 	SKU   string
 	UUID  string // lower case; its beginning is enough
 
+	ProductID string
+
 	Childless bool // not those whose usage was queued again
 }
 
@@ -116,6 +118,9 @@ func (f Filter) where() (string, []any) {
 	}
 	if f.SKU != "" {
 		conditions, args = append(conditions, "sku_id = ?"), append(args, f.SKU)
+	}
+	if f.ProductID != "" {
+		conditions, args = append(conditions, "product_id = ?"), append(args, f.ProductID)
 	}
 	if f.UUID != "" {
 		conditions, args = append(conditions, "uuid >= ? AND uuid < ?"), append(args, f.UUID, f.UUID+"g") // g is above every digit

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -57,9 +56,10 @@ func joinHalves(high, low int64) int64 {
 
 // Usage is what was counted of one SKU in one window, and is or may be billed.
 type Usage struct {
-	SKU    string
-	Window time.Time // its start
-	Units  int64
+	ProductID string
+	SKU       string
+	Window    time.Time // its start
+	Units     int64
 }
 
 // Usage returns what was counted in the windows that begin at since or later.
@@ -68,25 +68,26 @@ func (r *Reader) Usage(ctx context.Context, since time.Time) ([]Usage, error) {
 	return query(ctx, r.db, "usage", func(rows *sql.Rows) (u Usage, err error) {
 		var start string
 		var high, low int64
-		if err := rows.Scan(&u.SKU, &start, &high, &low); err != nil {
+		if err := rows.Scan(&u.ProductID, &u.SKU, &start, &high, &low); err != nil {
 			return u, err
 		}
 		u.Units = joinHalves(high, low)
 		u.Window, err = time.Parse(windowLayout, start)
 		return u, err
-	}, `SELECT sku_id, window_start, `+sumOfQuantities+` FROM records
+	}, `SELECT product_id, sku_id, window_start, `+sumOfQuantities+` FROM records
 		WHERE window_start >= ? AND state NOT IN ('refused', 'expired', 'foreign')
-		GROUP BY sku_id, window_start ORDER BY window_start, sku_id`, since.UTC().Format(windowLayout))
+		GROUP BY product_id, sku_id, window_start ORDER BY window_start, product_id, sku_id`, since.UTC().Format(windowLayout))
 }
 
 // Unbilled is usage that was set aside: it is not billed, and waits for nothing.
 type Unbilled struct {
-	SKU     string
-	State   meter.State // Refused, Expired, InDoubt or Foreign
-	Reason  string
-	Records int
-	Units   int64
-	Latest  time.Time // when the last of them was set aside
+	ProductID string
+	SKU       string
+	State     meter.State // Refused, Expired, InDoubt or Foreign
+	Reason    string
+	Records   int
+	Units     int64
+	Latest    time.Time // when the last of them was set aside
 }
 
 // Unbilled returns what was set aside and is still in the ledger. Refused
@@ -95,12 +96,12 @@ func (r *Reader) Unbilled(ctx context.Context) ([]Unbilled, error) {
 	return query(ctx, r.db, "unbilled", func(rows *sql.Rows) (u Unbilled, err error) {
 		var high, low int64
 		var latest string
-		err = rows.Scan(&u.SKU, &u.State, &u.Reason, &u.Records, &high, &low, &latest)
+		err = rows.Scan(&u.ProductID, &u.SKU, &u.State, &u.Reason, &u.Records, &high, &low, &latest)
 		u.Units, u.Latest = joinHalves(high, low), parseInstant(latest)
 		return u, err
-	}, `SELECT sku_id, state, reason, count(*), `+sumOfQuantities+`, max(settled_at) FROM records
+	}, `SELECT product_id, sku_id, state, reason, count(*), `+sumOfQuantities+`, max(settled_at) FROM records
 		WHERE state IN ('refused', 'expired', 'in_doubt', 'foreign') AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
-		GROUP BY sku_id, state, reason ORDER BY state, reason, sku_id`)
+		GROUP BY product_id, sku_id, state, reason ORDER BY state, reason, product_id, sku_id`)
 }
 
 // OldestUnsettled returns the start of the earliest window of a record that is
@@ -134,19 +135,6 @@ func (r *Reader) Anomalies(ctx context.Context) ([]Anomaly, error) {
 		a.First, a.Last = parseInstant(first), parseInstant(last)
 		return a, err
 	}, `SELECT kind, subject, count, bytes, example, first_at, last_at FROM anomalies ORDER BY kind, subject`)
-}
-
-// ProductID returns the product of the newest record, or "" without records.
-func (r *Reader) ProductID(ctx context.Context) (string, error) {
-	var id string
-	err := r.db.QueryRowContext(ctx, `SELECT product_id FROM records ORDER BY id DESC LIMIT 1`).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	if err != nil {
-		err = fmt.Errorf("ledger: product: %w", err)
-	}
-	return id, err
 }
 
 // Problems returns what the running agent finds wrong, or the last one found.

@@ -77,12 +77,12 @@ func TestUsage(t *testing.T) {
 	}
 	usage, err := l.Usage(t.Context(), noon)
 	check(t, err)
-	if want := []Usage{{SKU: sku, Window: noon, Units: 8}}; !reflect.DeepEqual(usage, want) {
+	if want := []Usage{{ProductID: product, SKU: sku, Window: noon, Units: 8}}; !reflect.DeepEqual(usage, want) {
 		t.Errorf("%+v, want %+v", usage, want)
 	}
 	unbilled, err := l.Unbilled(t.Context())
 	check(t, err)
-	want := []Unbilled{{SKU: sku, State: meter.Refused, Reason: "INVALID_TIMESTAMP", Records: 1, Units: 5, Latest: noon}}
+	want := []Unbilled{{ProductID: product, SKU: sku, State: meter.Refused, Reason: "INVALID_TIMESTAMP", Records: 1, Units: 5, Latest: noon}}
 	if !reflect.DeepEqual(unbilled, want) {
 		t.Errorf("%+v, want %+v", unbilled, want)
 	}

@@ -24,7 +24,7 @@ func description(name, help string, labels ...string) *prometheus.Desc {
 var (
 	buildInfo = description("build_info", "1, with the version.", "version")
 	records   = description("records", "Usage records in the ledger, by state.", "state")
-	units     = description("units_total", "Units of records that were settled, by SKU and what became of them.", "sku_id", "state")
+	units     = description("units_total", "Units of records that were settled, by product, SKU and what became of them.", "product_id", "sku_id", "state")
 	oldest    = description("oldest_unsettled_seconds", "Age of the oldest usage that is not settled; 0 where there is none.")
 	timeLeft  = description("time_left_seconds", "Time until the API takes the oldest unsettled usage no longer.")
 	files     = description("followed_files", "Files that are followed, by source.", "source")
@@ -101,22 +101,22 @@ func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.D
 	if err != nil {
 		return err
 	}
-	type series struct{ sku, state string }
+	type series struct{ product, sku, state string }
 	settled := make(map[series]float64)
 	for _, rule := range c.of.Config.Rules {
 		for _, state := range meter.States {
 			if state.Settled() {
-				settled[series{rule.SKU, string(state)}] = 0
+				settled[series{rule.ProductID, rule.SKU, string(state)}] = 0
 			}
 		}
 	}
 	for _, t := range totals {
 		if t.State.Settled() {
-			settled[series{t.SKU, string(t.State)}] += float64(t.Units) + float64(t.Pruned)
+			settled[series{t.ProductID, t.SKU, string(t.State)}] += float64(t.Units) + float64(t.Pruned)
 		}
 	}
 	for s, n := range settled {
-		counter(units, n, s.sku, s.state)
+		counter(units, n, s.product, s.sku, s.state)
 	}
 	list, err := reader.Anomalies(ctx)
 	if err != nil {

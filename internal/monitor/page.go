@@ -152,19 +152,20 @@ func (s Subject) plots(ctx context.Context, full *statusPage) error {
 			return err
 		}
 	}
-	bySKU := make(map[string]map[time.Time]int64)
+	bySKU := make(map[[2]string]map[time.Time]int64)
 	for _, sum := range sums {
-		if bySKU[sum.SKU] == nil {
-			bySKU[sum.SKU] = make(map[time.Time]int64)
+		key := [2]string{sum.ProductID, sum.SKU}
+		if bySKU[key] == nil {
+			bySKU[key] = make(map[time.Time]int64)
 		}
-		bySKU[sum.SKU][sum.Period] = add(bySKU[sum.SKU][sum.Period], billed(sum))
+		bySKU[key][sum.Period] = billed(sum)
 	}
 	for _, sku := range full.SKUs {
 		usage := skuUsage{SKU: sku.SKU}
 		buckets := make([]page.Bucket, full.Span.bars)
 		for i := range buckets {
 			at := from.Add(time.Duration(i) * full.Span.step)
-			buckets[i] = page.Bucket{From: at.Format(full.Span.title), Units: bySKU[sku.SKU][at]}
+			buckets[i] = page.Bucket{From: at.Format(full.Span.title), Units: bySKU[[2]string{sku.ProductID, sku.SKU}][at]}
 			if at.Unix()%int64(full.Span.mark/time.Second) == 0 {
 				buckets[i].Mark = at.Format(full.Span.label)
 			}

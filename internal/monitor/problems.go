@@ -51,7 +51,7 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 			st.Records[meter.Refused] += u.Records
 		}
 		if st.At.Sub(u.Latest) < recentUnbilled {
-			st.problem(unbilledCode(u), unbilledMessage(u), unbilledHint(u))
+			st.problem(unbilledCode(u), s.unbilledMessage(u), unbilledHint(u))
 		}
 	}
 	anomalies, err := r.Anomalies(ctx)
@@ -95,8 +95,12 @@ func unbilledCode(u ledger.Unbilled) string {
 	return string(u.State)
 }
 
-func unbilledMessage(u ledger.Unbilled) string {
-	text := fmt.Sprintf("%d records of %s, %d units, are %s", u.Records, u.SKU, u.Units, stateWords[u.State])
+func (s Subject) unbilledMessage(u ledger.Unbilled) string {
+	of := u.SKU
+	if s.Config != nil && u.ProductID != s.Config.ProductID {
+		of += " of product " + u.ProductID
+	}
+	text := fmt.Sprintf("%d records of %s, %d units, are %s", u.Records, of, u.Units, stateWords[u.State])
 	if said := u.State == meter.Refused || u.State == meter.Expired; said && u.Reason != "" && u.Reason != "EXPIRED" {
 		text += ": " + u.Reason
 	}

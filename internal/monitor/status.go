@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +73,8 @@ type SKUStatus struct {
 	Waiting     int64 `json:"waiting"`      // open or sealed
 	InDoubt     int64 `json:"in_doubt"`     // the API may have it
 	NotBillable int64 `json:"not_billable"` // refused and not queued again, expired, or of another machine
+
+	ProductID string `json:"product_id"`
 }
 
 // ProblemStatus is something that is wrong, and what to do about it.
@@ -186,16 +187,17 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 	if err != nil {
 		return err
 	}
-	skus := make(map[string]*SKUStatus)
-	sku := func(id string) *SKUStatus {
-		if skus[id] == nil {
-			skus[id] = &SKUStatus{SKU: id}
+	skus := make(map[[2]string]*SKUStatus)
+	sku := func(product, id string) *SKUStatus {
+		key := [2]string{product, id}
+		if skus[key] == nil {
+			skus[key] = &SKUStatus{ProductID: product, SKU: id}
 		}
-		return skus[id]
+		return skus[key]
 	}
 	if s.Config != nil {
 		for _, rule := range s.Config.Rules {
-			sku(rule.SKU)
+			sku(rule.ProductID, rule.SKU)
 		}
 	}
 	for _, t := range totals {
@@ -203,7 +205,7 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 			st.ProductID = t.ProductID
 		}
 		st.Records[t.State] += t.Records
-		of, units := sku(t.SKU), add(t.Units, t.Pruned)
+		of, units := sku(t.ProductID, t.SKU), add(t.Units, t.Pruned)
 		if billable(t.State) {
 			of.Total = add(of.Total, units)
 		}
@@ -222,7 +224,7 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 	}
 	for _, u := range unbilled {
 		if !billable(u.State) {
-			of := sku(u.SKU)
+			of := sku(u.ProductID, u.SKU)
 			of.NotBillable = add(of.NotBillable, u.Units)
 		}
 	}
@@ -237,7 +239,7 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 		return err
 	}
 	for _, u := range usage {
-		of := sku(u.SKU)
+		of := sku(u.ProductID, u.SKU)
 		if !u.Window.Before(midnight) {
 			of.Today = add(of.Today, u.Units)
 		}
@@ -248,10 +250,18 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 			}
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(skus)) {
-		st.SKUs = append(st.SKUs, *skus[id])
+	for _, of := range skus {
+		st.SKUs = append(st.SKUs, *of)
 	}
+	slices.SortFunc(st.SKUs, func(a, b SKUStatus) int {
+		return cmp.Or(cmp.Compare(a.ProductID, b.ProductID), cmp.Compare(a.SKU, b.SKU))
+	})
 	return nil
+}
+
+// SeveralProducts reports whether the SKUs belong to more than one product.
+func (st Status) SeveralProducts() bool {
+	return len(st.SKUs) > 0 && st.SKUs[0].ProductID != st.SKUs[len(st.SKUs)-1].ProductID
 }
 
 // add adds two sums ≥ 0 that may be more than an int64 holds.

@@ -113,7 +113,7 @@ func TestSumsOfSKU(t *testing.T) {
 	s.count(noon.Add(-59*time.Minute), 10)
 	s.count(noon, 1)
 	st := s.status(noon.Add(time.Second))
-	if len(st.SKUs) != 1 || st.SKUs[0] != (SKUStatus{SKU: sku, LastHour: 11, Today: 11, Total: 1011, Accepted: 1000, Waiting: 11, NotBillable: 100}) {
+	if len(st.SKUs) != 1 || st.SKUs[0] != (SKUStatus{ProductID: "p", SKU: sku, LastHour: 11, Today: 11, Total: 1011, Accepted: 1000, Waiting: 11, NotBillable: 100}) {
 		t.Errorf("%+v", st.SKUs)
 	}
 	if st.LastMinutes[0] != 10 || st.LastMinutes[59] != 1 {
@@ -278,9 +278,9 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, line := range []string{
 		`meterlog_records{state="open"} 1`,
-		`meterlog_units_total{sku_id="` + sku + `",state="accepted"} 3`,
+		`meterlog_units_total{product_id="p",sku_id="` + sku + `",state="accepted"} 3`,
 		`meterlog_lag_bytes{source="mailer"} 8`,
-		`meterlog_units_total{sku_id="` + sku + `",state="refused"} 0`,
+		`meterlog_units_total{product_id="p",sku_id="` + sku + `",state="refused"} 0`,
 		`meterlog_anomalies_total{kind="gap",subject=""} 2`,
 		`meterlog_missed_bytes_total{kind="gap"} 10`,
 		`meterlog_anomalies_total{kind="too_long",subject=""} 0`,

@@ -85,6 +85,9 @@ type Rule struct {
 	index int // among the set's rules
 }
 
+// Bills returns what the rule bills, in a fixed order.
+func (r *Rule) Bills() []*meter.Rule { return []*meter.Rule{&r.Rule} }
+
 // Patterns returns the constant regular expressions of the rule.
 func (r *Rule) Patterns() []*fields.Pattern {
 	patterns := r.When.patterns
