@@ -69,7 +69,7 @@ func byRun(t *testing.T, c *config.Config, path string) (run, explained counted)
 	}
 	generations, _, _ := follow.Take(new(meter.Tally))
 	for _, g := range generations {
-		content, err := logfile.Find(g)
+		content, err := logfile.OS.Find(g)
 		if err != nil {
 			t.Fatal(err)
 		}

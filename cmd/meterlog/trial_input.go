@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/glob"
 	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
@@ -27,6 +28,7 @@ type input struct {
 	name    string   // as it was named
 	path    string   // absolute: what expressions see as `file`; "-" for standard input
 	sources []string // in the order of the configuration
+	root    string   // of a file that a source matches: see logfile.Open; "" else
 	size    int64    // bytes in the file; -1 where that is unknown
 
 	lines      int64 // lines read so far
@@ -67,6 +69,9 @@ func findInputs(config *config.Config, source string, args []string, since time.
 				return nil, false, err
 			}
 			in.sources = sourcesOf(config, in.path)
+			if len(config.SourcesOf(in.path)) > 0 {
+				in.root = config.RootOf(in.path)
+			}
 			if in.size, err = regularSize(name); err != nil && !(follow && errors.Is(err, fs.ErrNotExist)) {
 				note("%v", err)
 				missing = true
@@ -129,7 +134,7 @@ func matchedInputs(config *config.Config, source string, since time.Time, await 
 			if err != nil {
 				continue
 			}
-			inputs = append(inputs, &input{name: path, path: path, size: size, sources: config.SourcesOf(path)})
+			inputs = append(inputs, &input{name: path, path: path, root: config.RootOf(path), size: size, sources: config.SourcesOf(path)})
 		}
 	}
 	switch {
@@ -164,7 +169,7 @@ func newInputs(conf *config.Config, source string, known []*input) (inputs []*in
 		for _, path := range paths {
 			has := func(in *input) bool { return in.path == path }
 			if size, err := regularSize(path); err == nil && !slices.ContainsFunc(known, has) && !slices.ContainsFunc(inputs, has) {
-				inputs = append(inputs, &input{name: path, path: path, size: size, sources: conf.SourcesOf(path)})
+				inputs = append(inputs, &input{name: path, path: path, root: conf.RootOf(path), size: size, sources: conf.SourcesOf(path)})
 			}
 		}
 	}
@@ -179,7 +184,7 @@ func filesOf(s *rules.Source) (paths, problems []string) {
 		problems = strings.Split(err.Error(), "\n")
 	}
 	for _, path := range found {
-		if err := readable(path); err != nil {
+		if err := readable(path, glob.Fixed(s.Paths, path)); err != nil {
 			problems = append(problems, err.Error())
 			continue
 		}
@@ -188,14 +193,9 @@ func filesOf(s *rules.Source) (paths, problems []string) {
 	return paths, problems
 }
 
-// readable returns an error where a file may not be read. Only files are opened:
-// a pipe would wait for its writer.
-func readable(path string) error {
-	size, err := regularSize(path)
-	if err != nil || size < 0 {
-		return err
-	}
-	f, err := os.Open(path)
+// readable returns an error where a file may not be read, as run would not read it.
+func readable(path, root string) error {
+	f, err := logfile.Open(path, root)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, pathless(err))
 	}
@@ -239,6 +239,15 @@ func unknownSource(config *config.Config, name string) error {
 		name, config.Path, strings.Join(sourceNames(config), ", "))}
 }
 
+// file opens the input's file. A pipe or a device is opened only where somebody
+// named it.
+func (in *input) file() (*os.File, error) {
+	if in.size < 0 || in.root == "" {
+		return os.Open(in.path)
+	}
+	return logfile.Open(in.path, in.root)
+}
+
 // open begins to read the input, decompressed if need be.
 func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 	var raw io.Reader
@@ -248,7 +257,7 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 	} else if in.isStdin() {
 		raw = &interruptible{ctx: ctx, from: t.stdin}
 	} else {
-		f, err := os.Open(in.path)
+		f, err := in.file()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", in.name, pathless(err))
 		}

@@ -111,3 +111,26 @@ func Root(pattern string) string {
 	}
 	return dir
 }
+
+// Fixed returns the folder up to which patterns name the way to a file: that of the
+// longest pattern that chooses it, or else of the shortest above it. It returns ""
+// for a file that lies below none.
+func Fixed(patterns []string, name string) string {
+	longest, shortest := "", ""
+	for _, pattern := range patterns {
+		root := Root(pattern)
+		if !strings.HasPrefix(name, strings.TrimSuffix(root, "/")+"/") {
+			continue
+		}
+		if len(root) > len(longest) && Match(pattern, name) {
+			longest = root
+		}
+		if shortest == "" || len(root) < len(shortest) {
+			shortest = root
+		}
+	}
+	if longest != "" {
+		return longest
+	}
+	return shortest
+}

@@ -31,14 +31,14 @@ type Content struct {
 // and the mark stand where they should, whatever its name and inode. The error
 // says where it was looked for; it is ErrGone unless something could not be
 // read.
-func Find(g meter.Generation) (*Content, error) {
+func (d Disk) Find(g meter.Generation) (*Content, error) {
 	if g.Offset == 0 {
 		return nil, fmt.Errorf("logfile: generation %d of %s: nothing of it was read", g.ID, g.Path)
 	}
-	names, err := candidates(g)
+	names, err := d.candidates(g)
 	problems := []error{err}
 	for _, name := range names {
-		c, err := openContent(name, g)
+		c, err := d.openContent(name, g)
 		if c != nil {
 			return c, nil
 		}
@@ -56,14 +56,14 @@ func Find(g meter.Generation) (*Content, error) {
 
 // candidates lists the files that may hold a generation by their names, first
 // the one that has its inode. The error says which folders could not be listed.
-func candidates(g meter.Generation) ([]string, error) {
+func (d Disk) candidates(g meter.Generation) ([]string, error) {
 	folders := make(Families)
 	folders.Add(g.Path)
 	var names []string
 	var problems []error
 	last := ""
 	for dir, paths := range folders {
-		listing, err := OS.ReadDir(dir)
+		listing, err := d.ReadDir(dir)
 		if err != nil && !IsMissing(err) {
 			problems = append(problems, err)
 		}
@@ -72,7 +72,7 @@ func candidates(g meter.Generation) ([]string, error) {
 			if _, ok := Owner(paths, name, RotatedFrom); !ok {
 				continue
 			}
-			if at, err := OS.Look(name); IsMissing(err) || errors.Is(err, ErrNotRegular) {
+			if at, err := d.Look(name); IsMissing(err) || errors.Is(err, ErrNotRegular) || errors.Is(err, ErrLinkRefused) {
 				continue
 			} else if at.Inode == (Inode{g.Dev, g.Ino}) {
 				last = name
@@ -93,15 +93,15 @@ func candidates(g meter.Generation) ([]string, error) {
 }
 
 // openContent returns nil where the file does not hold the generation.
-func openContent(name string, g meter.Generation) (*Content, error) {
+func (d Disk) openContent(name string, g meter.Generation) (*Content, error) {
 	c := &Content{Name: name, Size: -1, generation: g}
 	var found Match
 	var err error
 	if Compression(name) != "" {
-		if c.arch, err = OS.OpenArchive(name); err == nil {
+		if c.arch, err = d.OpenArchive(name); err == nil {
 			found, err = c.arch.Holds(&g)
 		}
-	} else if c.file, err = OS.Open(name); err == nil {
+	} else if c.file, err = d.Open(name); err == nil {
 		var info fs.FileInfo
 		if info, err = c.file.Stat(); err == nil {
 			c.Size = info.Size()

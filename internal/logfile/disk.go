@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // File is an open file that is read.
@@ -17,26 +18,71 @@ type File interface {
 	Stat() (fs.FileInfo, error)
 }
 
-// Disk is how files are come by. Tests put one in whose files fail.
+// Disk opens files and tells of them. Tests put one in whose files fail.
 type Disk struct {
 	Open    func(name string) (File, error)
 	Stat    func(name string) (fs.FileInfo, error)
 	ReadDir func(name string) ([]fs.DirEntry, error)
+	Refresh func() // forgets which folders are links, before a scan; nil where nothing is remembered
 }
 
-// osDisk is what the system has.
-var OS = Disk{
-	Open: func(name string) (File, error) {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err // and no *os.File that is nil
+// NewDisk returns the disk of this machine, with the link policy of [Open]. rootOf
+// returns the folder up to which the configuration names the way to a file.
+func NewDisk(rootOf func(name string) string) Disk {
+	g := &guard{rootOf: rootOf, linkEnds: make(map[string]int)}
+	return Disk{
+		Open: func(name string) (File, error) {
+			f, err := Open(name, rootOf(name))
+			if err != nil {
+				return nil, err // and no *os.File that is nil
+			}
+			return f, nil
+		},
+		Stat:    g.stat,
+		ReadDir: os.ReadDir,
+		Refresh: func() { clear(g.linkEnds) },
+	}
+}
+
+// OS is the disk of this machine for names whose folder somebody chose.
+var OS = NewDisk(func(string) string { return "" })
+
+// guard tells of files by one call each, as long as no link leads to them.
+type guard struct {
+	rootOf   func(string) string
+	linkEnds map[string]int // by folder
+}
+
+func (g *guard) stat(name string) (fs.FileInfo, error) {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	root := g.rootOf(name)
+	if info.Mode()&fs.ModeSymlink == 0 && (root == "" || g.linkEnd(filepath.Dir(name)) <= len(root)) {
+		return info, nil
+	}
+	return Stat(name, root)
+}
+
+// linkEnd returns how long the path is of the last link on the way to a folder; 0
+// where the way has none.
+func (g *guard) linkEnd(dir string) int {
+	end, known := g.linkEnds[dir]
+	if known {
+		return end
+	}
+	if above := filepath.Dir(dir); above != dir {
+		end = g.linkEnd(above)
+		if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			end = len(dir)
 		}
-		return f, nil
-	},
-	Stat:    os.Stat,
-	ReadDir: os.ReadDir,
+	}
+	g.linkEnds[dir] = end
+	return end
 }
 
+// CloseFile closes a file, if there is one.
 func CloseFile(f File) {
 	if f != nil {
 		f.Close()

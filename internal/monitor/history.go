@@ -2,13 +2,13 @@ package monitor
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/glob"
+	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 )
@@ -36,7 +36,7 @@ func FindHistory(conf *config.Config, known []meter.Generation, globs map[string
 		h := History{Source: s}
 		paths, _ := glob.Set{Paths: fresh, Exclude: s.Exclude}.Files() // others say what cannot be read
 		for _, path := range paths {
-			info, err := os.Stat(path)
+			info, err := logfile.Stat(path, conf.RootOf(path))
 			if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 				continue
 			}

@@ -319,6 +319,10 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 		st.Sources = append(st.Sources, SourceStatus{Name: source.Name, Files: []FileStatus{}})
 	}
 	for _, f := range t.Survey(now) {
+		if f.Refused {
+			st.problem("link_refused", f.Name+" is not followed: "+f.Problem, "if the link is meant, let root own it: `chown -h root LINK`; or name its target in path:, or exclude it")
+			continue
+		}
 		if f.Problem != "" {
 			st.problem("file_unreadable", f.Name+" cannot be followed: "+f.Problem, "let the user meterlog read it, or exclude it; it is tried again")
 		}

@@ -88,7 +88,7 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 		p.finish(&f, a)
 		return f
 	}
-	content, err := logfile.Find(c.Generation)
+	content, err := logfile.NewDisk(r.config.RootOf).Find(c.Generation)
 	if errors.Is(err, logfile.ErrGone) || c.Generation.Path == "" {
 		f.Outcome, f.Note = Gone, "no file holds these lines any more"
 		return f

@@ -126,6 +126,15 @@ func (s *Set) Source(name string) *Source {
 	return nil
 }
 
+// RootOf returns the folder up to which the sources name the way to a file.
+func (s *Set) RootOf(path string) string {
+	var patterns []string
+	for _, source := range s.Sources {
+		patterns = append(patterns, source.Paths...)
+	}
+	return glob.Fixed(patterns, path)
+}
+
 // SourcesOf names the sources that follow a file of this absolute path, or a
 // stream of this name.
 func (s *Set) SourcesOf(path string) []string {

@@ -17,7 +17,7 @@ import (
 // content finds a committed generation and returns the lines between the two
 // offsets, with where they were found.
 func (s *scene) content(id, start, end int64) (name string, got []string, err error) {
-	c, err := logfile.Find(s.committed[id])
+	c, err := logfile.OS.Find(s.committed[id])
 	if err != nil {
 		return "", nil, err
 	}
@@ -134,7 +134,7 @@ func TestContentLeavesOutLinesThatAreTooLong(t *testing.T) {
 	text := "one\n" + long + "\n" + fits + "\n" + fits + "z\ntwo\n"
 	s.append("app.log", text)
 	s.expect("one", fits, "two")
-	c, err := logfile.Find(s.committed[1])
+	c, err := logfile.OS.Find(s.committed[1])
 	s.check(err)
 	defer c.Close()
 	var got []string
@@ -154,7 +154,7 @@ func TestContentThatIsReplacedWhileItIsRead(t *testing.T) {
 	s := follow(t, "app.log")
 	s.append("app.log", "one\ntwo\n")
 	s.expect("one", "two")
-	c, err := logfile.Find(s.committed[1])
+	c, err := logfile.OS.Find(s.committed[1])
 	s.check(err)
 	defer c.Close()
 	err = c.Lines(0, 8, func(int64, []byte) error {
@@ -173,7 +173,7 @@ func TestContentThatIsNotWhole(t *testing.T) {
 	s.rename("app.log", "app.log.1")
 	s.compress("app.log.1")
 	s.pass(time.Minute)
-	c, err := logfile.Find(s.committed[1])
+	c, err := logfile.OS.Find(s.committed[1])
 	s.check(err)
 	defer c.Close()
 	s.check(os.Truncate(s.path("app.log.1.gz"), 5000))

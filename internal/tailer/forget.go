@@ -75,8 +75,8 @@ func (t *Tailer) isBlind() bool {
 	if len(t.blind) > 0 {
 		return true
 	}
-	for name := range t.failures {
-		if t.pathOf(name, nil) != name {
+	for name, f := range t.failures {
+		if !f.refused && t.pathOf(name, nil) != name {
 			return true
 		}
 	}

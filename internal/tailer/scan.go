@@ -43,6 +43,10 @@ func (e entry) rotated() bool { return e.name != e.path }
 func (t *Tailer) scan(now time.Time) {
 	t.lastScan = now
 	clear(t.blind)
+	t.warned = 0
+	if t.disk.Refresh != nil {
+		t.disk.Refresh()
+	}
 	t.opened, t.archives, t.crowded, t.undecided = 0, 0, false, false
 	for _, s := range t.streams {
 		if s.isOpen() {
@@ -144,7 +148,11 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 
 func (t *Tailer) entry(name string) (entry, bool) {
 	at, err := t.disk.Look(name)
-	if logfile.IsMissing(err) || errors.Is(err, logfile.ErrNotRegular) && !t.isNamed(name) {
+	switch {
+	case errors.Is(err, logfile.ErrLinkRefused):
+		t.refuse(name, err)
+		return entry{}, false
+	case logfile.IsMissing(err), errors.Is(err, logfile.ErrNotRegular) && !t.isNamed(name):
 		return entry{}, false // a glob may match folders too
 	}
 	t.failToLook(name, err)

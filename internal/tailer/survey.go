@@ -21,6 +21,7 @@ type File struct {
 	Size       int64    // bytes there are, never below Offset; of a compressed file what its format tells, or at least its own size
 	State      meter.GenerationState
 	Problem    string // what keeps it from being followed; "" where nothing does
+	Refused    bool   // it is a link that the link policy refuses
 }
 
 // Survey returns what is followed at present, by path and age, and reads on in
@@ -48,7 +49,7 @@ func (t *Tailer) Survey(now time.Time) []File {
 	}
 	for name, f := range t.failures {
 		if !named[name] {
-			files = append(files, t.troubled(name, f.text))
+			files = append(files, t.troubled(name, f))
 		}
 	}
 	slices.SortFunc(files, func(a, b File) int {
@@ -82,8 +83,8 @@ func (t *Tailer) survey(s *stream) File {
 
 // troubled tells of a name with which no generation can begin: a file, a folder
 // or a pattern.
-func (t *Tailer) troubled(name, problem string) File {
-	f := File{Path: t.pathOf(name, nil), Name: name, State: meter.Live, Problem: problem}
+func (t *Tailer) troubled(name string, trouble failure) File {
+	f := File{Path: t.pathOf(name, nil), Name: name, State: meter.Live, Problem: trouble.text, Refused: trouble.refused}
 	if at, err := t.disk.Look(name); err == nil {
 		f.Size = at.Size
 	}

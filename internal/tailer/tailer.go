@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -99,6 +100,7 @@ type Tailer struct {
 	anomalies   meter.Tally
 	blind       map[string]bool    // names and patterns that the scan under way could not look at
 	failures    map[string]failure // by path: what keeps it from being followed, reported once
+	warned      int                // failures that this scan has logged
 	watch       *watcher
 }
 
@@ -119,9 +121,6 @@ func New(cfg Config) *Tailer {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.disk.Open == nil {
-		cfg.disk = logfile.OS
-	}
 	t := &Tailer{
 		cfg:      cfg,
 		disk:     cfg.disk,
@@ -139,6 +138,9 @@ func New(cfg Config) *Tailer {
 		blind:    make(map[string]bool),
 		failures: make(map[string]failure),
 		buffer:   make([]byte, blockSize),
+	}
+	if t.disk.Open == nil {
+		t.disk = logfile.NewDisk(t.rootOf)
 	}
 	for pattern, first := range cfg.Globs {
 		t.globs[pattern] = first
@@ -190,6 +192,15 @@ func (t *Tailer) sourcesOf(path string) []string {
 		}
 	}
 	return names
+}
+
+// rootOf returns the folder up to which the sources name the way to a file.
+func (t *Tailer) rootOf(name string) string {
+	var patterns []string
+	for _, s := range t.cfg.Sources {
+		patterns = append(patterns, s.Paths...)
+	}
+	return glob.Fixed(patterns, name)
 }
 
 // Close closes the files. What was read and not taken is read again next time.
@@ -535,13 +546,21 @@ func (t *Tailer) concerns(name string) bool {
 
 // failure is what keeps a file, a folder or a pattern from being followed.
 type failure struct {
-	text   string
-	toLook bool // it could not even be looked at
+	text    string
+	toLook  bool // it could not even be looked at
+	refused bool // it is a link that the link policy refuses
 }
+
+// mostWarned is how many failures one scan logs. A folder may hold any number.
+const mostWarned = 20
 
 // fail notes and reports what keeps a file from being read, or, with nil, that
 // it was read. It speaks up on a change only.
 func (t *Tailer) fail(name string, err error) {
+	if errors.Is(err, logfile.ErrLinkRefused) {
+		t.refuse(name, err)
+		return
+	}
 	before, failing := t.failures[name]
 	switch {
 	case err == nil && failing:
@@ -549,7 +568,30 @@ func (t *Tailer) fail(name string, err error) {
 		t.cfg.Log.Info("file is followed again", "path", name)
 	case err != nil && err.Error() != before.text:
 		t.failures[name] = failure{text: err.Error()}
-		t.cfg.Log.Warn("cannot follow file: will try again", "path", name, "error", err)
+		t.warn("cannot follow file: will try again", name, err)
+	}
+}
+
+// warn logs a failure, unless this scan has logged many.
+func (t *Tailer) warn(message, name string, err error) {
+	switch t.warned++; {
+	case t.warned < mostWarned:
+		t.cfg.Log.Warn(message, "path", name, "error", err)
+	case t.warned == mostWarned:
+		t.cfg.Log.Warn(message+"; `meterlog status` lists this one and the rest", "path", name, "error", err)
+	}
+}
+
+// refuse notes and reports the link that err names. What lies behind it is not
+// there for the follower.
+func (t *Tailer) refuse(name string, err error) {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		name = at.Path
+	}
+	if !t.failures[name].refused {
+		t.failures[name] = failure{text: logfile.ErrLinkRefused.Error(), refused: true}
+		t.warn("link refused", name, logfile.ErrLinkRefused)
 	}
 }
 
@@ -568,7 +610,12 @@ func (t *Tailer) failToLook(name string, err error) {
 // forgetFailures drops what is known of names that are gone.
 func (t *Tailer) forgetFailures() {
 	for name := range t.failures {
-		if _, err := os.Lstat(name); logfile.IsMissing(err) && !glob.HasMeta(name) {
+		if t.failures[name].refused {
+			if _, err := t.disk.Stat(name); !errors.Is(err, logfile.ErrLinkRefused) {
+				delete(t.failures, name)
+				t.cfg.Log.Info("link is no longer refused", "path", name)
+			}
+		} else if _, err := os.Lstat(name); logfile.IsMissing(err) && !glob.HasMeta(name) {
 			delete(t.failures, name)
 		}
 	}
