@@ -1,4 +1,4 @@
-.PHONY: build test check bench histories shapes torture fleet fuzz packages packages-twice e2e clean
+.PHONY: build test check bench histories shapes books faults torture fleet fuzz pages packages packages-twice e2e clean
 
 build: ## the static binary, ./meterlog
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o meterlog ./cmd/meterlog
@@ -36,6 +36,9 @@ torture: ## kills, rotations and faults against the built binary
 
 fleet: ## what the API sees of 100,000 agents, under virtual time
 	go run ./test/fleet
+
+pages: ## the pages in a real browser: needs Chromium
+	cd tools && go run ./pages
 
 FUZZTIME ?= 20000x
 fuzz: ## every fuzz target for FUZZTIME

@@ -12,7 +12,8 @@ setInterval(async () => {
 	const page = document.getElementById("page");
 	const open = new Set([...page.querySelectorAll("details[open]")].map(d => d.dataset.key));
 	const focused = document.activeElement && document.activeElement.dataset.focus;
-	const next = new DOMParser().parseFromString(text, "text/html").getElementById("page");
+	const content = text.slice(text.indexOf("<main"), text.indexOf("</main>")); // the style has another nonce
+	const next = new DOMParser().parseFromString(content, "text/html").getElementById("page");
 	for (const d of next.querySelectorAll("details")) d.open = open.has(d.dataset.key);
 	page.replaceWith(next);
 	if (focused) next.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
