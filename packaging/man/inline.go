@@ -47,9 +47,9 @@ func address(url string) string {
 	return " (" + escaped(url) + ")"
 }
 
-// escapes replaces characters that roff would interpret. It also replaces
-// characters that roff would print in a form that a shell does not accept.
-var escapes = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
+// escapes replaces characters that roff would interpret, or would print in a form
+// that a shell does not accept, or that a terminal without UTF-8 cannot show.
+var escapes = strings.NewReplacer("\u2026", "...", "2\u2075\u00b3", `2\(ha53`, "2\u2076\u00b2", `2\(ha62`, "2\u2076\u00b3", `2\(ha63`, `\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
 
 func escaped(text string) string { return escapes.Replace(text) }
 
