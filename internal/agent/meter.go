@@ -104,6 +104,9 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 
 // match counts the lines of a block, and notes which rules found something.
 func (l *meterLoop) match(block meter.Block) {
+	if len(block.Data) == 0 {
+		return // the tailer has more to do than reading
+	}
 	l.silence.Read(block.Sources, len(block.Data))
 	block.Fresh = l.fresh.fresh(block)
 	seen := l.matcher.Match(block, l.batch.Tally)

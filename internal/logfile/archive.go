@@ -2,151 +2,238 @@ package logfile
 
 import (
 	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-
-	"github.com/klauspost/compress/zstd"
+	"slices"
+	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// decompressors open the compressed forms that rotated files take, by the end
-// of the name. What they return is closed if it can be.
-var decompressors = map[string]func(io.Reader) (io.Reader, error){
-	".gz":  func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
-	".bz2": func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil },
-	".xz":  func(r io.Reader) (io.Reader, error) { return NewXZReader(r), nil },
-	".zst": NewZstdReader,
-}
+// ErrUndecided is returned by an archive that has used up its step before it came
+// to what was asked for. [Archive.Advance] goes on towards it.
+var ErrUndecided = errors.New("not decompressed so far yet")
 
-// maxWindow bounds the memory for what a compressed file refers back to, in
-// bytes: that of `xz -9` twice, and what zstd takes without being told to.
-const maxWindow = 128 << 20
+// One step of an archive costs at most so much.
+const (
+	stepBytes = 1 << 20 // read and decompressed
+	stepTime  = 25 * time.Millisecond
+)
 
-func NewZstdReader(r io.Reader) (io.Reader, error) {
-	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-	if err != nil {
-		return nil, err
-	}
-	return d.IOReadCloser(), nil
-}
-
-// Compression returns the ending that says how the file is compressed; "" for
-// a plain one.
-func Compression(name string) string {
-	ext := filepath.Ext(name)
-	if _, ok := decompressors[ext]; ok {
-		return ext
-	}
-	return ""
-}
-
-// ErrDamaged is returned where a compressed file cannot be decompressed, if
-// only since it is not written to its end.
-var ErrDamaged = errors.New("damaged or not whole")
-
-// Archive reads a compressed file forward. Offsets count decompressed bytes.
+// Archive reads a compressed file. Offsets count decompressed bytes. It is made
+// for reading forward: it begins again where an offset lies before what it has
+// come to.
 type Archive struct {
-	File   File
-	source *source
-	stream io.Reader
-	Head   []byte // the first bytes, at most HeadSize
-	rest   []byte // bytes that were read and may be asked for again
-	base   int64  // offset of rest[0]
+	File File
+	Head []byte // the first bytes, at most HeadSize, after Begin
+
+	flow    *flow // nil before the first read
+	rest    []byte
+	base    int64 // offset of rest[0]
+	ended   error // why nothing follows rest; nil while more may
+	begun   bool
+	stepped bool // one step was not enough for it
+	probes  []probe
+
+	limited bool
+	left    int       // bytes of this step
+	until   time.Time // the end of this step
 }
 
-// source is a compressed file that remembers why it could not be read, which
-// decompressors may not tell.
-type source struct {
-	io.Reader
-	err error
+// probe is a place in the content that somebody asked for.
+type probe struct {
+	offset int64
+	want   int
+	found  []byte
+	done   bool
 }
 
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
-}
+// mostProbed is how many bytes are remembered for who asks again.
+const mostProbed = 4 << 10
 
+// OpenArchive opens a compressed file and reads its beginning, however long that
+// takes.
 func (d Disk) OpenArchive(name string) (*Archive, error) {
 	f, err := d.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	return NewArchive(f)
-}
-
-// NewArchive reads an open compressed file from its beginning. It closes the
-// file when that fails. A file that is not whole has a beginning all the same.
-func NewArchive(f File) (*Archive, error) {
-	a := &Archive{File: f, source: &source{Reader: f}, Head: make([]byte, meter.HeadSize)}
-	_, err := f.Seek(0, io.SeekStart)
-	if err == nil {
-		a.stream, err = decompressors[Compression(f.Name())](a.source)
-		err = a.reason(err)
-	}
-	n := 0
-	if err == nil {
-		n, err = a.ReadAt(a.Head, 0)
-	} else {
-		a.stream = bytes.NewReader(nil)
-	}
-	a.Head = a.Head[:n]
-	if err != nil && !errors.Is(err, io.EOF) && n == 0 {
+	a := NewArchive(f)
+	if err := a.Begin(); err != nil {
 		a.Close()
-		return nil, fmt.Errorf("decompress %s: %w", f.Name(), err)
+		return nil, err
 	}
 	return a, nil
 }
 
-// reason tells an error of the file from one of its content.
-func (a *Archive) reason(err error) error {
-	switch {
-	case err == nil || errors.Is(err, io.EOF):
-		return err
-	case a.source.err != nil:
-		return a.source.err
+// NewArchive returns an archive of an open file, of which nothing was read yet.
+func NewArchive(f File) *Archive { return &Archive{File: f} }
+
+// Step lets the archive read for another step. An archive that never got one
+// reads without limits.
+func (a *Archive) Step() { a.limited, a.left, a.until = true, stepBytes, time.Now().Add(stepTime) }
+
+// Begin reads the first bytes. A file that is not whole has a beginning anyway.
+func (a *Archive) Begin() error {
+	if a.begun {
+		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrDamaged, err)
+	head := make([]byte, meter.HeadSize)
+	n, err := a.ReadAt(head, 0)
+	switch {
+	case errors.Is(err, ErrUndecided):
+		return err
+	case err != nil && !errors.Is(err, io.EOF) && n == 0:
+		return fmt.Errorf("decompress %s: %w", a.File.Name(), err)
+	}
+	a.Head, a.begun = head[:n], true
+	return nil
 }
 
-// ReadAt is io.ReaderAt, forward only: an offset must not be below that of the
-// call before. It returns io.EOF at the end of the content and an errDamaged
-// where it cannot be read on.
+// ReadAt is io.ReaderAt. It returns io.EOF at the end of the content, an
+// ErrDamaged where the content cannot be read on, and ErrUndecided where the step
+// is used up.
 func (a *Archive) ReadAt(p []byte, offset int64) (int, error) {
-	if err := a.discard(offset); err != nil {
-		return 0, a.reason(err)
+	if i := slices.IndexFunc(a.probes, func(q probe) bool { return q.done && q.offset == offset && q.want == len(p) }); i >= 0 {
+		n := copy(p, a.probes[i].found)
+		if n < len(p) {
+			return n, a.ended
+		}
+		return n, nil
 	}
-	for len(a.rest) < len(p) {
-		room := append(a.rest, make([]byte, len(p)-len(a.rest))...)
-		n, err := a.stream.Read(room[len(a.rest):])
-		a.rest = room[:len(a.rest)+n]
-		if err != nil {
-			return copy(p, a.rest), a.reason(err)
+	if offset < a.base {
+		a.rewind()
+	}
+	for {
+		a.discard(offset)
+		if a.base == offset && len(a.rest) >= len(p) {
+			return copy(p, a.rest), nil
+		}
+		if err := a.pull(); err != nil {
+			if a.discard(offset); a.base < offset {
+				p = nil
+			}
+			if errors.Is(err, ErrUndecided) && len(p) <= mostProbed {
+				a.ask(offset, len(p))
+			}
+			return copy(p, a.rest), err
 		}
 	}
-	return copy(p, a.rest), nil
 }
 
-// discard moves to the offset and forgets what comes before it.
-func (a *Archive) discard(offset int64) error {
+// ask notes a place that the next steps go on to.
+func (a *Archive) ask(offset int64, want int) {
+	a.stepped = true
+	if slices.ContainsFunc(a.probes, func(q probe) bool { return q.offset == offset && q.want == want }) {
+		return
+	}
+	q := probe{offset: offset, want: want}
+	if offset >= a.base && offset < a.base+int64(len(a.rest)) {
+		q.take(a.rest, a.base)
+	}
+	a.probes = append(a.probes, q)
+}
+
+// take takes what the data at the offset has of the place.
+func (q *probe) take(data []byte, offset int64) {
+	skip := q.offset + int64(len(q.found)) - offset
+	if q.done || skip < 0 || skip >= int64(len(data)) {
+		return
+	}
+	data = data[skip:]
+	q.found = append(q.found, data[:min(len(data), q.want-len(q.found))]...)
+	q.done = len(q.found) == q.want
+}
+
+// Pending reports whether the archive has not come to all that was asked for.
+func (a *Archive) Pending() bool {
+	return slices.ContainsFunc(a.probes, func(q probe) bool { return !q.done })
+}
+
+// Stepped reports whether the archive took more than one step. What it found is
+// worth keeping.
+func (a *Archive) Stepped() bool { return a.stepped }
+
+// Advance goes on towards what was asked for, as far as a step goes.
+func (a *Archive) Advance() {
+	for a.Pending() {
+		next := int64(-1)
+		for _, q := range a.probes {
+			if at := q.offset + int64(len(q.found)); !q.done && (next < 0 || at < next) {
+				next = at
+			}
+		}
+		if next < a.base {
+			a.rewind()
+		}
+		a.discard(next)
+		if a.pull() != nil {
+			return
+		}
+	}
+}
+
+// discard forgets what comes before the offset.
+func (a *Archive) discard(offset int64) {
 	n := min(offset-a.base, int64(len(a.rest)))
 	a.rest = append(a.rest[:0], a.rest[n:]...)
 	a.base += n
-	skipped, err := io.CopyN(io.Discard, a.stream, offset-a.base)
-	a.base += skipped
-	return err
 }
 
-// Holds compares the content with a generation, as compare does for a plain
-// file. After the verdict same the archive stands before the generation's mark.
+// pull decompresses a little more. It returns why it cannot.
+func (a *Archive) pull() error {
+	switch {
+	case a.ended != nil:
+		a.conclude()
+		return a.ended
+	case a.limited && (a.left <= 0 || !time.Now().Before(a.until)):
+		return ErrUndecided
+	case a.flow == nil:
+		a.flow = newFlow(a.File)
+	}
+	c, ok := a.flow.next()
+	if !ok {
+		c.err = errStopped
+	}
+	for i := range a.probes {
+		a.probes[i].take(c.data, a.base+int64(len(a.rest)))
+	}
+	a.rest = append(a.rest, c.data...)
+	a.left -= len(c.data) + c.taken
+	if c.err != nil {
+		a.ended = c.err
+		a.conclude()
+	}
+	return nil
+}
+
+// conclude answers what was asked for behind the end.
+func (a *Archive) conclude() {
+	for i := range a.probes {
+		a.probes[i].done = true
+	}
+}
+
+func (a *Archive) rewind() {
+	a.stop()
+	a.rest, a.base, a.ended = a.rest[:0], 0, nil
+	for i := range a.probes {
+		if !a.probes[i].done {
+			a.probes[i].found = nil
+		}
+	}
+}
+
+func (a *Archive) stop() {
+	if a.flow != nil {
+		a.flow.stop()
+		a.flow = nil
+	}
+}
+
+// Holds compares the content with a generation, as Compare does for a plain file.
 func (a *Archive) Holds(g *meter.Generation) (Match, error) {
 	if g.Offset == 0 && g.Compressed && len(a.Head) > 0 && bytes.Equal(a.Head, g.Head) {
 		return Same, nil // it was there before, and is known by its beginning alone
@@ -157,6 +244,8 @@ func (a *Archive) Holds(g *meter.Generation) (Match, error) {
 	mark := make([]byte, len(g.Mark))
 	n, err := a.ReadAt(mark, g.Offset-int64(len(mark)))
 	switch {
+	case errors.Is(err, ErrUndecided):
+		return Unread, err
 	case n == len(mark):
 		return compareMark(mark, g.Mark), nil
 	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, ErrDamaged):
@@ -187,11 +276,14 @@ func (a *Archive) EndsAt(length int64) bool {
 	return ok && trailer == uint32(length)
 }
 
-// Reaches reports whether the content is at least so many bytes long. It is
-// forward only, as ReadAt is.
-func (a *Archive) Reaches(length int64) bool {
-	n, _ := a.ReadAt(make([]byte, 1), length-1)
-	return n > 0
+// Reaches reports whether the content is at least so many bytes long. The error
+// is ErrUndecided while nobody knows.
+func (a *Archive) Reaches(length int64) (bool, error) {
+	n, err := a.ReadAt(make([]byte, 1), length-1)
+	if errors.Is(err, ErrUndecided) {
+		return false, err
+	}
+	return n > 0, nil
 }
 
 // trailer returns the last four bytes of a gzip file of the given size.
@@ -206,14 +298,14 @@ func (a *Archive) trailer(size int64) (value uint32, ok bool) {
 
 // Release gives up the file, and ends the archive.
 func (a *Archive) Release() File {
-	if c, ok := a.stream.(io.Closer); ok {
-		c.Close()
-	}
+	a.stop()
 	return a.File
 }
 
+// Close ends the archive and closes its file.
 func (a *Archive) Close() error { return a.Release().Close() }
 
+// CloseArchive closes an archive, if there is one.
 func CloseArchive(a *Archive) {
 	if a != nil {
 		a.Close()

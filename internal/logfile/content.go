@@ -137,11 +137,7 @@ func (c *Content) Lines(start, end int64, each func(offset int64, line []byte) e
 	if end > c.generation.Offset {
 		return fmt.Errorf("logfile: %s: only %d bytes of generation %d were counted, not %d", c.Name, c.generation.Offset, c.generation.ID, end)
 	}
-	from, err := c.from(start)
-	if err != nil {
-		return fmt.Errorf("logfile: %s: %w", c.Name, err)
-	}
-	if err := eachLine(io.LimitReader(from, end-start), start, end, each); err != nil {
+	if err := eachLine(io.LimitReader(c.from(start), end-start), start, end, each); err != nil {
 		return fmt.Errorf("logfile: %s: %w", c.Name, err)
 	}
 	return c.verify()
@@ -177,17 +173,12 @@ func eachLine(r io.Reader, start, end int64, each func(int64, []byte) error) err
 	return nil
 }
 
-// from reads the content from the offset on.
-func (c *Content) from(offset int64) (io.Reader, error) {
+// from returns a reader of the content from the offset on.
+func (c *Content) from(offset int64) io.Reader {
 	if c.file != nil {
-		return io.NewSectionReader(c.file, offset, c.Size-offset), nil
+		return io.NewSectionReader(c.file, offset, c.Size-offset)
 	}
-	file := c.arch.Release()
-	again, err := NewArchive(file)
-	if c.arch = again; err != nil {
-		return nil, err
-	}
-	return again.From(offset), nil
+	return c.arch.From(offset)
 }
 
 func (c *Content) verify() error {

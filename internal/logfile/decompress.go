@@ -2,9 +2,15 @@ package logfile
 
 import (
 	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
 )
 
 // magic are the bytes with which compressed files begin, by the end of the name
@@ -12,13 +18,44 @@ import (
 var magic = map[string][]byte{
 	".gz":  {0x1f, 0x8b},
 	".bz2": []byte("BZh"), // and a digit, and what follows
-	".xz":  xzMagic,
+	".xz":  {0xfd, '7', 'z', 'X', 'Z', 0},
 	".zst": {0x28, 0xb5, 0x2f, 0xfd},
 }
 
 // bzip2Block is what stands behind the four first bytes of a bzip2 file, which
 // alone could be a line of text: its first block, or its end.
 var bzip2Block = []string{"\x31\x41\x59\x26\x53\x59", "\x17\x72\x45\x38\x50\x90"}
+
+// decompressors open the compressed forms that rotated files take, by the end
+// of the name. What they return is closed if it can be.
+var decompressors = map[string]func(io.Reader) (io.Reader, error){
+	".gz":  func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+	".bz2": func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil },
+	".xz":  func(r io.Reader) (io.Reader, error) { return xz.NewReader(r, maxWindow) },
+	".zst": newZstdReader,
+}
+
+// maxWindow bounds the memory for what a compressed file refers back to, in
+// bytes: twice that of `xz -9`, and what zstd takes without being asked for more.
+const maxWindow = 128 << 20
+
+func newZstdReader(r io.Reader) (io.Reader, error) {
+	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, err
+	}
+	return d.IOReadCloser(), nil
+}
+
+// Compression returns the ending that says how the file is compressed; "" for
+// a plain one.
+func Compression(name string) string {
+	ext := filepath.Ext(name)
+	if _, ok := decompressors[ext]; ok {
+		return ext
+	}
+	return ""
+}
 
 // Decompress reads what a stream holds: decompressed, where its first bytes say
 // that it is compressed in one of the ways that the tailer reads, whatever its

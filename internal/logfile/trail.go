@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // A trail finds, after a power failure, the last line that a file still holds
@@ -176,6 +178,9 @@ func BehindCut(f io.ReaderAt, from, size int64) (at int64, err error) {
 		if end >= 0 {
 			return at, nil
 		}
+		if IsBlankData(piece) {
+			pos = max(pos, dataAfter(f, pos, size)-1)
+		}
 		pos += int64(max(1, n-1)) // NULs may lie across
 		if n == 1 {
 			break
@@ -200,6 +205,9 @@ func NextNewline(f io.ReaderAt, from, size int64) (int64, error) {
 			return 0, err
 		}
 		from += int64(n)
+		if IsBlankData(buf[:n]) {
+			from = dataAfter(f, from, size)
+		}
 	}
 	return size, nil
 }
@@ -219,11 +227,15 @@ func EndsBlank(f io.ReaderAt, size int64) (bool, error) {
 	return Blanks(last) == 2, err
 }
 
-// LastNewline returns the offset behind the last newline of the file's first
-// size bytes; 0 where there is none.
+// LastNewline returns the offset behind the last newline of the file's first size
+// bytes; 0 where there is none. Where the last line is longer than a line may be,
+// it returns the size.
 func LastNewline(f io.ReaderAt, size int64) (int64, error) {
 	const step = 64 << 10
 	for end := size; end > 0; end -= min(end, step) {
+		if size-end > meter.MaxLine {
+			return size, nil
+		}
 		from := max(0, end-step)
 		buf, err := ReadAt(f, from, int(end-from))
 		if err != nil {
@@ -234,4 +246,21 @@ func LastNewline(f io.ReaderAt, size int64) (int64, error) {
 		}
 	}
 	return 0, nil
+}
+
+// dataAfter returns where the next data lies after an offset at which there are
+// zeros; the size where nothing follows.
+func dataAfter(f io.ReaderAt, offset, size int64) int64 {
+	file, ok := f.(File)
+	if !ok {
+		return offset
+	}
+	return NextData(file, offset, size)
+}
+
+// NextData returns where the next data lies, from the offset on; the size where
+// nothing follows. It returns the offset itself where the file system does not tell.
+func NextData(f File, offset, size int64) int64 {
+	hole := holeAt(f, offset)
+	return max(offset, min(size, offset+min(hole, size)))
 }

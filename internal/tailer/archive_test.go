@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
@@ -122,7 +123,7 @@ func TestArchiveOfAFileThatNobodyRead(t *testing.T) {
 	s.append("app-20260101.log", "one\n")
 	s.compress("app-20260101.log")
 	s.start()
-	s.tailer.Next(s.now)
+	nextOf(s.tailer, s.now)
 	s.commit()
 	s.kill()
 	s.pass(10 * time.Second)
@@ -317,7 +318,7 @@ func TestManyArchivesAreReadAFewAtATime(t *testing.T) {
 			s.start()
 			atOnce := 0
 			for range files {
-				_, more := s.tailer.Next(s.now)
+				_, more := nextOf(s.tailer, s.now)
 				open := 0
 				for _, stream := range s.tailer.streams {
 					if stream.arch != nil {
@@ -338,24 +339,29 @@ func TestManyArchivesAreReadAFewAtATime(t *testing.T) {
 	}
 }
 
+// unpacked returns what a compressed stream holds.
+func unpacked(packed []byte) ([]byte, error) {
+	content, _, err := logfile.Decompress(bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(content)
+}
+
 func TestArchiveWithALargeDictionary(t *testing.T) {
-	if _, err := logfile.XzDictionary([]byte{2, 0, 0x21, 1, 40, 0, 0, 0}); err == nil || !strings.Contains(err.Error(), "dictionary of 4294967295 bytes") {
-		t.Errorf("4 GiB: %v", err)
-	}
-	const sized = 0x80
-	if n, err := logfile.XzDictionary([]byte{2, sized, 0x88, 0x27, 0x21, 1, 40, 0}); err != nil || n != 5000 {
-		t.Errorf("4 GiB for 5,000 bytes: %d, %v", n, err)
-	}
-	if n, err := logfile.XzDictionary([]byte{2, 0, 0x21, 1, 28, 0, 0, 0}); err != nil || n != 64<<20 {
-		t.Errorf("as of xz -9: %d, %v", n, err)
+	withSum := func(data ...byte) []byte { return binary.LittleEndian.AppendUint32(data, crc32.ChecksumIEEE(data)) }
+	flags := withSum(0, 1)
+	const ofXZ9, gib4 = 28, 40 // dictionaries of 64 MiB and 4 GiB
+	for size, wants := range map[byte]bool{ofXZ9: false, gib4: true} {
+		block := withSum(2, 0, 0x21, 1, size, 0, 0, 0)
+		_, err := unpacked(slices.Concat([]byte("\xfd7zXZ\x00"), flags, block))
+		if refused := err != nil && strings.Contains(err.Error(), "exceeds max"); refused != wants {
+			t.Errorf("xz with a dictionary of size %d: %v", size, err)
+		}
 	}
 	frame := binary.LittleEndian.AppendUint32(nil, 0xFD2FB528)
 	frame = append(frame, 0, 21<<3, 1, 0, 0) // a window of 2 GiB, an empty block
-	r, err := logfile.NewZstdReader(bytes.NewReader(frame))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "window") {
+	if _, err := unpacked(frame); err == nil || !strings.Contains(err.Error(), "window") {
 		t.Errorf("zstd with 2 GiB: %v", err)
 	}
 }
@@ -374,14 +380,14 @@ func TestXZFilesOfOtherWriters(t *testing.T) {
 			t.Fatal(err)
 		}
 		padded := slices.Concat(packed, make([]byte, 8), packed)
-		got, err := io.ReadAll(logfile.NewXZReader(bytes.NewReader(padded)))
+		got, err := unpacked(padded)
 		if err != nil || string(got) != text+text {
 			t.Errorf("xz %v: %d bytes of %d, %v", args, len(got), 2*len(text), err)
 		}
 		for range 20 {
 			torn := packed[:len(packed)-1-len(packed)/30]
 			packed = packed[:len(torn)]
-			if _, err := io.ReadAll(logfile.NewXZReader(bytes.NewReader(torn))); err == nil {
+			if _, err := unpacked(torn); err == nil {
 				t.Errorf("xz %v: %d bytes pass for a whole file", args, len(torn))
 			}
 		}
@@ -390,7 +396,7 @@ func TestXZFilesOfOtherWriters(t *testing.T) {
 		}
 		spoilt := slices.Clone(padded)
 		spoilt[len(spoilt)/4] ^= 1
-		if _, err := io.ReadAll(logfile.NewXZReader(bytes.NewReader(spoilt))); err == nil {
+		if _, err := unpacked(spoilt); err == nil {
 			t.Errorf("xz %v: damage passed unseen", args)
 		}
 	}

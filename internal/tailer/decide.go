@@ -124,7 +124,7 @@ func (t *Tailer) beginsAs(e entry, s *stream) bool {
 		return false
 	}
 	defer logfile.CloseFile(f)
-	defer logfile.CloseArchive(arch)
+	defer t.putBack(arch)
 	if arch != nil {
 		return logfile.BeginsAlike(arch.Head, s.Head)
 	}
@@ -142,16 +142,19 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 	f, arch, verdict := t.open(e, s)
 	if verdict != logfile.Same {
 		logfile.CloseFile(f)
-		logfile.CloseArchive(arch)
+		t.putBack(arch)
 		return false
 	}
 	more := f != nil && e.Size > s.Offset
 	if arch != nil && !arch.EndsAt(s.Offset) {
-		more = arch.Reaches(s.Offset + 1)
+		var err error
+		if more, err = arch.Reaches(s.Offset + 1); err != nil {
+			t.undecided = true
+		}
 	}
 	if !more {
 		logfile.CloseFile(f)
-		logfile.CloseArchive(arch)
+		t.putBack(arch)
 		return false
 	}
 	if s.State == meter.Done {
@@ -191,7 +194,7 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 			return true
 		}
 		logfile.CloseFile(f)
-		logfile.CloseArchive(arch)
+		t.putBack(arch)
 	}
 	return false
 }
@@ -222,7 +225,7 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 		t.fail(e.name, err)
 		t.forget(s)
 		logfile.CloseFile(f)
-		logfile.CloseArchive(arch)
+		t.putBack(arch)
 		return
 	}
 	t.cfg.Log.Debug("new file", "name", e.name, "path", e.path, "generation", s.ID, "offset", s.Offset, "size", e.Size)

@@ -1,6 +1,7 @@
 package tailer
 
 import (
+	"errors"
 	"os"
 
 	"github.com/meterlog/meterlog/internal/logfile"
@@ -12,6 +13,7 @@ import (
 // deleted and not read to its end is nowhere else. The Tailer can then only be
 // closed.
 func (t *Tailer) Handover() map[int64]*os.File {
+	t.endScan()
 	open := make(map[int64]*os.File)
 	for _, s := range t.streams {
 		switch {
@@ -77,11 +79,14 @@ func (t *Tailer) takeArchive(f *os.File, s *stream) {
 		f.Close()
 		return
 	}
-	a, err := logfile.NewArchive(f)
-	if err != nil {
+	a := logfile.NewArchive(f)
+	a.Step()
+	if err := a.Begin(); err != nil {
+		a.Close()
 		return
 	}
-	if verdict, err := a.Holds(&s.Generation); err != nil || verdict != logfile.Same && s.Offset > 0 {
+	verdict, err := a.Holds(&s.Generation)
+	if undecided := errors.Is(err, logfile.ErrUndecided); !undecided && (err != nil || verdict != logfile.Same && s.Offset > 0) {
 		a.Close()
 		return
 	}

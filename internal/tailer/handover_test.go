@@ -58,7 +58,7 @@ func TestReloadKeepsAnArchiveThatWasDeletedUnread(t *testing.T) {
 	s.compress("app.log.1")
 	s.pass(time.Minute)
 	s.start()
-	b, ok := s.tailer.Next(s.now)
+	b, ok := nextOf(s.tailer, s.now)
 	if !ok || len(b.Data) >= len(text) {
 		t.Fatalf("the first block is %d bytes of %d", len(b.Data), len(text))
 	}

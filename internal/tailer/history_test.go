@@ -252,7 +252,7 @@ func (h *history) read() {
 		return
 	}
 	for range 1 + h.rand.IntN(40) {
-		b, ok := h.tailer.Next(h.now)
+		b, ok := nextOf(h.tailer, h.now)
 		if !ok {
 			break
 		}

@@ -111,7 +111,7 @@ func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsur
 		}
 		f, arch, verdict := t.open(c, s)
 		logfile.CloseFile(f)
-		logfile.CloseArchive(arch)
+		t.putBack(arch)
 		if verdict == logfile.Same {
 			return true, false
 		}
@@ -158,6 +158,8 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 	}
 	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.Size, "was", s.State)
 	t.forgetCopy(e.Inode)
+	t.keep(arch)
+	t.progress = true
 	s.close()
 	s.file, s.arch, s.seen, s.parked, s.changed = f, arch, e.Look, false, s.changed || s.seen != e.Look
 	s.readTo, s.skipped, s.grewAt, s.torn = s.Offset, 0, now, nil
@@ -184,9 +186,7 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 		return
 	}
 	s.length = s.arch.Length()
-	if t.archives += weight(e.name); t.surveying {
-		t.reopen(s)
-	}
+	t.archives += weight(e.name)
 }
 
 func (t *Tailer) become(s *stream, state meter.GenerationState) {

@@ -15,7 +15,7 @@ import (
 // file is returned open, an archive only when it holds the generation.
 func (t *Tailer) open(e entry, s *stream) (logfile.File, *logfile.Archive, logfile.Match) {
 	if e.archived {
-		_, a, err := t.openEntry(e)
+		a, err := t.openArchive(e)
 		if errors.Is(err, logfile.ErrDamaged) && t.settled(e.Look, t.lastScan) {
 			return nil, nil, logfile.Other // and so it stays
 		} else if err != nil {
@@ -29,7 +29,7 @@ func (t *Tailer) open(e entry, s *stream) (logfile.File, *logfile.Archive, logfi
 			t.fail(e.name, err)
 		}
 		if verdict != logfile.Same {
-			a.Close()
+			t.putBack(a)
 			return nil, nil, verdict
 		}
 		return nil, a, verdict
@@ -53,14 +53,7 @@ func (t *Tailer) openEntry(e entry) (f logfile.File, arch *logfile.Archive, err 
 		f, err = t.openFile(e)
 		return f, nil, err
 	}
-	if t.archives > 0 && t.archives+weight(e.name) > min(maxWeight, t.cfg.MaxOpen/8) && !t.surveying {
-		t.crowded = true
-		return nil, nil, errCrowded
-	}
-	arch, err = t.disk.OpenArchive(e.name)
-	if err != nil && !logfile.IsMissing(err) {
-		t.fail(e.name, err)
-	}
+	arch, err = t.openArchive(e)
 	return nil, arch, err
 }
 

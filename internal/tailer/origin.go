@@ -32,7 +32,7 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 		return unclear, nil
 	}
 	defer logfile.CloseFile(file)
-	defer logfile.CloseArchive(arch)
+	defer t.putBack(arch)
 	result := stranger
 	for _, s := range t.candidatesOf(e, arch) {
 		if s.inode() == e.Inode {
@@ -43,6 +43,9 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 			from = t.archiveOrigin(arch, e, s, now)
 		} else {
 			from = t.fileOrigin(file, e, s, now)
+		}
+		if arch != nil && arch.Pending() {
+			from = unclear // the next steps tell
 		}
 		if from == copied {
 			return copied, s
@@ -160,17 +163,12 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 	case s.finished() && a.EndsAt(s.EOFAt):
 		return copied
 	}
-	again, err := t.disk.OpenArchive(a.File.Name())
-	if err != nil {
-		return unclear
-	}
-	defer again.Close()
-	switch verdict, err := again.Holds(&s.Generation); {
+	switch verdict, err := a.Holds(&s.Generation); {
 	case err != nil:
 		return unclear
-	case verdict == logfile.Same && t.archiveOnlyLooksAlike(again, s, now):
+	case verdict == logfile.Same && t.archiveOnlyLooksAlike(a, s, now):
 		return stranger
-	case verdict == logfile.Same && s.finished() && t.isHeld(s, now) && again.Reaches(s.Offset+1):
+	case verdict == logfile.Same && s.finished() && t.isHeld(s, now) && t.reaches(a, s.Offset+1):
 		return stranger // it has the same header
 	case verdict == logfile.Same || verdict == logfile.Shorter && (s.State == meter.Gap || isEvidence(a.Head)):
 		return copied
@@ -197,7 +195,14 @@ func (t *Tailer) archiveOnlyLooksAlike(a *logfile.Archive, s *stream, now time.T
 		return false
 	}
 	size := t.sizeOf(s)
-	return size >= s.Offset && a.Reaches(size+1)
+	return size >= s.Offset && t.reaches(a, size+1)
+}
+
+// reaches reports whether an archive is known to hold so many bytes. While that is
+// not known, the archive is pending.
+func (t *Tailer) reaches(a *logfile.Archive, length int64) bool {
+	reaches, _ := a.Reaches(length)
+	return reaches
 }
 
 // isElsewhere reports whether the scan has met the generation's own file under a

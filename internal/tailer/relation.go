@@ -210,7 +210,7 @@ func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (pro
 		return false, true, nil
 	}
 	defer logfile.CloseFile(held)
-	defer logfile.CloseArchive(arch)
+	defer t.putBack(arch)
 	from := max(0, size-meter.MarkSize)
 	end, err := logfile.ReadAt(f, from, int(size-from))
 	if err != nil {

@@ -32,7 +32,7 @@ func BenchmarkManyFiles(b *testing.B) {
 		s.now = s.now.Add(pollWatched)
 		n := 0
 		for {
-			if _, ok := s.tailer.Next(s.now); !ok {
+			if _, ok := nextOf(s.tailer, s.now); !ok {
 				break
 			}
 			n++

@@ -40,8 +40,11 @@ func (e entry) rotated() bool { return e.name != e.path }
 //     generations to the files that hold them;
 //  5. decide on the files that are left: new, a copy, or wait and see;
 //  6. read from the files that grew, and finish the rotated ones that are quiet.
+//
+// It pauses between two files when its step is over: see breathe. In these pauses
+// nothing is read whose place it has still to find.
 func (t *Tailer) scan(now time.Time) {
-	t.lastScan = now
+	began := time.Now()
 	clear(t.blind)
 	t.warned = 0
 	if t.disk.Refresh != nil {
@@ -56,7 +59,13 @@ func (t *Tailer) scan(now time.Time) {
 			t.archives += weight(s.name)
 		}
 	}
+	for _, i := range t.inspected {
+		t.archives += weight(i.name)
+	}
 	entries, firsts := t.list(now)
+	if t.isBroken() {
+		return
+	}
 	for _, e := range entries {
 		t.looks[e.Inode] = e.Look
 	}
@@ -66,16 +75,28 @@ func (t *Tailer) scan(now time.Time) {
 	census := t.callCensus(now)
 	t.noteTruncations(now)
 	forms, complete := t.rotatedForms(entries)
+	if t.isBroken() {
+		return
+	}
 	entries = append(entries, forms...)
 	for _, e := range entries {
+		if !t.breathe() {
+			return
+		}
 		t.rejoin(e, entries, now)
 	}
 	for _, e := range entries { // what is a copy is known before anything is compared
+		if !t.breathe() {
+			return
+		}
 		if t.byInode[e.Inode] == nil {
 			t.isCopy(e, now)
 		}
 	}
-	for _, s := range t.streams {
+	for _, s := range slices.Clone(t.streams) {
+		if !t.breathe() {
+			return
+		}
 		if s.State == meter.Rotated && !s.isOpen() && !s.metAt.Equal(now) && complete && !t.isHidden(s.Path) {
 			t.lose(s, now)
 		}
@@ -84,36 +105,62 @@ func (t *Tailer) scan(now time.Time) {
 		}
 	}
 	for _, e := range entries {
+		if !t.breathe() {
+			return
+		}
 		t.decide(e, entries, now)
 	}
 	if census {
 		t.takeCensus(entries, now)
 	}
 	t.late = t.late[:0]
-	for _, s := range t.streams {
+	for _, s := range slices.Clone(t.streams) {
+		if !t.breathe() {
+			return
+		}
 		t.lookAgain(s, now)
 		if s.State == meter.Rotated && s.isOpen() {
 			t.late = append(t.late, s)
 		}
 	}
+	t.endInspections()
 	for pattern, first := range firsts {
 		t.globs[pattern], t.newGlobs[pattern] = first, first
 	}
 	t.forgetFailures()
-	t.scheduleScan(entries, now)
+	took := time.Since(began)
+	cost := took
+	if t.sweep != nil {
+		cost = t.sweep.cost + time.Since(t.sweep.began)
+	}
+	t.scheduleScan(entries, now, took, cost)
 }
 
-func (t *Tailer) scheduleScan(entries []entry, now time.Time) {
+// A scan of files at rest costs at most so small a part of a core, while it comes
+// at least once in mostPause.
+const (
+	restPart  = 500
+	mostPause = time.Minute
+)
+
+// scheduleScan plans the next scan from the end of the last, and from what it took
+// and cost.
+func (t *Tailer) scheduleScan(entries []entry, now time.Time, took, cost time.Duration) {
 	for path, scans := range t.restless {
 		if t.restless[path] = scans - 1; scans <= 1 {
 			delete(t.restless, path)
 		}
 	}
-	pause := pollUnwatched
-	if t.watch.follow(t.cfg.Sources, entries) && len(t.restless) == 0 && len(t.late) == 0 {
-		pause = max(pollWatched, time.Duration(len(entries))*pollWatchedFile)
+	end := now.Add(took)
+	next := now.Add(pollUnwatched)
+	if soonest := end.Add(max(cost, pollUnwatched/2)); next.Before(soonest) {
+		next = soonest
 	}
-	t.nextScan, t.scanned = now.Add(pause), len(entries)
+	if t.watch.follow(t.cfg.Sources, entries) && len(t.restless) == 0 && len(t.late) == 0 {
+		pause := min(mostPause, max(pollWatched, time.Duration(len(entries))*pollWatchedFile, restPart*cost))
+		next = end.Add(max(pause, cost))
+	}
+	t.nextScan, t.scanned = next, len(entries)
 }
 
 // list looks at every name that the patterns match. firsts holds the patterns
@@ -133,6 +180,9 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 					continue
 				}
 				seen[name] = true
+				if !t.breathe() {
+					return nil, nil
+				}
 				if e, ok := t.entry(name); ok {
 					entries = append(entries, e)
 				}
@@ -245,6 +295,9 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 			t.listed[dir] = info.ModTime()
 		}
 		for _, file := range listing {
+			if !t.breathe() {
+				return
+			}
 			name := filepath.Join(dir, file.Name())
 			path := logfile.Uncompressed(name)
 			if path == name || t.wasRead(path) || t.pathOf(path, nil) != path {
@@ -264,6 +317,9 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 // noteTruncations finds the open files whose content was replaced.
 func (t *Tailer) noteTruncations(now time.Time) {
 	for _, s := range slices.Clone(t.streams) { // a truncation adds one
+		if !t.breathe() {
+			return
+		}
 		if s.file == nil {
 			continue
 		}
@@ -321,6 +377,9 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 		t.failToLook(dir, err)
 		complete = complete && err == nil
 		for _, file := range listing {
+			if !t.breathe() {
+				return nil, false
+			}
 			name := filepath.Join(dir, file.Name())
 			if seen[name] {
 				continue

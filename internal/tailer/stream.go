@@ -50,6 +50,9 @@ type stream struct {
 
 func (s *stream) isOpen() bool { return s.file != nil || s.arch != nil }
 
+// isUnasked reports whether nobody has settled yet what the stream's file is.
+func (s *stream) isUnasked() bool { return s.Offset == 0 && !s.asked && s.file != nil }
+
 // finished reports whether nothing more is expected of it.
 func (s *stream) finished() bool { return s.State == meter.Done || s.State == meter.Gap }
 
@@ -94,6 +97,7 @@ func (s *stream) close() {
 // they still stand, the data belongs to this generation.
 func (s *stream) read(buf []byte, offset int64) (int, error) {
 	if s.arch != nil {
+		s.arch.Step()
 		n, err := s.arch.ReadAt(buf, offset)
 		if errors.Is(err, logfile.ErrDamaged) {
 			s.torn = err

@@ -33,7 +33,7 @@ type File struct {
 // In the latter the first call looks for the files; nothing on disk changes.
 func (t *Tailer) Survey(now time.Time) []File {
 	if t.lastScan.IsZero() {
-		t.surveying = true
+		t.surveying, t.lastScan = true, now
 		t.scan(now)
 		t.surveying = false
 	}

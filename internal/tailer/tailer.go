@@ -92,6 +92,13 @@ type Tailer struct {
 	lastID      int64
 	nextScan    time.Time
 	lastScan    time.Time
+	askedFor    time.Time // the time for which the last scan began
+	sweep       *sweep    // the scan under way; nil between scans
+	progress    bool      // something was read since the last scan began
+	worked      time.Time // when a step that reads nothing last ended
+	unasked     []*stream // found by the scan under way: what they are is asked when it has ended
+	inspected   map[logfile.Inode]*inspection
+	turns       int // of inspections
 	lastCensus  time.Time
 	scanned     int // names that the last scan looked at
 	buffer      []byte
@@ -138,6 +145,8 @@ func New(cfg Config) *Tailer {
 		blind:    make(map[string]bool),
 		failures: make(map[string]failure),
 		buffer:   make([]byte, blockSize),
+
+		inspected: make(map[logfile.Inode]*inspection),
 	}
 	if t.disk.Open == nil {
 		t.disk = logfile.NewDisk(t.rootOf)
@@ -205,6 +214,10 @@ func (t *Tailer) rootOf(name string) string {
 
 // Close closes the files. What was read and not taken is read again next time.
 func (t *Tailer) Close() {
+	t.endScan()
+	for _, i := range t.inspected {
+		t.endInspection(i)
+	}
 	for _, s := range t.streams {
 		s.close()
 	}
@@ -213,26 +226,18 @@ func (t *Tailer) Close() {
 	}
 }
 
-// Next returns the next block of lines, and false when there is nothing to
-// read at present. The block's data is valid until the next call. Its lines
-// are consumed: the positions that Take returns are behind them.
-func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
-	again := false
-	for {
-		if !now.Before(t.nextScan) || now.Before(t.lastScan) { // due, or the clock was set back
-			t.scan(now)
-		}
-		if len(t.queue) == 0 && t.crowded && !again {
-			again = true
-			t.scan(now) // some files can be closed now, and others opened
-		}
-		if len(t.queue) == 0 {
-			return meter.Block{}, false
-		}
+// readNext returns the next block of the queue, unless there is none or the time is
+// over.
+func (t *Tailer) readNext(now, until time.Time) (meter.Block, bool) {
+	for len(t.queue) > 0 {
 		s := t.queue[0]
 		t.queue = t.queue[1:]
 		s.queued = false
 		if !s.isOpen() {
+			continue
+		}
+		if t.sweep != nil && s.isUnasked() {
+			t.unasked = append(t.unasked, s)
 			continue
 		}
 		block, err := t.readBlock(s, now)
@@ -240,15 +245,22 @@ func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
 			t.setAside(s, now)
 		}
 		switch {
+		case errors.Is(err, logfile.ErrUndecided):
+			t.enqueue(s)
 		case errors.Is(err, logfile.ErrReplaced):
 			t.truncated(s, now)
 		case err != nil:
 			t.fail(s.name, err)
 			t.reopen(s)
 		case len(block.Data) > 0:
+			t.progress = true
 			return block, true
 		}
+		if !time.Now().Before(until) {
+			break
+		}
 	}
+	return meter.Block{}, false
 }
 
 // reopen closes a stream whose file could not be read. A scan opens it again.
@@ -273,7 +285,7 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if s.skipped > s.Offset {
 		return meter.Block{}, t.skipLine(s)
 	}
-	if s.Offset == 0 && !s.asked && s.file != nil {
+	if s.isUnasked() {
 		if may, err := t.ask(s, now); !may {
 			return meter.Block{}, err
 		}
@@ -560,6 +572,9 @@ func (t *Tailer) fail(name string, err error) {
 	if errors.Is(err, logfile.ErrLinkRefused) {
 		t.refuse(name, err)
 		return
+	}
+	if errors.Is(err, logfile.ErrUndecided) {
+		return // nothing keeps it from being followed
 	}
 	before, failing := t.failures[name]
 	switch {

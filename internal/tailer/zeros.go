@@ -1,6 +1,10 @@
 package tailer
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/meterlog/meterlog/internal/logfile"
+)
 
 // skipBlanks moves the position over the blanks at it, which are the first of
 // the n bytes in the buffer. While nothing follows them they may be room that is
@@ -20,6 +24,9 @@ func (t *Tailer) skipBlanks(s *stream, n, blank int) error {
 	more := n == len(t.buffer)
 	if blank == n && (!more || s.arch == nil) && !(s.ending && !more && t.atEnd(s)) {
 		if more {
+			if info, err := s.file.Stat(); err == nil {
+				s.blankTo = logfile.NextData(s.file, end, info.Size())
+			}
 			t.enqueue(s)
 		}
 		return nil
