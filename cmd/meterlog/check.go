@@ -31,7 +31,8 @@ asks nobody.
 
 --online asks the API, too, with validate_only: whether the token, the service
 account's role, the product and every SKU are accepted. Nothing is billed. It
-takes no longer than delivery.timeout, and may stand in ExecStartPre=.
+takes no longer than delivery.timeout for each 1000 SKUs, and may stand in
+ExecStartPre=.
 
 With -v it also tells which texts are searched for to find the lines on which a
 rule is evaluated, or why it is evaluated on every line. For each regular
@@ -137,7 +138,7 @@ func describe(w io.Writer, conf *config.Config) {
 		if r.Per != 1 {
 			quantity += fmt.Sprintf(" per %d", r.Per)
 		}
-		rows = append(rows, []string{r.Name, r.SKU, quantity, strings.Join(r.Sources, ", ")})
+		rows = append(rows, []string{r.Name, clip(r.SKUText(), 40), quantity, strings.Join(r.Sources, ", ")})
 	}
 	if severalProducts(conf) {
 		rows[0] = append(rows[0], "PRODUCT")

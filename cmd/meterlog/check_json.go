@@ -132,7 +132,7 @@ func (p *publishedCheck) describe(conf *config.Config) {
 		p.Sources = append(p.Sources, publishedSource{s.Name, s.Format, len(files), append([]string{}, problems...)})
 	}
 	for _, r := range conf.Rules {
-		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKU, r.Per, r.Sources, r.ProductID})
+		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKUText(), r.Per, r.Sources, r.ProductID})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -27,11 +28,26 @@ type onlineCheck struct {
 	tokens sender.TokenSource
 	sender *sender.Sender
 	failed bool // something was not accepted
+
+	products []productSKUs
+	rules    map[productSKU][]*rules.Rule // that bill a SKU
 }
+
+type productSKU struct{ product, sku string }
+
+// productSKUs is a product with the SKUs that the rules bill of it.
+type productSKUs struct {
+	product string
+	skus    []string
+}
+
+// skusInTime is how many SKUs the API is asked about within delivery.timeout. More
+// of them get more time.
+const skusInTime = 1000
 
 // checkOnline prints one line for each thing that must be right, with what to
 // do where it is not, and reports whether all are. It takes no longer than one
-// delivery may. An error is one of the configuration.
+// delivery may, for each thousand SKUs. An error is one of the configuration.
 func checkOnline(ctx context.Context, out, errs io.Writer, config *config.Config) (ok bool, err error) {
 	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o := &onlineCheck{config: config, out: out}
@@ -46,7 +62,8 @@ func checkOnline(ctx context.Context, out, errs io.Writer, config *config.Config
 		return false, fmt.Errorf("%w: delivery: %w", errConfig, err)
 	}
 	defer o.sender.Close()
-	limit := config.Delivery.Timeout
+	o.findSKUs()
+	limit := config.Delivery.Timeout * time.Duration(1+len(o.rules)/skusInTime)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v: %w", limit, context.DeadlineExceeded))
 	defer cancel()
 	fmt.Fprintln(out, "\nonline, with validate_only: nothing is billed")
@@ -87,9 +104,7 @@ func (o *onlineCheck) run(ctx context.Context) {
 			continue
 		}
 		o.sayProduct(a)
-		for _, sku := range a.skus {
-			o.saySKU(a.product, sku)
-		}
+		o.saySKUs(a)
 	}
 }
 
@@ -116,7 +131,7 @@ func ofTime(a asked) bool {
 // cause than its product, it asks nothing more.
 func (o *onlineCheck) ask(ctx context.Context, skew time.Duration) (answers []answer) {
 	window := meter.WindowAt(time.Now().Add(skew-time.Minute), time.Minute)
-	for _, p := range o.products() {
+	for _, p := range o.products {
 		a := answer{product: p.product}
 		for batch := range slices.Chunk(p.skus, meter.MaxRecords) {
 			var records []meter.Record
@@ -152,32 +167,25 @@ func ofRequest(err error) bool {
 	return false
 }
 
-// billed is a product with the SKUs that the rules bill of it.
-type billed struct {
-	product string
-	skus    []string
-}
-
-// products returns what the rules bill, in their order.
-func (o *onlineCheck) products() (all []billed) {
-	type sku struct{ product, sku string }
-	at, known := make(map[string]int), make(map[sku]bool)
+// findSKUs notes what the rules bill, in their order.
+func (o *onlineCheck) findSKUs() {
+	o.rules = make(map[productSKU][]*rules.Rule)
+	at := make(map[string]int)
 	for _, r := range o.config.Rules {
 		for _, b := range r.Bills() {
-			if known[sku{b.ProductID, b.SKU}] {
-				continue
+			key := productSKU{b.ProductID, b.SKU}
+			if o.rules[key] == nil {
+				i, ok := at[b.ProductID]
+				if !ok {
+					i = len(o.products)
+					at[b.ProductID] = i
+					o.products = append(o.products, productSKUs{product: b.ProductID})
+				}
+				o.products[i].skus = append(o.products[i].skus, b.SKU)
 			}
-			known[sku{b.ProductID, b.SKU}] = true
-			i, ok := at[b.ProductID]
-			if !ok {
-				i = len(all)
-				at[b.ProductID] = i
-				all = append(all, billed{product: b.ProductID})
-			}
-			all[i].skus = append(all[i].skus, b.SKU)
+			o.rules[key] = append(o.rules[key], r)
 		}
 	}
-	return all
 }
 
 func (o *onlineCheck) sayClock() {
@@ -250,8 +258,32 @@ func (o *onlineCheck) sayProduct(a answer) {
 	o.say("product", "ok: %s", a.product)
 }
 
-func (o *onlineCheck) saySKU(product string, a asked) {
-	of := a.sku + " of rule " + strings.Join(o.rulesOf(product, a.sku), ", ")
+// saySKUs says what the API answers to each SKU. Those that it takes of a long
+// table are one line.
+func (o *onlineCheck) saySKUs(a answer) {
+	const most = 10
+	taken := make(map[*rules.Rule][]string) // by the rule whose table they are of
+	for _, s := range a.skus {
+		by := o.rules[productSKU{a.product, s.sku}]
+		if s.State == meter.Accepted && by[0].Table != nil && len(by[0].Bills()) > most {
+			taken[by[0]] = append(taken[by[0]], s.sku)
+			continue
+		}
+		o.saySKU(s, by)
+	}
+	for _, r := range o.config.Rules {
+		if skus := taken[r]; skus != nil {
+			o.say("SKU", "ok: %s of rule %s: %s, …", meter.Plural(int64(len(skus)), "SKU"), r.Name, strings.Join(skus[:min(3, len(skus))], ", "))
+		}
+	}
+}
+
+func (o *onlineCheck) saySKU(a asked, by []*rules.Rule) {
+	names := make([]string, len(by))
+	for i, r := range by {
+		names[i] = r.Name
+	}
+	of := a.sku + " of rule " + strings.Join(names, ", ")
 	switch {
 	case a.State == meter.Accepted:
 		o.say("SKU", "ok: %s", of)
@@ -271,14 +303,4 @@ func skuAdvice(a asked) string {
 		return ": try again, and see sku_id and product_id"
 	}
 	return ""
-}
-
-// rulesOf names the rules that bill an SKU of a product.
-func (o *onlineCheck) rulesOf(product, sku string) (names []string) {
-	for _, r := range o.config.Rules {
-		if slices.ContainsFunc(r.Bills(), func(b *meter.Rule) bool { return b.ProductID == product && b.SKU == sku }) {
-			names = append(names, r.Name)
-		}
-	}
-	return names
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // retryOptions are the flags of `meterlog retry`.
@@ -131,19 +132,40 @@ func (o *retryOptions) assign(c *cobra.Command) (ledger.Assign, error) {
 	if err != nil && o.sku == "" {
 		fmt.Fprintln(c.ErrOrStderr(), "meterlog: there is no configuration: the records keep their SKUs")
 	}
-	rules := make(map[string]*meter.Rule)
+	named := make(map[string]*rules.Rule)
 	if err == nil {
 		for _, r := range loaded.Rules {
-			rules[r.Name] = &r.Rule
+			named[r.Name] = r
 		}
 	}
-	return func(r meter.Record, rule string) (productID, sku string) {
+	return func(r meter.Record, rule string, values []string) (productID, sku string) {
 		productID, sku = r.ProductID, r.SKU
-		if now := rules[rule]; now != nil {
+		now := named[rule]
+		switch {
+		case now == nil:
+		case now.Table == nil:
 			productID, sku = now.ProductID, now.SKU
+		default:
+			productID = now.ProductID
+			if skus := skusNow(now.Table, values); len(skus) == 1 && skus[0] != "" {
+				sku = skus[0]
+			} else if o.sku == "" {
+				fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s: the table of %s does not tell which SKU it has now: it keeps %s; --sku names another\n", r.UUID, rule, sku)
+			}
 		}
 		return cmp.Or(o.product, productID), cmp.Or(o.sku, sku)
 	}, nil
+}
+
+// skusNow returns the SKUs that a table has now for values that it had once: ""
+// for a value without one.
+func skusNow(table *rules.Table, values []string) (skus []string) {
+	for _, value := range values {
+		if sku := table.SKUOf(value); !slices.Contains(skus, sku) {
+			skus = append(skus, sku)
+		}
+	}
+	return skus
 }
 
 // ofReason chooses what was refused for the reason and may be queued again

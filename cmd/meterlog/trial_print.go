@@ -48,13 +48,16 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 	}
 	if p.json != nil {
 		if h.Err == nil {
-			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Rule.SKU, h.Quantity, h.Quantity, h.Window.StartTime().Format(time.RFC3339), string(h.Line)})
+			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, h.Quantity, h.Quantity, h.Window.StartTime().Format(time.RFC3339), string(h.Line)})
 		}
 		return
 	}
 	place := in.place(line)
 	result, colour := fmt.Sprintf("%s %d", h.Rule.Name, h.Quantity), boldLime
-	if h.Err != nil {
+	switch {
+	case h.Err == nil && h.Rule.Table != nil:
+		result += " of " + h.Bills.SKU
+	case h.Err != nil:
 		result, colour = fmt.Sprintf("%s error: %v", h.Rule.Name, h.Err), boldRed
 	}
 	used := utf8.RuneCountInString(place) + utf8.RuneCountInString(result) + 4

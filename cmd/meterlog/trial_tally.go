@@ -19,6 +19,7 @@ type trialTally struct {
 	files, lines, bytes int64
 	matched             int64                      // hits, errors included
 	rules               map[*rules.Rule]*ruleCount // every rule of the configuration
+	bills               map[*meter.Rule]*billCount // what they bill, once it counted
 	tooLong             troubles
 	timeless            map[string]*troubles           // by source: lines whose own time could not be taken
 	unparsed            map[string]*troubles           // by source: lines that are not of its format
@@ -30,9 +31,14 @@ type trialTally struct {
 // ruleCount is what one rule came to.
 type ruleCount struct {
 	lines  int64
-	high   uint64 // the sum of amounts: high·2⁶⁴ + low
-	low    uint64
 	errors troubles
+}
+
+// billCount is what one rule came to under one SKU.
+type billCount struct {
+	lines int64
+	high  uint64 // the sum of amounts: high·2⁶⁴ + low
+	low   uint64
 }
 
 // timeRange is from the earliest to the latest own time.
@@ -63,7 +69,7 @@ func (t *troubles) note(h rules.Hit, err error, place func() string) {
 }
 
 func newTrialTally(config *config.Config) *trialTally {
-	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, timeless: map[string]*troubles{}, unparsed: map[string]*troubles{}, times: map[string]*timeRange{}}
+	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, bills: map[*meter.Rule]*billCount{}, timeless: map[string]*troubles{}, unparsed: map[string]*troubles{}, times: map[string]*timeRange{}}
 	for _, r := range config.Rules {
 		t.rules[r] = &ruleCount{}
 	}
@@ -79,9 +85,12 @@ func (t *trialTally) add(h rules.Hit, place func() string) {
 		return
 	}
 	count.lines++
-	var carry uint64
-	count.low, carry = bits.Add64(count.low, uint64(h.Quantity), 0)
-	count.high += carry
+	bill := t.bills[h.Bills]
+	if bill == nil {
+		bill = new(billCount)
+		t.bills[h.Bills] = bill
+	}
+	bill.add(h.Quantity)
 	if h.TimeErr != nil {
 		if t.timeless[h.Source] == nil {
 			t.timeless[h.Source] = &troubles{}
@@ -118,15 +127,43 @@ func (t *trialTally) addUnparsed(u rules.Unparsed, place func() string) {
 // exampleWidth is the most characters of a line that an example shows.
 const exampleWidth = 200
 
+func (c *billCount) add(amount int64) {
+	c.lines++
+	var carry uint64
+	c.low, carry = bits.Add64(c.low, uint64(amount), 0)
+	c.high += carry
+}
+
 // amount is the sum of the lines' quantities.
-func (c *ruleCount) amount() *big.Int {
+func (c *billCount) amount() *big.Int {
 	sum := new(big.Int).SetUint64(c.high)
 	return sum.Lsh(sum, 64).Add(sum, new(big.Int).SetUint64(c.low))
 }
 
 // units are the whole ones that the amount buys.
-func (c *ruleCount) units(r *rules.Rule) *big.Int {
+func (c *billCount) units(r *meter.Rule) *big.Int {
 	return new(big.Int).Quo(c.amount(), big.NewInt(r.Per))
+}
+
+// billed is what a rule came to under one SKU.
+type billed struct {
+	sku   string
+	count *billCount
+	units *big.Int
+}
+
+// billed returns what a rule came to under each SKU, in the order of the
+// configuration. A rule that counted nothing has one of 0.
+func (t *trialTally) billed(r *rules.Rule) (all []billed) {
+	for _, b := range r.Bills() {
+		if count := t.bills[b]; count != nil {
+			all = append(all, billed{b.SKU, count, count.units(b)})
+		}
+	}
+	if all == nil {
+		all = []billed{{r.SKU, new(billCount), new(big.Int)}}
+	}
+	return all
 }
 
 // The published form of a summary. The names are a contract.
@@ -178,8 +215,9 @@ func (t *trialTally) json(config *config.Config) string {
 	s := publishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{},
 		NotParsed: []publishedNotParsed{}, Times: []publishedTimes{}, Repeated: []publishedRepeated{}}
 	for _, r := range config.Rules {
-		count := t.rules[r]
-		s.Rules = append(s.Rules, publishedCount{r.Name, r.SKU, count.lines, count.units(r)})
+		for _, b := range t.billed(r) {
+			s.Rules = append(s.Rules, publishedCount{r.Name, b.sku, b.count.lines, b.units})
+		}
 	}
 	for name, e := range t.troubles(config) {
 		s.Errors = append(s.Errors, publishedErrors{name, e.count, e.examples[0]})
@@ -265,7 +303,7 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 	return b.String()
 }
 
-// table has a row for each rule. What a line comes to and what is billed for it
+// table has a row for each SKU that a rule came to. What a line comes to and what is billed for it
 // differ only where a rule has per.
 func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 	per := slices.ContainsFunc(config.Rules, func(r *rules.Rule) bool { return r.Per != 1 })
@@ -281,20 +319,28 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 		return cells
 	}
 	rows := [][]string{row("RULE", "SKU", "LINES", "AMOUNT", "PER", "QUANTITY", "EVALUATED", "TIME")}
+	products := []string{"PRODUCT"}
 	for _, r := range config.Rules {
-		count, effort := t.rules[r], rules.Effort{}
+		evaluated, took := "", ""
 		if t.effort != nil {
-			effort = t.effort(r)
+			effort := t.effort(r)
+			evaluated, took = fmt.Sprint(effort.Lines), timeText(effort.Time)
 		}
-		rows = append(rows, row(r.Name, r.SKU, fmt.Sprint(count.lines), count.amount().String(), fmt.Sprint(r.Per), count.units(r).String(),
-			fmt.Sprint(effort.Lines), timeText(effort.Time)))
+		for _, b := range t.billed(r) {
+			sku := b.sku
+			if sku == "" {
+				sku = clip(r.SKUText(), 40)
+			}
+			rows = append(rows, row(r.Name, sku, fmt.Sprint(b.count.lines), b.count.amount().String(), fmt.Sprint(r.Per), b.units.String(), evaluated, took))
+			evaluated, took = "", "" // the rule's are told once
+			products = append(products, r.ProductID)
+		}
 	}
 	names := 2
 	if severalProducts(config) {
 		names++
-		rows[0] = slices.Insert(rows[0], 1, "PRODUCT")
-		for i, r := range config.Rules {
-			rows[i+1] = slices.Insert(rows[i+1], 1, r.ProductID)
+		for i, product := range products {
+			rows[i] = slices.Insert(rows[i], 1, product)
 		}
 	}
 	writeColumns(b, rows, names)

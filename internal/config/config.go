@@ -66,6 +66,10 @@ type Expectation struct {
 	Amount  *int64      // the sum of the quantities, before `per`
 	Windows []time.Time // the beginnings of its windows, in order
 	SKU     string      // that it bills
+
+	// Each says what the rule must come to under each SKU; a SKU that is not in it
+	// must count 0. nil: the SKUs are taken together.
+	Each []Expectation
 }
 
 // Only returns the configuration with these of its rules alone, in its order. It

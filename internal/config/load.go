@@ -80,6 +80,7 @@ var (
 	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at", "every"}
 	timestampKeys = []string{"field", "pattern", "layout", "location"}
 	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "per", "product_id"}
+	tableKeys     = []string{"by", "map", "else"}
 	deliveryKeys  = []string{"endpoint", "transport", "timeout", "ca_file"}
 	authKeys      = []string{"method", "key_file", "token_file", "iam_endpoint"}
 )

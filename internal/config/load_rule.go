@@ -29,7 +29,10 @@ func (l *loader) readRule(o *object) *rules.Rule {
 	if r.ProductID = l.config.ProductID; o.values["product_id"] != nil {
 		r.ProductID = l.id(o, "product_id")
 	}
-	r.SKU = l.id(o, "sku_id")
+	table := isTable(o.values["sku_id"])
+	if !table {
+		r.SKU = l.id(o, "sku_id")
+	}
 	if r.Name = o.text("name", ""); r.Name != "" {
 		node := o.at("name")
 		switch first := l.names[r.Name]; {
@@ -67,6 +70,9 @@ func (l *loader) readRule(o *object) *rules.Rule {
 		}
 	}
 	r.Unit = fmt.Sprintf("quantity %s per %d of product %s", strings.Join(strings.Fields(r.QuantityText), " "), r.Per, r.ProductID)
+	if table {
+		l.readTable(o.values["sku_id"], r)
+	}
 	return r
 }
 

@@ -144,7 +144,10 @@ func (l *loader) anyRule() string {
 }
 
 func (l *loader) readExpectation(rule string, value *yaml.Node) Expectation {
-	if value.Kind != yaml.MappingNode {
+	switch value.Kind {
+	case yaml.SequenceNode:
+		return l.readEachExpectation(rule, value)
+	case yaml.ScalarNode:
 		return Expectation{Units: l.natural(value, rule, "the number of units")}
 	}
 	o := l.object(value, "what a rule must count", expectationKeys)
@@ -159,6 +162,26 @@ func (l *loader) readExpectation(rule string, value *yaml.Node) Expectation {
 	e.Windows = l.expectedWindows(o)
 	if len(o.keys) == 0 && len(o.meant) == 0 {
 		l.fail(value, "write at least {units: 1}", "rule %q: nothing is expected", rule)
+	}
+	return e
+}
+
+// readEachExpectation reads what a rule with a table must count under each SKU.
+func (l *loader) readEachExpectation(rule string, list *yaml.Node) (e Expectation) {
+	if len(list.Content) == 0 {
+		l.fail(list, "write {"+rule+": 0} where it counts nothing", "rule %q: nothing is expected", rule)
+	}
+	for _, item := range flat(list) {
+		one := l.readExpectation(rule, item)
+		switch {
+		case item.Kind != yaml.MappingNode:
+			l.fail(item, "write {sku_id: dn2…, units: 1}", "rule %q: in a list each item must name its \"sku_id\"", rule)
+		case one.SKU == "":
+			l.fail(item, "write {sku_id: dn2…, units: 1}", "rule %q: in a list each item must name its \"sku_id\"", rule)
+		case slices.ContainsFunc(e.Each, func(other Expectation) bool { return other.SKU == one.SKU }):
+			l.fail(item, "", "rule %q: %s stands twice in the list", rule, one.SKU)
+		}
+		e.Each = append(e.Each, one)
 	}
 	return e
 }

@@ -77,16 +77,17 @@ func (t Test) run(c *Config, m *rules.Matcher) TestResult {
 	r := TestResult{Name: t.Name, Pos: t.Pos, Troubles: troubles(&tally)}
 	counted, zero := false, false
 	for _, rule := range c.Rules {
-		count, want := countOf(rule, &tally), t.Expect[rule.Name]
+		counts, want := countsOf(rule, &tally), t.Expect[rule.Name]
 		_, named := t.Expect[rule.Name]
 		if !named {
 			want.Units = new(int64)
 		}
-		counted = counted || count.Amount > 0
+		some := counts[0].Amount > 0
+		counted = counted || some
 		zero = zero || named && (isZero(want.Units) || isZero(want.Amount))
-		if named || count.Amount > 0 {
-			r.Counts = append(r.Counts, count)
-			r.Failures = append(r.Failures, want.differences(count, rule.Per)...)
+		if named || some {
+			r.Counts = append(r.Counts, counts...)
+			r.Failures = append(r.Failures, want.compare(counts, rule)...)
 		}
 	}
 	unexpected := t.compareErrors(r.Troubles)
@@ -109,21 +110,73 @@ func (t Test) aRule(c *Config) string {
 
 func isZero(n *int64) bool { return n != nil && *n == 0 }
 
-// countOf returns what a rule counted.
-func countOf(rule *rules.Rule, tally *meter.Tally) TestCount {
-	count := TestCount{Rule: rule.Name, SKU: rule.SKU}
+// countsOf returns what a rule counted under each SKU, in the order of the
+// configuration. A rule that counted nothing has one count of 0.
+func countsOf(rule *rules.Rule, tally *meter.Tally) (counts []TestCount) {
+	of := make(map[*meter.Rule]*TestCount)
 	for key, c := range tally.Counts {
 		if key.Rule.Name != rule.Name {
 			continue
 		}
-		count.SKU = key.Rule.SKU
-		count.Amount += min(c.Amount, math.MaxInt64-count.Amount)
-		count.Windows = append(count.Windows, key.Window.StartTime())
+		if of[key.Rule] == nil {
+			of[key.Rule] = &TestCount{Rule: rule.Name, SKU: key.Rule.SKU}
+		}
+		of[key.Rule].add(c.Amount, key.Window.StartTime())
 	}
-	count.Units = count.Amount / rule.Per
-	slices.SortFunc(count.Windows, time.Time.Compare)
-	count.Windows = slices.Compact(count.Windows)
-	return count
+	for _, billed := range rule.Bills() {
+		if count := of[billed]; count != nil {
+			count.Units = count.Amount / rule.Per
+			count.sortWindows()
+			counts = append(counts, *count)
+		}
+	}
+	if counts == nil {
+		counts = []TestCount{{Rule: rule.Name, SKU: rule.SKU}}
+	}
+	return counts
+}
+
+func (c *TestCount) add(amount int64, windows ...time.Time) {
+	c.Amount += min(amount, math.MaxInt64-c.Amount)
+	c.Windows = append(c.Windows, windows...)
+}
+
+func (c *TestCount) sortWindows() {
+	slices.SortFunc(c.Windows, time.Time.Compare)
+	c.Windows = slices.Compact(c.Windows)
+}
+
+// compare says where the counts of a rule are not what is expected.
+func (want Expectation) compare(counts []TestCount, rule *rules.Rule) (all []string) {
+	if want.Each == nil {
+		sum := TestCount{Rule: rule.Name, SKU: counts[0].SKU}
+		for _, c := range counts {
+			sum.add(c.Amount, c.Windows...)
+			sum.Units += min(c.Units, math.MaxInt64-sum.Units)
+			if want.SKU != "" && c.SKU != want.SKU {
+				sum.SKU = c.SKU
+			}
+		}
+		sum.sortWindows()
+		return want.differences(sum, rule.Per)
+	}
+	counts = slices.Clone(counts)
+	for _, one := range want.Each {
+		i := slices.IndexFunc(counts, func(c TestCount) bool { return c.SKU == one.SKU })
+		got := TestCount{SKU: one.SKU}
+		if i >= 0 {
+			got = counts[i]
+			counts = slices.Delete(counts, i, i+1)
+		}
+		got.Rule = rule.Name + " of " + one.SKU
+		all = append(all, one.differences(got, rule.Per)...)
+	}
+	for _, c := range counts {
+		if c.Amount > 0 {
+			all = append(all, fmt.Sprintf("%s counted %d of %s, expected 0", rule.Name, c.Units, c.SKU))
+		}
+	}
+	return all
 }
 
 // differences says where a count is not what is expected.

@@ -30,15 +30,37 @@ func (l *loader) warn() {
 		conjuncts[r] = r.Conjuncts()
 		l.warnOfEmptyLines(m, r)
 		for _, other := range seen {
-			if other.SKU == r.SKU && other.ProductID == r.ProductID && share(r.Sources, other.Sources) &&
-				(conjuncts[r].Include(conjuncts[other]) || conjuncts[other].Include(conjuncts[r])) {
-				l.warnOfDouble(r, other)
+			if !share(r.Sources, other.Sources) {
+				continue
+			}
+			if sku := commonSKU(r, other); sku != "" && (conjuncts[r].Include(conjuncts[other]) || conjuncts[other].Include(conjuncts[r])) {
+				l.warnOfDouble(r, other, sku)
 				break
 			}
 		}
 		seen = append(seen, r)
 	}
 	l.warnOfTestedDoubles(m)
+}
+
+// commonSKU returns a SKU of one product that both rules bill, or "".
+func commonSKU(a, b *rules.Rule) string {
+	if a.ProductID != b.ProductID {
+		return ""
+	}
+	if a.Table == nil && b.Table == nil && a.SKU != b.SKU {
+		return ""
+	}
+	billed := make(map[string]bool)
+	for _, one := range a.Bills() {
+		billed[one.SKU] = true
+	}
+	for _, one := range b.Bills() {
+		if billed[one.SKU] {
+			return one.SKU
+		}
+	}
+	return ""
 }
 
 func share(a, b []string) bool {
@@ -93,9 +115,9 @@ func askForMore(r *rules.Rule, what string) string {
 	return fmt.Sprintf("write when: '%s and (%s)'", must, strings.ReplaceAll(strings.TrimSpace(r.WhenText), "'", "''"))
 }
 
-func (l *loader) warnOfDouble(r, other *rules.Rule) {
+func (l *loader) warnOfDouble(r, other *rules.Rule, sku string) {
 	l.warnAt(r.Pos.Line, r.Pos.Column, "leave the lines of one out of the other with and not (…), or keep one of the two",
-		"rules %q and %q bill the same lines for the SKU %s", other.Name, r.Name, r.SKU)
+		"rules %q and %q bill the same lines for the SKU %s", other.Name, r.Name, sku)
 }
 
 // warnOfTestedDoubles finds such rules by the lines of the tests.
@@ -110,11 +132,11 @@ func (l *loader) warnOfTestedDoubles(m *rules.Matcher) {
 				hits = hits[:0]
 			}
 			for _, other := range hits {
-				if other.Rule != h.Rule && other.Rule.SKU == h.Rule.SKU && other.Rule.ProductID == h.Rule.ProductID {
-					l.warnOfDouble(h.Rule, other.Rule)
+				if other.Rule != h.Rule && other.Bills.SKU == h.Bills.SKU && other.Bills.ProductID == h.Bills.ProductID {
+					l.warnOfDouble(h.Rule, other.Rule, h.Bills.SKU)
 				}
 			}
-			hits = append(hits, rules.Hit{Rule: h.Rule, Start: h.Start})
+			hits = append(hits, rules.Hit{Rule: h.Rule, Bills: h.Bills, Start: h.Start})
 		})
 	}
 }

@@ -47,6 +47,8 @@ type Share struct {
 type Contribution struct {
 	UUID       string // of the record; "" if the amount has not made a whole unit yet
 	Rule       string
+	SKU        string           // under which the rule counted them
+	Values     []string         // that have led to the SKU where the rule chooses it by a table
 	Generation meter.Generation // only the ID if the ledger has forgotten it
 	Start, End int64            // byte range
 	Lines      int64
@@ -146,15 +148,19 @@ func (t *transaction) origin(uuid string, a *Account) error {
 	}
 	a.Contributions, err = t.contributions(`records.uuid = ?`, uuid)
 	for i := range a.Contributions {
+		c := &a.Contributions[i]
 		if err == nil {
-			err = t.beside(&a.Contributions[i])
+			err = t.beside(c)
+		}
+		if err == nil {
+			c.Values, err = t.valuesOf(c.Rule, c.SKU)
 		}
 	}
 	return err
 }
 
 func (t *transaction) contributions(where string, args ...any) (list []Contribution, err error) {
-	err = t.each(`SELECT coalesce(records.uuid, ''), coalesce(window_start, ''), coalesce(window_end, ''), c.rule, c.start_offset, c.end_offset, c.lines, c.amount, c.generation_id,
+	err = t.each(`SELECT coalesce(records.uuid, ''), coalesce(window_start, ''), coalesce(window_end, ''), c.rule, c.sku_id, c.start_offset, c.end_offset, c.lines, c.amount, c.generation_id,
 		coalesce(g.path, ''), coalesce(g.dev, 0), coalesce(g.ino, 0), coalesce(g.offset, 0), coalesce(g.head, ''), coalesce(g.mark, ''),
 		coalesce(g.compressed, 0), coalesce(g.eof_at, -1), coalesce(g.state, ''), coalesce(g.missed, 0), coalesce(g.query, '')
 		FROM contributions AS c LEFT JOIN records ON records.id = c.record_id LEFT JOIN generations AS g ON g.id = c.generation_id
@@ -163,7 +169,7 @@ func (t *transaction) contributions(where string, args ...any) (list []Contribut
 		var from, to string
 		var dev, ino int64
 		g := &c.Generation
-		err := rows.Scan(&c.UUID, &from, &to, &c.Rule, &c.Start, &c.End, &c.Lines, &c.Amount, &g.ID,
+		err := rows.Scan(&c.UUID, &from, &to, &c.Rule, &c.SKU, &c.Start, &c.End, &c.Lines, &c.Amount, &g.ID,
 			&g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Compressed, &g.EOFAt, &g.State, &g.Missed, &g.Query)
 		g.Dev, g.Ino = uint64(dev), uint64(ino)
 		if err == nil && from != "" {

@@ -83,6 +83,7 @@ func inOrder(counts map[meter.CountKey]*meter.Count) []countEntry {
 		return cmp.Or(
 			cmp.Compare(a.Window.Start, b.Window.Start),
 			cmp.Compare(a.Rule.Name, b.Rule.Name),
+			cmp.Compare(a.Rule.SKU, b.Rule.SKU),
 			cmp.Compare(a.Generation, b.Generation),
 			cmp.Compare(a.Count.Start, b.Count.Start),
 		)

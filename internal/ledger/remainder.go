@@ -29,6 +29,9 @@ func (l *Ledger) KeepRemainders(ctx context.Context, rules []*meter.Rule, now ti
 	for _, r := range rules {
 		units[remainderKey{r.Name, r.SKU}] = r.Unit
 		latest[r.Name] = r.Unit + ", SKU " + r.SKU
+		if r.Values != nil {
+			latest[r.Name] = r.Unit + ", SKU by a table"
+		}
 	}
 	err = l.update(ctx, "remainders", func(tx *transaction) error {
 		aside = nil

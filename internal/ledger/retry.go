@@ -23,8 +23,10 @@ type Retry struct {
 	Queued       bool           // by this call; otherwise there were reissues before, or the record is not refused
 }
 
-// Assign says as what the share of a rule in a refused record is queued again.
-type Assign func(r meter.Record, rule string) (productID, sku string)
+// Assign returns the product and SKU under which the share of a rule in a refused
+// record is queued again. values are those that have led to the record's SKU where
+// the rule chooses it by a table.
+type Assign func(r meter.Record, rule string, values []string) (productID, sku string)
 
 // Requeue queues the usage of refused records, by uuid in lower case, for
 // another delivery under new uuids, in one transaction. Quantities, windows and
@@ -44,7 +46,7 @@ func Requeue(ctx context.Context, dir string, uuids []string, assign Assign, now
 		return nil, err
 	}
 	if assign == nil {
-		assign = func(r meter.Record, _ string) (productID, sku string) { return r.ProductID, r.SKU }
+		assign = func(r meter.Record, _ string, _ []string) (productID, sku string) { return r.ProductID, r.SKU }
 	}
 	err = l.update(ctx, "queue again", func(tx *transaction) error {
 		for _, uuid := range uuids {
@@ -97,7 +99,14 @@ func (t *transaction) requeue(uuid string, assign Assign, now time.Time) (retry 
 	if err != nil {
 		return retry, err
 	}
-	for _, p := range parts(retry.Record, shares, assign) {
+	values := make(map[string][]string)
+	for rule := range shares {
+		if values[rule], err = t.valuesOf(rule, retry.SKU); err != nil {
+			return retry, err
+		}
+	}
+	named := func(r meter.Record, rule string) (productID, sku string) { return assign(r, rule, values[rule]) }
+	for _, p := range parts(retry.Record, shares, named) {
 		reissue, err := t.reissue(uuid, p, now)
 		if err != nil {
 			return retry, err
@@ -110,7 +119,7 @@ func (t *transaction) requeue(uuid string, assign Assign, now time.Time) (retry 
 
 // parts divides a record by the product and SKU that its shares get. Units that
 // no share explains keep the record's own.
-func parts(r meter.Record, shares map[string]int64, assign Assign) (list []part) {
+func parts(r meter.Record, shares map[string]int64, assign func(r meter.Record, rule string) (productID, sku string)) (list []part) {
 	add := func(productID, sku, rule string, units int64) {
 		if units <= 0 {
 			return

@@ -142,7 +142,7 @@ func TestRequeueInParts(t *testing.T) {
 	refuse(pending(t, l, noon))
 	old := one(t, l, Filter{})
 	assign := func(skus map[string]string) Assign {
-		return func(r meter.Record, rule string) (string, string) { return "p2", skus[rule] }
+		return func(r meter.Record, rule string, _ []string) (string, string) { return "p2", skus[rule] }
 	}
 	retry := func(uuid string, assign Assign, want map[string]int64) []meter.Record {
 		t.Helper()

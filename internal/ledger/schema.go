@@ -240,6 +240,16 @@ CREATE TABLE reissued_shares (
 -- Of a source without files: what chooses its events. Offsets count something else
 -- than bytes then: for the clock, seconds since 1970.
 ALTER TABLE generations ADD COLUMN query TEXT NOT NULL DEFAULT '';
+`, `
+-- The values that have led to a SKU where a rule chooses it by a table: "=" and the
+-- value, or "else". A refused record is issued again under the SKU that its values
+-- have then.
+CREATE TABLE sku_values (
+	rule   TEXT NOT NULL,
+	sku_id TEXT NOT NULL,
+	value  TEXT NOT NULL,
+	PRIMARY KEY (rule, sku_id, value)
+) STRICT, WITHOUT ROWID;
 `,
 }
 

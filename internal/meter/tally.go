@@ -10,6 +10,10 @@ type Rule struct {
 	SKU       string
 	Per       int64 // how much of the amount makes one unit; 1 if the rule has no `per`
 
+	// Values are what leads to the SKU where a table chooses it: the values of
+	// lines, in the words of the rules package. nil: the rule has this SKU alone.
+	Values []string
+
 	// Unit says what one unit of a remainder is, in the configuration's words: a
 	// remainder that another Unit made is not the rule's. "": nothing is known.
 	Unit string

@@ -105,7 +105,7 @@ func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.D
 	settled := make(map[series]float64)
 	for _, rule := range c.of.Config.Rules {
 		for _, state := range meter.States {
-			if state.Settled() {
+			if state.Settled() && rule.Table == nil {
 				settled[series{rule.ProductID, rule.SKU, string(state)}] = 0
 			}
 		}

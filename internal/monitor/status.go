@@ -197,7 +197,9 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 	}
 	if s.Config != nil {
 		for _, rule := range s.Config.Rules {
-			sku(rule.ProductID, rule.SKU)
+			if rule.Table == nil { // SKUs of a table appear with their first usage: there may be thousands
+				sku(rule.ProductID, rule.SKU)
+			}
 		}
 	}
 	for _, t := range totals {

@@ -113,8 +113,8 @@ func (p *pass) finish(f *Finding, a ledger.Account) {
 	p.judge(f)
 	switch share := shareOf(a, p.Rule); {
 	case f.Outcome == Equal:
-	case p.rule.SKU != a.SKU:
-		f.Note += "; the rule counts for " + p.rule.SKU + " now"
+	case !slices.ContainsFunc(p.rule.Bills(), func(b *meter.Rule) bool { return b.SKU == a.SKU }):
+		f.Note += "; the rule counts for " + p.rule.SKUText() + " now"
 	case share.Per != p.rule.Per:
 		f.Note += fmt.Sprintf("; the rule's per was %d and is %d now", share.Per, p.rule.Per)
 	}
@@ -134,7 +134,8 @@ func shareOf(a ledger.Account, rule string) ledger.Share {
 // no other range of the rule overlaps it, all that counts in it is the
 // record's. Ranges overlap where lines bear their own time, as the lines of two
 // windows may be mixed: then the time of each tells which are the record's,
-// unless the time was not believed and the line counted when it was read. A
+// unless the time was not believed and the line counted when it was read. Where a
+// table chooses the SKU, only lines and ranges of the same SKU are compared. A
 // remainder that is carried from window to window breaks that rule, too: then
 // all that overlap are counted together.
 type pass struct {
@@ -159,6 +160,9 @@ type pass struct {
 }
 
 func newPass(r *Recounter, a ledger.Account, c ledger.Contribution, rule *rules.Rule) *pass {
+	if rule.Table != nil {
+		c.Beside = slices.DeleteFunc(c.Beside, func(other ledger.Contribution) bool { return other.SKU != c.SKU })
+	}
 	p := &pass{Recounter: r, account: a, Contribution: c, rule: rule, start: c.Start, end: c.End, early: c.Window.StartTime(), late: a.SealedAt}
 	if p.late.IsZero() {
 		p.late = time.Now()
@@ -255,10 +259,24 @@ func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, rea
 		if h.TimeErr != nil { // told once a line, of whatever rule
 			disbelieved, of = h.Start, h.Source
 		}
-		if h.Rule == p.rule {
+		if h.Rule == p.rule && (h.Err != nil || p.ofSKU(h)) {
 			hit(h, reading{h.Window, disbelieved != h.Start || of != h.Source})
 		}
 	})
+}
+
+// ofSKU reports whether a line counts under the SKU of the contribution. If the
+// table of its rule has that SKU no more, the values tell that led to it.
+func (p *pass) ofSKU(h rules.Hit) bool {
+	if h.Rule.Table == nil || !p.unlisted() {
+		return h.Rule.Table == nil || h.Bills.SKU == p.SKU
+	}
+	return slices.ContainsFunc(h.Bills.Values, func(value string) bool { return slices.Contains(p.Values, value) })
+}
+
+// unlisted reports whether the rule's table has the SKU of the contribution no more.
+func (p *pass) unlisted() bool {
+	return p.rule.Table != nil && !slices.ContainsFunc(p.rule.Bills(), func(b *meter.Rule) bool { return b.SKU == p.SKU })
 }
 
 // judge compares what was read with what was counted.
@@ -286,6 +304,8 @@ func (p *pass) judge(f *Finding) {
 		f.Note = fmt.Sprintf("%s without a time to believe may have been counted here or in another window", meter.Plural(p.likely.Lines+p.unsure.Lines, "line"))
 	case p.account.Pruned && recorded.within(f.Found):
 		f.Note = "records that overlapped it may have left the ledger when their retention time was over"
+	case p.unlisted():
+		f.Note = "the table does not tell any more which lines were billed as " + p.SKU + joinNote(f.Note)
 	default:
 		f.Outcome = Different
 		f.Note = "the rule was changed since, or the file" + joinNote(f.Note)

@@ -93,6 +93,22 @@ func (s *Set) Condition(text string) (*Expression, *Mistake) { return s.slots.co
 // Quantity compiles a quantity for a rule of the set.
 func (s *Set) Quantity(text string) (*Expression, *Mistake) { return s.slots.compileQuantity(text) }
 
+// Value compiles an expression of a text, number or boolean for a rule of the set.
+func (s *Set) Value(text string) (*Expression, *Mistake) {
+	e, problem := s.slots.compile(text, expr.AsAny(), false)
+	if problem != nil {
+		return nil, problem
+	}
+	tree := translator{slots: &s.slots}
+	e.value = tree.operand(e.root)
+	e.patterns = append(e.patterns, tree.patterns...)
+	switch typ := e.root.Type(); typ.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		return nil, &Mistake{0, fmt.Sprintf("a value to look up must be a text, a number or a boolean, and this is %s", typeName(typ)), ""}
+	}
+	return e, nil
+}
+
 // compileWhen compiles a condition.
 func (t *slotTable) compileWhen(text string) (*Expression, *Mistake) {
 	e, problem := t.compile(text, expr.AsBool(), false)

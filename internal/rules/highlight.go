@@ -17,6 +17,9 @@ func (m *Matcher) Highlights(r *Rule) [][2]int {
 	if r.Quantity != nil {
 		h.all(r.Quantity.value)
 	}
+	if r.Table != nil {
+		h.all(r.Table.By.value)
+	}
 	slices.SortFunc(h.found, func(a, b [2]int) int { return cmp.Or(a[0]-b[0], a[1]-b[1]) })
 	var merged [][2]int
 	for _, part := range h.found {

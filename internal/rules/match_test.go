@@ -121,7 +121,11 @@ func unframe(log []byte) []byte {
 func tallyText(t *meter.Tally) string {
 	var lines []string
 	for key, c := range t.Counts {
-		lines = append(lines, fmt.Sprintf("%s %s: %d in %d lines at %d-%d\n", key.Rule.Name,
+		name := key.Rule.Name
+		if key.Rule.Values != nil {
+			name += " of " + key.Rule.SKU
+		}
+		lines = append(lines, fmt.Sprintf("%s %s: %d in %d lines at %d-%d\n", name,
 			key.Window.StartTime().Format("2006-01-02T15:04:05"), c.Amount, c.Lines, c.Start, c.End))
 	}
 	for key, a := range t.Anomalies {

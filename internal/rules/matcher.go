@@ -114,6 +114,9 @@ func newPlan(s *Set, source *Source) *plan {
 		if r.Quantity != nil {
 			want(r.Quantity.slots...)
 		}
+		if r.Table != nil {
+			want(r.Table.By.slots...)
+		}
 	}
 	if source.Timestamp != nil && source.Timestamp.Pattern == nil {
 		want(source.timeSlot)
@@ -126,6 +129,7 @@ func newPlan(s *Set, source *Source) *plan {
 // Hit is a line that a rule counts, or on which it failed.
 type Hit struct {
 	Rule       *Rule
+	Bills      *meter.Rule // what is billed: the rule's own, or what its table chooses; nil with Err
 	Source     string
 	Line       []byte // without its line end; valid until the callback returns
 	Start, End int64  // byte range in the generation; End is behind the newline
@@ -204,7 +208,7 @@ func count(tally *meter.Tally, generation int64, h *Hit) {
 	if h.TimeErr != nil {
 		addAnomaly(tally, meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: h.Source}, size, h.TimeErr.Error(), h.Line)
 	}
-	tally.Add(meter.CountKey{Rule: &h.Rule.Rule, Window: h.Window, Generation: generation}, h.Quantity, h.Start, h.End)
+	tally.Add(meter.CountKey{Rule: h.Bills, Window: h.Window, Generation: generation}, h.Quantity, h.Start, h.End)
 }
 
 // MaxExample is the most bytes of a line that an anomaly's example holds.
@@ -433,9 +437,15 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	if quantity == 0 && err == nil || !m.ofFormat() {
 		return false
 	}
+	var bills *meter.Rule
+	if err == nil {
+		if bills, err = m.bill(r); err != nil {
+			quantity = 0
+		}
+	}
 	from, to := b.place(start, end)
 	h := Hit{
-		Rule: r, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
+		Rule: r, Bills: bills, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
 		Start: from, End: to, Window: b.window,
 	}
 	if err == nil && m.line.plan.source.Timestamp != nil {

@@ -230,7 +230,11 @@ func (c chance) config() string {
 	b.WriteString("rules:\n")
 	for i := range 1 + c.IntN(1+c.IntN(12)) {
 		quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-		fmt.Fprintf(&b, "  - {name: r%d, sku_id: s, when: %s, quantity: %s}\n", i, quote(c.condition(c.IntN(4))), quote(c.quantity()))
+		sku := "s"
+		if c.IntN(4) == 0 {
+			sku = fmt.Sprintf("{by: %s, map: {sent: a, 500: b, 1.5: c, \"true\": d, \"\": e}%s}", quote(c.of(c.field(), c.field(), c.quantity(), c.textual())), c.of("", ", else: f"))
+		}
+		fmt.Fprintf(&b, "  - {name: r%d, sku_id: %s, when: %s, quantity: %s}\n", i, sku, quote(c.condition(c.IntN(4))), quote(c.quantity()))
 	}
 	return b.String()
 }

@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/fields"
@@ -81,18 +83,36 @@ type Rule struct {
 	When         *Expression
 	Quantity     *Expression // nil where it is constant
 	Constant     int64       // the quantity where it is constant
+	Table        *Table      // by which the SKU is chosen; nil where the rule has one SKU
 
 	index int // among the set's rules
 }
 
-// Bills returns what the rule bills, in a fixed order.
-func (r *Rule) Bills() []*meter.Rule { return []*meter.Rule{&r.Rule} }
+// Bills returns what the rule bills, in the order of the configuration: with a
+// table, each SKU of it once.
+func (r *Rule) Bills() []*meter.Rule {
+	if r.Table != nil {
+		return r.Table.bills
+	}
+	return []*meter.Rule{&r.Rule}
+}
+
+// SKUText returns the rule's SKU for people, or what its table chooses it by.
+func (r *Rule) SKUText() string {
+	if r.Table == nil {
+		return r.SKU
+	}
+	return fmt.Sprintf("%s by %s", meter.Plural(int64(len(r.Table.bills)), "SKU"), strings.Join(strings.Fields(r.Table.ByText), " "))
+}
 
 // Patterns returns the constant regular expressions of the rule.
 func (r *Rule) Patterns() []*fields.Pattern {
 	patterns := r.When.patterns
 	if r.Quantity != nil {
 		patterns = slices.Concat(patterns, r.Quantity.patterns)
+	}
+	if r.Table != nil {
+		patterns = slices.Concat(patterns, r.Table.By.patterns)
 	}
 	return patterns
 }

@@ -122,10 +122,16 @@ func (e *Expression) FirstField() string {
 	return fields.PathText(e.table.paths[e.slots[0]])
 }
 
+// LooksAtNothing reports whether the expression is the same for every line of
+// every file.
+func (e *Expression) LooksAtNothing() bool {
+	return !(e.line || e.source || e.file || e.wholeField || len(e.slots) > 0)
+}
+
 // Constant returns what an expression comes to that looks at no line. ok is
 // whether it is such a one. The error is why it fails every time.
 func (e *Expression) Constant() (quantity int64, ok bool, err error) {
-	if e.line || e.source || e.file || e.wholeField || len(e.slots) > 0 {
+	if !e.LooksAtNothing() {
 		return 0, false, nil
 	}
 	m := &Matcher{env: map[string]any{}}
