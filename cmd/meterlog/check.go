@@ -138,6 +138,9 @@ func describe(w io.Writer, conf *config.Config) {
 		if r.Per != 1 {
 			quantity += fmt.Sprintf(" per %d", r.Per)
 		}
+		if r.Max != 0 {
+			quantity += fmt.Sprintf(", max %d", r.Max)
+		}
 		rows = append(rows, []string{r.Name, clip(r.SKUText(), 40), quantity, strings.Join(r.Sources, ", ")})
 	}
 	if severalProducts(conf) {

@@ -69,11 +69,36 @@ func (l *loader) readRule(o *object) *rules.Rule {
 			r.Per = n
 		}
 	}
+	l.readMax(o.values["max"], r)
 	r.Unit = fmt.Sprintf("quantity %s per %d of product %s", strings.Join(strings.Fields(r.QuantityText), " "), r.Per, r.ProductID)
 	if table {
 		l.readTable(o.values["sku_id"], r)
 	}
 	return r
+}
+
+// readMax reads the most that one line may count.
+func (l *loader) readMax(node *yaml.Node, r *rules.Rule) {
+	if node == nil {
+		return
+	}
+	n, ok := l.wholeNumber(node)
+	switch {
+	case !ok:
+		l.fail(node, numberHint("max", node.Value), "\"max\" must be a whole number, not %s", valueOf(node))
+		return
+	case n < 1:
+		l.fail(node, "", "\"max\" must be at least 1: %s", node.Value)
+		return
+	}
+	constant, isConstant := r.Constant, r.Quantity == nil
+	if !isConstant {
+		constant, isConstant, _ = r.Quantity.Constant()
+	}
+	if isConstant && constant > n {
+		l.fail(node, "", "the quantity is always %d, and \"max\" is %d: the rule would never count", constant, n)
+	}
+	r.Max = n
 }
 
 // maxPer is the most that `per` may be: sums of two remainders fit 63 bits.

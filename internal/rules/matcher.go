@@ -482,7 +482,7 @@ func (m *Matcher) quantity(r *Rule) (int64, error) {
 	if m.plain == nil {
 		if v := r.Quantity.value.read(m); v.kind == isNumber || v.kind == isString {
 			if n, ok := v.whole(); ok && v.text[0] != '-' {
-				return int64(n), nil
+				return int64(n), r.checkMax(int64(n))
 			}
 		}
 	}
@@ -491,10 +491,21 @@ func (m *Matcher) quantity(r *Rule) (int64, error) {
 		return 0, fmt.Errorf("quantity: %w", err)
 	}
 	n, err := toQuantity(v)
+	if err == nil {
+		err = r.checkMax(n)
+	}
 	if err != nil && v == nil && len(r.Quantity.slots) == 1 {
 		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.paths[r.Quantity.slots[0]]))
 	}
 	return n, err
+}
+
+// checkMax returns an error if a line's quantity is over the rule's limit.
+func (r *Rule) checkMax(quantity int64) error {
+	if r.Max > 0 && quantity > r.Max {
+		return fmt.Errorf("the quantity is %d, and max is %d", quantity, r.Max)
+	}
+	return nil
 }
 
 // run evaluates an expression on the current line.

@@ -234,7 +234,7 @@ func (c chance) config() string {
 		if c.IntN(4) == 0 {
 			sku = fmt.Sprintf("{by: %s, map: {sent: a, 500: b, 1.5: c, \"true\": d, \"\": e}%s}", quote(c.of(c.field(), c.field(), c.quantity(), c.textual())), c.of("", ", else: f"))
 		}
-		fmt.Fprintf(&b, "  - {name: r%d, sku_id: %s, when: %s, quantity: %s}\n", i, sku, quote(c.condition(c.IntN(4))), quote(c.quantity()))
+		fmt.Fprintf(&b, "  - {name: r%d, sku_id: %s, when: %s, quantity: %s%s}\n", i, sku, quote(c.condition(c.IntN(4))), quote(c.quantity()), c.of("", "", ", max: 3"))
 	}
 	return b.String()
 }

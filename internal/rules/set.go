@@ -83,6 +83,7 @@ type Rule struct {
 	When         *Expression
 	Quantity     *Expression // nil where it is constant
 	Constant     int64       // the quantity where it is constant
+	Max          int64       // a line of more is an error; 0: there is no limit
 	Table        *Table      // by which the SKU is chosen; nil where the rule has one SKU
 
 	index int // among the set's rules
