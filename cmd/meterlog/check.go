@@ -16,6 +16,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/selftest"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -97,7 +98,7 @@ func (o *checkOptions) run(c *cobra.Command) error {
 	for _, warning := range warnings {
 		fmt.Fprintf(out, "\nwarning: %s\n", warning)
 	}
-	ok := reportTests(out, conf, conf.RunTests(), len(warnings))
+	ok := reportTests(out, conf, selftest.Run(conf), len(warnings))
 	if o.online {
 		accepted, err := checkOnline(c.Context(), out, c.ErrOrStderr(), conf)
 		if err != nil {
@@ -238,7 +239,7 @@ func warningsOf(conf *config.Config) config.Problems {
 }
 
 // reportTests prints what the tests came to and reports whether all passed.
-func reportTests(w io.Writer, conf *config.Config, results []config.TestResult, warnings int) bool {
+func reportTests(w io.Writer, conf *config.Config, results []selftest.Result, warnings int) bool {
 	if len(results) == 0 {
 		fmt.Fprintf(w, "\nok%s, without tests: add lines that matter under tests:, and check will count them\n", warningCount(warnings))
 		return true
@@ -275,7 +276,7 @@ func warningCount(n int) string {
 }
 
 // untested names the rules that no test makes count.
-func untested(conf *config.Config, results []config.TestResult) (names []string) {
+func untested(conf *config.Config, results []selftest.Result) (names []string) {
 	counts := map[string]bool{}
 	for _, r := range results {
 		for _, c := range r.Counts {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/selftest"
 )
 
 // The published form of a check. The names are a contract.
@@ -139,7 +140,7 @@ func (p *publishedCheck) describe(conf *config.Config) {
 // runTests runs the tests. The check is fine where all passed.
 func (p *publishedCheck) runTests(conf *config.Config) {
 	p.OK = true
-	results := conf.RunTests()
+	results := selftest.Run(conf)
 	for _, r := range results {
 		t := publishedTest{r.Name, r.Pos.Line, r.Pos.Column, r.OK(), append([]string{}, r.Failures...), []publishedTestCount{}, []publishedTestTrouble{}}
 		for _, c := range r.Counts {

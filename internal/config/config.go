@@ -4,7 +4,6 @@
 //
 //   - document.go, position.go and problem.go read YAML so that every mistake
 //     has its place; load*.go make a Config of it.
-//   - selftest.go runs the configuration's own tests.
 //   - schema.json is for editors.
 //
 // A Config is immutable and may be shared.
@@ -13,6 +12,7 @@ package config
 import (
 	"time"
 
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -58,6 +58,26 @@ type Test struct {
 	Expect map[string]Expectation // by rule
 	Errors map[string]int64       // lines that a rule must fail on, by its name; lines of an anomaly, by its kind
 	Pos    rules.Pos
+}
+
+// untimed is the clock of a test whose lines and keys name no time.
+var untimed = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Clock returns when the test's lines are read.
+func (t Test) Clock(m *rules.Matcher) time.Time {
+	if !t.Now.IsZero() {
+		return t.Now
+	}
+	newest := m.Newest(t.Source, t.Lines)
+	if newest.IsZero() {
+		newest = untimed
+	}
+	return newest.Add(time.Second)
+}
+
+// Block returns the test's lines as if they were read at now.
+func (t Test) Block(now time.Time) meter.Block {
+	return meter.Block{Path: t.File, Sources: []string{t.Source}, Data: t.Lines, ReadAt: now}
 }
 
 // Expectation is what one rule must come to. A test compares only the fields that are set.

@@ -124,7 +124,7 @@ func (l *loader) warnOfDouble(r, other *rules.Rule, sku string) {
 func (l *loader) warnOfTestedDoubles(m *rules.Matcher) {
 	for _, t := range l.config.Tests {
 		var hits []rules.Hit // of one line
-		m.Each(t.block(t.clock(m)), func(h rules.Hit) {
+		m.Each(t.Block(t.Clock(m)), func(h rules.Hit) {
 			if h.Err != nil {
 				return
 			}

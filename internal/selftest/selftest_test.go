@@ -1,10 +1,21 @@
-package config
+package selftest
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/meterlog/meterlog/internal/config"
 )
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, err := config.Parse("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
 // rulesUnderTest are the rules of the tests below.
 const rulesUnderTest = `
@@ -21,7 +32,7 @@ tests:
 `
 
 // A test passes on what it expects, and says what differs from it.
-func TestRunTests(t *testing.T) {
+func TestRun(t *testing.T) {
 	for name, test := range map[string]struct {
 		test string
 		want []string // failures
@@ -114,7 +125,7 @@ func TestRunTests(t *testing.T) {
     expect: {mine: 1}`, nil},
 	} {
 		c := parse(t, rulesUnderTest+test.test+"\n")
-		got := c.RunTests()[0].Failures
+		got := Run(c)[0].Failures
 		if !slices.EqualFunc(got, test.want, strings.HasPrefix) {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
@@ -122,7 +133,7 @@ func TestRunTests(t *testing.T) {
 }
 
 // A layout without a year is read around the newest time, over New Year too.
-func TestRunTestsWithoutYear(t *testing.T) {
+func TestRunWithoutYear(t *testing.T) {
 	const text = `
 product_id: p
 sources: [{path: /a, timestamp: {pattern: '^(\w+ +\d+ \S+)', layout: Jan _2 15:04:05}}]
@@ -133,7 +144,7 @@ tests:
   - {lines: "Feb 29 12:00:00 x", expect: {r: 1}}
   - {lines: "Jan  1 10:00:00 x", now: 2026-01-01T10:00:30Z, expect: {r: {units: 1, windows: [2026-01-01T10:00:00Z]}}}
 `
-	for _, result := range parse(t, text).RunTests() {
+	for _, result := range Run(parse(t, text)) {
 		if !result.OK() {
 			t.Errorf("line %d: %q", result.Pos.Line, result.Failures)
 		}
@@ -159,7 +170,7 @@ func TestMistakesOfTests(t *testing.T) {
 		{"{source: a, lines: x, expect_errors: [n]}", `"expect_errors" must be a mapping, not a list; write {rule: lines}, such as {gib: 1}`},
 		{"{lines: x, expect: {n: 1}}", "there are several sources, so a test needs a \"source\"; write `source:` with one of a, b"},
 	} {
-		_, err := Parse("rules.yaml", []byte(rulesUnderTest+"  - "+test[0]+"\n"))
+		_, err := config.Parse("rules.yaml", []byte(rulesUnderTest+"  - "+test[0]+"\n"))
 		if err == nil || !strings.Contains(err.Error(), test[1]) {
 			t.Errorf("%s:\ngot  %v\nwant %s", test[0], err, test[1])
 		}

@@ -1,4 +1,6 @@
-package config
+// Package selftest runs the tests that a configuration holds: lines, and what its
+// rules must count on them. It reads no file and changes nothing.
+package selftest
 
 import (
 	"cmp"
@@ -9,24 +11,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
-// TestResult is what one of the configuration's tests came to.
-type TestResult struct {
+// Result is what one of the configuration's tests came to.
+type Result struct {
 	Name     string
 	Pos      rules.Pos
-	Counts   []TestCount   // of the rules that counted or were expected, in their order
-	Troubles []TestTrouble // by kind and subject
-	Failures []string      // the differences from the expectation; empty if the test passed
+	Counts   []Count   // of the rules that counted or were expected, in their order
+	Troubles []Trouble // by kind and subject
+	Failures []string  // the differences from the expectation; empty if the test passed
 }
 
 // OK reports whether all was as expected.
-func (r TestResult) OK() bool { return len(r.Failures) == 0 }
+func (r Result) OK() bool { return len(r.Failures) == 0 }
 
-// TestCount is what one rule counted.
-type TestCount struct {
+// Count is what one rule counted.
+type Count struct {
 	Rule    string
 	SKU     string
 	Units   int64 // whole ones that the test's lines come to by themselves
@@ -34,47 +37,28 @@ type TestCount struct {
 	Windows []time.Time
 }
 
-// TestTrouble is what could not be counted, or not as it should be.
-type TestTrouble struct {
+// Trouble is what could not be counted, or not as it should be.
+type Trouble struct {
 	Kind    meter.AnomalyKind
 	Subject string // the rule of a rule_error, else the source
 	Count   int64
 	Example string
 }
 
-// untimed is the clock of a test whose lines and keys name no time.
-var untimed = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// RunTests runs the configuration's tests.
-func (c *Config) RunTests() []TestResult {
-	results := make([]TestResult, len(c.Tests))
+// Run runs the configuration's tests.
+func Run(c *config.Config) []Result {
+	results := make([]Result, len(c.Tests))
 	m := rules.NewMatcher(&c.Set)
 	for i, t := range c.Tests {
-		results[i] = t.run(c, m)
+		results[i] = run(t, c, m)
 	}
 	return results
 }
 
-// clock returns when the test's lines are read.
-func (t Test) clock(m *rules.Matcher) time.Time {
-	if !t.Now.IsZero() {
-		return t.Now
-	}
-	newest := m.Newest(t.Source, t.Lines)
-	if newest.IsZero() {
-		newest = untimed
-	}
-	return newest.Add(time.Second)
-}
-
-func (t Test) block(now time.Time) meter.Block {
-	return meter.Block{Path: t.File, Sources: []string{t.Source}, Data: t.Lines, ReadAt: now}
-}
-
-func (t Test) run(c *Config, m *rules.Matcher) TestResult {
+func run(t config.Test, c *config.Config, m *rules.Matcher) Result {
 	var tally meter.Tally
-	m.Match(t.block(t.clock(m)), &tally)
-	r := TestResult{Name: t.Name, Pos: t.Pos, Troubles: troubles(&tally)}
+	m.Match(t.Block(t.Clock(m)), &tally)
+	r := Result{Name: t.Name, Pos: t.Pos, Troubles: troubles(&tally)}
 	counted, zero := false, false
 	for _, rule := range c.Rules {
 		counts, want := countsOf(rule, &tally), t.Expect[rule.Name]
@@ -87,19 +71,19 @@ func (t Test) run(c *Config, m *rules.Matcher) TestResult {
 		zero = zero || named && (isZero(want.Units) || isZero(want.Amount))
 		if named || some {
 			r.Counts = append(r.Counts, counts...)
-			r.Failures = append(r.Failures, want.compare(counts, rule)...)
+			r.Failures = append(r.Failures, compare(want, counts, rule)...)
 		}
 	}
-	unexpected := t.compareErrors(r.Troubles)
+	unexpected := compareErrors(t, r.Troubles)
 	r.Failures = append(r.Failures, unexpected...)
 	if !counted && !zero && len(t.Errors) == 0 && len(r.Failures) == 0 {
-		r.Failures = []string{"no rule counts any of the lines: if that is right, say so with {" + t.aRule(c) + ": 0}"}
+		r.Failures = []string{"no rule counts any of the lines: if that is right, say so with {" + aRule(t, c) + ": 0}"}
 	}
 	return r
 }
 
 // aRule names a rule that applies to the test's lines.
-func (t Test) aRule(c *Config) string {
+func aRule(t config.Test, c *config.Config) string {
 	for _, rule := range c.Rules {
 		if slices.Contains(rule.Sources, t.Source) {
 			return rule.Name
@@ -112,14 +96,14 @@ func isZero(n *int64) bool { return n != nil && *n == 0 }
 
 // countsOf returns what a rule counted under each SKU, in the order of the
 // configuration. A rule that counted nothing has one count of 0.
-func countsOf(rule *rules.Rule, tally *meter.Tally) (counts []TestCount) {
-	of := make(map[*meter.Rule]*TestCount)
+func countsOf(rule *rules.Rule, tally *meter.Tally) (counts []Count) {
+	of := make(map[*meter.Rule]*Count)
 	for key, c := range tally.Counts {
 		if key.Rule.Name != rule.Name {
 			continue
 		}
 		if of[key.Rule] == nil {
-			of[key.Rule] = &TestCount{Rule: rule.Name, SKU: key.Rule.SKU}
+			of[key.Rule] = &Count{Rule: rule.Name, SKU: key.Rule.SKU}
 		}
 		of[key.Rule].add(c.Amount, key.Window.StartTime())
 	}
@@ -131,25 +115,25 @@ func countsOf(rule *rules.Rule, tally *meter.Tally) (counts []TestCount) {
 		}
 	}
 	if counts == nil {
-		counts = []TestCount{{Rule: rule.Name, SKU: rule.SKU}}
+		counts = []Count{{Rule: rule.Name, SKU: rule.SKU}}
 	}
 	return counts
 }
 
-func (c *TestCount) add(amount int64, windows ...time.Time) {
+func (c *Count) add(amount int64, windows ...time.Time) {
 	c.Amount += min(amount, math.MaxInt64-c.Amount)
 	c.Windows = append(c.Windows, windows...)
 }
 
-func (c *TestCount) sortWindows() {
+func (c *Count) sortWindows() {
 	slices.SortFunc(c.Windows, time.Time.Compare)
 	c.Windows = slices.Compact(c.Windows)
 }
 
 // compare says where the counts of a rule are not what is expected.
-func (want Expectation) compare(counts []TestCount, rule *rules.Rule) (all []string) {
+func compare(want config.Expectation, counts []Count, rule *rules.Rule) (all []string) {
 	if want.Each == nil {
-		sum := TestCount{Rule: rule.Name, SKU: counts[0].SKU}
+		sum := Count{Rule: rule.Name, SKU: counts[0].SKU}
 		for _, c := range counts {
 			sum.add(c.Amount, c.Windows...)
 			sum.Units += min(c.Units, math.MaxInt64-sum.Units)
@@ -158,18 +142,18 @@ func (want Expectation) compare(counts []TestCount, rule *rules.Rule) (all []str
 			}
 		}
 		sum.sortWindows()
-		return want.differences(sum, rule.Per)
+		return differences(want, sum, rule.Per)
 	}
 	counts = slices.Clone(counts)
 	for _, one := range want.Each {
-		i := slices.IndexFunc(counts, func(c TestCount) bool { return c.SKU == one.SKU })
-		got := TestCount{SKU: one.SKU}
+		i := slices.IndexFunc(counts, func(c Count) bool { return c.SKU == one.SKU })
+		got := Count{SKU: one.SKU}
 		if i >= 0 {
 			got = counts[i]
 			counts = slices.Delete(counts, i, i+1)
 		}
 		got.Rule = rule.Name + " of " + one.SKU
-		all = append(all, one.differences(got, rule.Per)...)
+		all = append(all, differences(one, got, rule.Per)...)
 	}
 	for _, c := range counts {
 		if c.Amount > 0 {
@@ -180,7 +164,7 @@ func (want Expectation) compare(counts []TestCount, rule *rules.Rule) (all []str
 }
 
 // differences says where a count is not what is expected.
-func (want Expectation) differences(got TestCount, per int64) (all []string) {
+func differences(want config.Expectation, got Count, per int64) (all []string) {
 	if want.Units != nil && *want.Units != got.Units {
 		text := fmt.Sprintf("%s counted %d, expected %d", got.Rule, got.Units, *want.Units)
 		if per > 1 {
@@ -212,18 +196,18 @@ func windowsText(windows []time.Time) string {
 }
 
 // troubles returns the tally's anomalies in a fixed order.
-func troubles(tally *meter.Tally) (all []TestTrouble) {
+func troubles(tally *meter.Tally) (all []Trouble) {
 	for key, a := range tally.Anomalies {
-		all = append(all, TestTrouble{key.Kind, key.Subject, a.Count, a.Example})
+		all = append(all, Trouble{key.Kind, key.Subject, a.Count, a.Example})
 	}
-	slices.SortFunc(all, func(a, b TestTrouble) int {
+	slices.SortFunc(all, func(a, b Trouble) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Subject, b.Subject))
 	})
 	return all
 }
 
 // compareErrors returns the differences between troubles and expected errors.
-func (t Test) compareErrors(got []TestTrouble) (all []string) {
+func compareErrors(t config.Test, got []Trouble) (all []string) {
 	open := maps.Clone(t.Errors)
 	for _, e := range got {
 		name := e.Subject
@@ -245,7 +229,7 @@ func (t Test) compareErrors(got []TestTrouble) (all []string) {
 }
 
 // text says what went wrong on how many lines.
-func (e TestTrouble) text() string {
+func (e Trouble) text() string {
 	lines := meter.Plural(e.Count, "line")
 	switch e.Kind {
 	case meter.RuleError:
