@@ -1,18 +1,25 @@
 package fields
 
-// Finder finds the fields that a tree asks for in the lines of a reader. It
-// belongs to one goroutine.
+// Finder finds in the lines of a reader the fields that a tree wants. It belongs to
+// one goroutine.
 type Finder struct {
 	reader  Reader
 	tree    *Tree
 	slots   []int // by group of the pattern: the slot of its field, or -1
 	places  []int // of the groups
 	scanner jsonScanner
+	shapes  shapes // of lines of JSON or logfmt
 }
 
-// Finder returns a finder for the fields that the tree asks for.
+// Finder returns a finder for the fields that the tree wants.
 func (r Reader) Finder(tree *Tree) *Finder {
 	f := &Finder{reader: r, tree: tree}
+	switch r.Format {
+	case "json":
+		f.shapes.value = jsonScalar
+	case "logfmt":
+		f.shapes.value = logfmtValue
+	}
 	if r.Pattern == nil {
 		return f
 	}
@@ -27,8 +34,8 @@ func (r Reader) Finder(tree *Tree) *Finder {
 	return f
 }
 
-// Find notes in found where the line has the fields that the tree asks for. It
-// reports whether the line is of the format; otherwise it notes nothing.
+// Find notes in found the places of the fields that the tree wants. It reports
+// whether the line is of the format. If not, it notes nothing.
 func (f *Finder) Find(line []byte, found []Span) bool {
 	skip, ok := f.reader.Skip(line)
 	if !ok {
@@ -44,17 +51,31 @@ func (f *Finder) Find(line []byte, found []Span) bool {
 func (f *Finder) find(line []byte, found []Span) bool {
 	switch f.reader.Format {
 	case "json":
+		if f.shapes.find(line, found) {
+			return true
+		}
+		f.tree.forget(found)
 		f.scanner = jsonScanner{text: line, found: found}
 		if !f.scanner.fields(f.tree) {
 			f.tree.forget(found)
 			return false
 		}
+		if f.shapes.learns() {
+			f.shapes.learn(line, jsonScalars(line), f.tree, found)
+		}
 	case "logfmt":
-		scanLogfmt(line, func(key []byte, from, to int, escaped bool) {
-			if n := f.tree.child(key); n != nil && n.slot >= 0 {
-				found[n.slot] = Span{from, to, 'v', !escaped}
+		if f.shapes.find(line, found) {
+			return true
+		}
+		f.tree.forget(found)
+		scanLogfmt(line, func(key []byte, value, _ Span) {
+			if n := f.tree.child(key); n != nil && n.slot >= 0 && len(key) > 0 {
+				found[n.slot] = value
 			}
 		})
+		if f.shapes.learns() {
+			f.shapes.learn(line, logfmtValues(line), f.tree, found)
+		}
 	case "regexp":
 		match := f.reader.Pattern.Find(line, f.places)
 		if match == nil {

@@ -23,7 +23,7 @@ func FuzzLogfmt(f *testing.F) {
 	})
 }
 
-// DecodeJSON agrees with encoding/json but for whole numbers, which it keeps.
+// DecodeJSON agrees with encoding/json, except that it keeps whole numbers.
 func FuzzJSON(f *testing.F) {
 	for _, text := range jsonSeeds {
 		f.Add(text)

@@ -7,12 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// jsonScanner reads one JSON text strictly, as encoding/json would: what that
-// refuses, this refuses. While it checks the text it notes where the values are
-// that a Tree asks for.
+// jsonScanner reads one JSON text strictly: it refuses what encoding/json refuses.
+// While it checks the text, it notes the places of the values that a Tree wants.
 //
-// Its methods take the offset of a value and return the offset behind it, or -1
-// if there is no such value.
+// Its methods take the offset of a value and return the offset behind it. They
+// return -1 if the text has no right value there.
 type jsonScanner struct {
 	text  []byte
 	depth int
@@ -22,8 +21,8 @@ type jsonScanner struct {
 // maxDepth is how deep encoding/json lets values nest.
 const maxDepth = 10000
 
-// fields notes where the values are that root asks for. It reports whether the
-// text is a JSON object and nothing else. If not, nothing that it noted counts.
+// fields notes the places of the values that root wants. It reports whether the
+// text is a JSON object and nothing else. If not, ignore what it noted.
 func (s *jsonScanner) fields(root *Tree) bool {
 	at := skipSpace(s.text, 0)
 	if at == len(s.text) || s.text[at] != '{' {
@@ -46,35 +45,69 @@ func (s *jsonScanner) value(at int, n *Tree) int {
 	if at >= len(s.text) {
 		return -1
 	}
-	end, plain := -1, false
-	kind := s.text[at]
-	switch kind {
-	case '"':
-		end, plain = stringEnd(s.text, at)
+	var v Span
+	end := -1
+	switch kind := s.text[at]; kind {
 	case '{':
 		end = s.object(at, n)
+		v = Span{at, end, kind, false}
 	case '[':
 		end = s.array(at, n)
-	case 't':
-		end = s.word(at, "true")
-	case 'f':
-		end = s.word(at, "false")
-	case 'n':
-		end = s.word(at, "null")
+		v = Span{at, end, kind, false}
 	default:
-		kind, end = '0', numberEnd(s.text, at)
+		v, end = jsonScalar(s.text, at)
 	}
 	if end >= 0 && n != nil && n.slot >= 0 {
-		s.found[n.slot] = Span{at, end, kind, plain}
+		s.found[n.slot] = v
 	}
 	return end
 }
 
-func (s *jsonScanner) word(at int, w string) int {
-	if len(s.text)-at < len(w) || string(s.text[at:at+len(w)]) != w {
+func wordAt(text []byte, at int, w string) int {
+	if len(text)-at < len(w) || string(text[at:at+len(w)]) != w {
 		return -1
 	}
 	return at + len(w)
+}
+
+// jsonScalar reads a text, a number, true, false or null. It returns the offset
+// behind the value, or -1.
+func jsonScalar(text []byte, at int) (v Span, end int) {
+	if at == len(text) {
+		return Span{}, -1
+	}
+	plain, kind := false, text[at]
+	switch kind {
+	case '"':
+		end, plain = stringEnd(text, at)
+	case 't':
+		end = wordAt(text, at, "true")
+	case 'f':
+		end = wordAt(text, at, "false")
+	case 'n':
+		end = wordAt(text, at, "null")
+	default:
+		kind, end = '0', numberEnd(text, at)
+	}
+	return Span{at, end, kind, plain}, end
+}
+
+// jsonScalars returns the values that jsonScalar reads in a right JSON text, in
+// order.
+func jsonScalars(text []byte) (values []Span) {
+	for at := 0; at < len(text); {
+		switch text[at] {
+		case ' ', '\t', '\r', '\n', ',', ':', '{', '}', '[', ']':
+			at++
+			continue
+		}
+		v, end := jsonScalar(text, at)
+		if next := skipSpace(text, end); next == len(text) || text[next] != ':' {
+			values = append(values, v)
+		}
+		at = end
+	}
+	return values
 }
 
 func (s *jsonScanner) object(at int, n *Tree) int {
@@ -179,16 +212,15 @@ const (
 )
 
 // stringEnd reads a string with its quotes. It returns the offset behind it, or
-// -1, and whether the string stands for itself.
+// -1, and reports whether the string has no escapes.
 func stringEnd(text []byte, at int) (end int, plain bool) {
 	i := at + 1
 	for ; len(text)-i >= wordBytes; i += wordBytes {
-		// A bit in each byte at which the reading has to stop and look: control
-		// characters, quotes, backslashes and what is not ASCII. Bytes above the
-		// lowest of them may be marked for no reason.
+		// The lowest bit that is set marks the first control character, quote,
+		// backslash or byte that is not ASCII. Higher bits mean nothing.
 		word := binary.LittleEndian.Uint64(text[i:])
 		quote, escape := word^quotes, word^escapes
-		if found := ((quote-ones)&^quote | (escape-ones)&^escape | (word-blanks)&^word | word) & highBits; found != 0 {
+		if found := ((quote - ones) | (escape - ones) | (word - blanks) | word) & highBits; found != 0 {
 			i += bits.TrailingZeros64(found) / 8
 			if text[i] == '"' {
 				return i + 1, true
@@ -272,8 +304,8 @@ func digitsEnd(text []byte, from int) int {
 	return at
 }
 
-// unquote is the text of a string that does not stand for itself, as
-// encoding/json reads it: each byte that is not UTF-8 becomes U+FFFD.
+// unquote returns the text of a string with escapes, as encoding/json reads it.
+// Each byte that is not UTF-8 becomes U+FFFD.
 func unquote(raw []byte) []byte {
 	out := unescape(make([]byte, 0, len(raw)), raw)
 	if utf8.Valid(out) {
@@ -288,8 +320,8 @@ func unquote(raw []byte) []byte {
 	return valid
 }
 
-// DecodeJSON reads a JSON text as expressions see it: whole numbers that fit
-// are int, others float64; of keys that come twice the last stays.
+// DecodeJSON reads a JSON text as expressions see it. Whole numbers that fit are
+// int, others float64. If a key comes twice, the last value stays.
 func DecodeJSON(text []byte) (any, error) {
 	s := jsonScanner{text: text}
 	from := skipSpace(text, 0)
@@ -304,7 +336,7 @@ func DecodeJSON(text []byte) (any, error) {
 	return d.value(), nil
 }
 
-// jsonDecoder builds values of a text that a jsonScanner has found right.
+// jsonDecoder builds values of a text. A jsonScanner has found the text right.
 type jsonDecoder struct {
 	text []byte
 	at   int

@@ -63,7 +63,7 @@ var probes = []time.Time{
 
 // tells reports what a Go layout says of a time.
 func tells(layout string) (noYear, hasZone bool, missing string) {
-	// Two Mondays that differ in nothing but what is asked for.
+	// Two Mondays that differ in one part alone.
 	base := time.Date(2001, 2, 5, 3, 4, 5, 0, time.UTC)
 	differs := func(other time.Time) bool { return base.Format(layout) != other.Format(layout) }
 	switch {
@@ -80,13 +80,13 @@ func tells(layout string) (noYear, hasZone bool, missing string) {
 	return !differs(time.Date(2007, 2, 5, 3, 4, 5, 0, time.UTC)), differs(elsewhere), ""
 }
 
-// element is a part of a Go layout that stands for something; see package time.
+// element is a part of a Go layout with a meaning; see package time.
 var element = regexp.MustCompile(`_?2006|__2|_2|Z0700(00)?|Z07(:00(:00)?)?|-0700(00)?|-07(:00(:00)?)?|[.,](0+|9+)|002|0[1-6]|15|[1-5]`)
 
 var digitRun = regexp.MustCompile(`\d+`)
 
-// meaningless returns digits of a layout that stand for nothing: the times of a
-// log have others there. "" where there are none.
+// meaningless returns digits of a layout without a meaning: the times of a log have
+// other digits there. It returns "" if all have one.
 func meaningless(layout string) string {
 	return digitRun.FindString(element.ReplaceAllString(layout, ""))
 }
@@ -122,7 +122,7 @@ func (l Layout) parse(v any, location *time.Location, readAt time.Time) (time.Ti
 	return at, true
 }
 
-// isoLayout returns the Go layout in which a time of ISO 8601 may be written:
+// isoLayout returns the Go layout of a time of ISO 8601:
 // with a blank for T, a comma before fractions, without seconds, with a zone such
 // as Z, +03, +0300, +03:00 or UTC, or without one.
 func isoLayout(text string) (layout string, hasZone bool) {
@@ -169,7 +169,7 @@ func inventedZone(at time.Time, location *time.Location) bool {
 }
 
 // lastYear is how far ahead of the clock a time without a year must be to be of
-// last year. What is less far ahead is a wrong time, not an old one.
+// last year. A time less far ahead is wrong, not old.
 const lastYear = 48 * time.Hour
 
 // withYear returns a time that was written without a year in the latest year

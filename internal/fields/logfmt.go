@@ -1,19 +1,18 @@
 package fields
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// scanLogfmt calls pair for every key of a logfmt line in order, with the
-// place of its value. Pairs are parted by white space; a value may stand in
-// double quotes, between which there may be escapes; a key without a value has
-// an empty one. No line is refused: a quote that is not closed ends with the
-// line.
-func scanLogfmt(line []byte, pair func(key []byte, from, to int, escaped bool)) {
+// scanLogfmt calls pair for every key of a logfmt line in order, with its value
+// and with the value's place, quotes included. White space separates pairs. Double
+// quotes may enclose a value, with escapes between them. A key without a value has
+// an empty one and no place. No line is refused: the line's end closes an open
+// quote.
+func scanLogfmt(line []byte, pair func(key []byte, value, around Span)) {
 	for i := 0; i < len(line); {
 		if line[i] <= ' ' {
 			i++
@@ -25,42 +24,61 @@ func scanLogfmt(line []byte, pair func(key []byte, from, to int, escaped bool)) 
 		}
 		key := line[start:i]
 		if i == len(line) || line[i] != '=' {
-			pair(key, i, i, false)
+			pair(key, Span{i, i, 'v', true}, Span{})
 			continue
 		}
-		i++
-		from, to, escaped := i, i, false
-		if i < len(line) && line[i] == '"' {
-			from = i + 1
-			to, escaped = closingQuote(line, from)
-			i = min(to+1, len(line))
-		} else {
-			to = wordEnd(line, i)
-			i = to
-		}
-		if len(key) > 0 {
-			pair(key, from, to, escaped)
-		}
+		value, end := logfmtValue(line, i+1)
+		pair(key, value, Span{i + 1, end, 'v', true})
+		i = end
 	}
+}
+
+// logfmtValue reads a value. It returns the offset behind it.
+func logfmtValue(line []byte, at int) (v Span, end int) {
+	if at < len(line) && line[at] == '"' {
+		to, escaped := closingQuote(line, at+1)
+		return Span{at + 1, to, 'v', !escaped}, min(to+1, len(line))
+	}
+	to := wordEnd(line, at)
+	return Span{at, to, 'v', true}, to
+}
+
+// logfmtValues returns the values of a line in order, with their quotes.
+func logfmtValues(line []byte) (values []Span) {
+	scanLogfmt(line, func(_ []byte, _, around Span) {
+		if around.Kind != 0 {
+			values = append(values, around)
+		}
+	})
+	return values
 }
 
 // closingQuote returns where the quote is that ends a text, or the line's end,
 // and whether there are escapes before it.
-func closingQuote(line []byte, from int) (to int, escaped bool) {
-	for i := from; ; {
-		n := bytes.IndexByte(line[i:], '"')
-		if n < 0 {
-			n = len(line) - i
-		}
-		escape := bytes.IndexByte(line[i:i+n], '\\')
-		if escape < 0 {
-			return i + n, escaped
+func closingQuote(line []byte, i int) (to int, escaped bool) {
+	for {
+		i = quoteOrEscape(line, i)
+		if i >= len(line) || line[i] == '"' {
+			return min(i, len(line)), escaped
 		}
 		escaped = true
-		if i += escape + 2; i >= len(line) {
-			return len(line), true
+		i += 2
+	}
+}
+
+// quoteOrEscape returns where the next quote or backslash is, or the line's end.
+func quoteOrEscape(line []byte, i int) int {
+	for ; len(line)-i >= wordBytes; i += wordBytes {
+		word := binary.LittleEndian.Uint64(line[i:])
+		quote, escape := word^quotes, word^escapes
+		if found := ((quote-ones)&^quote | (escape-ones)&^escape) & highBits; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
 		}
 	}
+	for i < len(line) && line[i] != '"' && line[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // wordEnd returns where the white space begins that ends a word.
@@ -123,7 +141,7 @@ func unescape(out, text []byte) []byte {
 	return out
 }
 
-// hex4 is the number that the first four bytes write in hexadecimal, or -1.
+// hex4 returns the number in the first four bytes, in hexadecimal, or -1.
 func hex4(text []byte) rune {
 	if len(text) < 4 {
 		return -1

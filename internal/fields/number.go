@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// jsonNumber is an int where the number is written as one and fits, else a
-// float64, infinite where it is beyond all.
+// jsonNumber returns an int if the text is a whole number that fits, else a
+// float64. A number that is too large is infinite.
 func jsonNumber(text string) any {
 	if !strings.ContainsAny(text, ".eE") {
 		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -22,11 +22,11 @@ func jsonNumber(text string) any {
 	return f
 }
 
-// MaxExact bounds the integers that a float64 tells apart from their
-// neighbours: any whole number below it stands for itself only.
+// MaxExact bounds the integers that a float64 holds exactly: below it, no two whole
+// numbers are the same float64.
 const MaxExact = 1 << 53
 
-// Integer is v as an int, where it is of an integer type and fits.
+// Integer returns v as an int, if it is of an integer type and fits.
 func Integer(v any) (int, bool) {
 	switch v := v.(type) {
 	case int:

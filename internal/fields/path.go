@@ -14,7 +14,7 @@ type Step struct {
 	Index int // -1 with a key
 }
 
-// PathText is a path as an expression would write it.
+// PathText returns a path as an expression would write it.
 func PathText(path []Step) string {
 	text := "fields"
 	for _, s := range path {
@@ -32,7 +32,7 @@ func PathText(path []Step) string {
 
 var identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
 
-// Lookup is the value at a path, nil where there is none.
+// Lookup returns the value at a path, or nil.
 func Lookup(v any, path []Step) any {
 	for _, s := range path {
 		switch base := v.(type) {

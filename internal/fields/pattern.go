@@ -6,11 +6,11 @@ import (
 	"unsafe"
 )
 
-// Pattern is a regular expression. One that is made of literals and runs of
-// classes is walked, which takes a small part of the time.
+// Pattern is a regular expression. If it consists of literals and runs of classes,
+// steps walk it, which takes a small part of the time.
 type Pattern struct {
 	re    *regexp.Regexp
-	names []string // of the groups; "" where a group has none
+	names []string // of the groups; "" for a group without a name
 	steps *steps   // nil if package regexp does the work
 	slow  string   // why there are no steps
 	none  []int    // the places of groups that match nothing

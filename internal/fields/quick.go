@@ -18,8 +18,8 @@ var quickLayouts = map[string]quickLayout{
 	"02/Jan/2006:15:04:05 -0700": quickCombined, time.DateTime: quickLocal,
 }
 
-// parse reads a time. It reports false for what has another form or cannot be
-// right, of which package time must decide.
+// parse reads a time. It reports false if the text has another form or cannot be
+// right. Then package time must decide.
 func (l quickLayout) parse(text []byte, location *time.Location) (time.Time, bool) {
 	var days, clock, zone, nanos int
 	switch {
@@ -150,7 +150,7 @@ func monthOf(text []byte) int {
 }
 
 // daysSince1970 returns how many days a date of the Gregorian calendar is after
-// the first of January 1970, or wrong if there is no such date.
+// the first of January 1970. It returns wrong for a date that does not exist.
 func daysSince1970(year, month, day int) int {
 	if year < 1 || uint(month-1) > 11 || day < 1 || day > 28 && !lateDay(year, month, day) {
 		return wrong

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What is read quickly is what package time reads.
+// The quick reading and package time agree.
 func TestQuickLayouts(t *testing.T) {
 	quick := 0
 	for seed := range uint64(200_000) {

@@ -1,12 +1,15 @@
 package fields
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // Reader finds fields in the lines of one format.
 type Reader struct {
 	Format  string         // text, json, logfmt or regexp
 	Pattern *Pattern       // of format regexp
-	Prefix  *regexp.Regexp // matches, from its beginning, what is before the part that Format reads; nil: nothing is
+	Prefix  *regexp.Regexp // matches, at the line's beginning, what stands before the part that Format reads; nil for nothing
 }
 
 // Skip returns how many bytes the prefix of a line has. It reports whether the
@@ -43,12 +46,10 @@ func (r Reader) Map(line []byte) map[string]any {
 		return nil
 	case "logfmt":
 		fields := map[string]any{}
-		scanLogfmt(line, func(key []byte, from, to int, escaped bool) {
-			value := line[from:to]
-			if escaped {
-				value = unescape(nil, value)
+		scanLogfmt(line, func(key []byte, value, _ Span) {
+			if len(key) > 0 {
+				fields[string(key)] = strings.Clone(value.Value(line).(string))
 			}
-			fields[string(key)] = string(value)
 		})
 		return fields
 	case "regexp":
@@ -67,8 +68,8 @@ func (r Reader) Map(line []byte) map[string]any {
 	return map[string]any{}
 }
 
-// Mismatch returns why a line is not of the format. The line is one for which Find
-// reports false.
+// Mismatch returns why a line is not of the format. Find has reported false for the
+// line.
 func (r Reader) Mismatch(line []byte) string {
 	if _, ok := r.Skip(line); !ok {
 		return "the line does not begin with the prefix of its source"

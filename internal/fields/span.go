@@ -2,17 +2,17 @@ package fields
 
 import "unsafe"
 
-// Span is a raw value's place in a line; Kind 0 where there is none.
+// Span is a raw value's place in a line. Kind is 0 for no value.
 type Span struct {
 	From, To int
-	Kind     byte // first byte of a JSON value, '0' of any number; 'v' for a value that is no JSON
-	Plain    bool // a string that stands for itself
+	Kind     byte // first byte of a JSON value, '0' of any number; 'v' outside of JSON
+	Plain    bool // a string without escapes
 }
 
 // Missing reports whether a field is nil.
 func (s Span) Missing() bool { return s.Kind == 0 || s.Kind == 'n' }
 
-// Text is the string that a plain span stands for.
+// Text returns the string at a plain span.
 func (s Span) Text(line []byte) []byte {
 	if s.Kind == '"' {
 		return line[s.From+1 : s.To-1]
@@ -20,8 +20,8 @@ func (s Span) Text(line []byte) []byte {
 	return line[s.From:s.To]
 }
 
-// Number is the whole number that a span holds, where it is written as one and
-// fits.
+// Number returns the whole number at a span. It reports whether the text is a
+// whole number that fits.
 func (s Span) Number(line []byte) (int, bool) {
 	digits := line[s.From:s.To]
 	negative := digits[0] == '-'
@@ -44,8 +44,8 @@ func (s Span) Number(line []byte) (int, bool) {
 	return n, true
 }
 
-// Value is the value at a Span of a line. A string may share the line's
-// memory, which is used again with the next block.
+// Value returns the value at a span of a line. A string may share the line's
+// memory, which the next block overwrites.
 func (v Span) Value(line []byte) any {
 	raw := line[v.From:v.To]
 	switch v.Kind {
@@ -72,6 +72,6 @@ func (v Span) Value(line []byte) any {
 	return d.value()
 }
 
-// View is a string that shares the memory of b: it is valid as long as b's
+// View returns a string that shares the memory of b. It is valid as long as b's
 // bytes stay as they are.
 func View(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// steps is a pattern made of literals, runs of classes and choices, as a list
-// that is walked along a text. It finds what package regexp finds: of the matches
-// that begin first, the one that a backtracking search meets first.
+// steps is a pattern of literals, runs of classes and choices, as a list that walks
+// along a text. It finds what package regexp finds: the earliest match, and among
+// several the first that a backtracking search would find.
 type steps struct {
 	list     []step
 	anchored bool       // it can only begin with the text
@@ -22,7 +22,7 @@ type step struct {
 	kind     stepKind
 	literal  []byte
 	class    *class
-	min, max int  // of a run, in characters; max is -1 if there is no limit
+	min, max int  // of a run, in characters; max is -1 for no limit
 	final    bool // no shorter run can be right
 	lazy     bool
 	then     []byte // the literal that follows a run, if the next step is one
@@ -52,7 +52,7 @@ type class struct {
 // unfit is why a pattern cannot be walked.
 type unfit string
 
-// newSteps returns the steps of a pattern, or why there are none.
+// newSteps returns the steps of a pattern, or why it has to do without them.
 func newSteps(text string) (s *steps, why string) {
 	re, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {

@@ -27,8 +27,8 @@ type badTime string
 
 func (e badTime) Error() string { return string(e) }
 
-// Read returns the time that v, a field or a group, stands for. With an error
-// the time is not to be believed; it is zero if v could not be read at all.
+// Read returns the time in v, a field or a group. With an error, the time is not to
+// be believed. It is zero if v could not be read at all.
 func (t *Timestamp) Read(v any, readAt time.Time) (time.Time, error) {
 	at, ok := t.parse(v, readAt)
 	switch {

@@ -1,6 +1,6 @@
 package fields
 
-// Tree is a point on the way to fields that are asked for.
+// Tree is a point on the way to the fields that rules want.
 type Tree struct {
 	slot     int // of the value at this point, or -1
 	keys     []string
@@ -9,10 +9,10 @@ type Tree struct {
 	elements []*Tree // by indexes
 }
 
-// NewTree returns a tree that asks for nothing yet.
+// NewTree returns a tree that wants nothing yet.
 func NewTree() *Tree { return &Tree{slot: -1} }
 
-// Add asks for the value at a path.
+// Add makes the tree want the value at a path.
 func (n *Tree) Add(path []Step, slot int) {
 	if len(path) == 0 {
 		n.slot = slot
@@ -49,7 +49,7 @@ func (n *Tree) element(index int) *Tree {
 	return nil
 }
 
-// forget drops what was found below n: its key came again.
+// forget drops what was found below n.
 func (n *Tree) forget(found []Span) {
 	if n.slot >= 0 {
 		found[n.slot] = Span{}
@@ -62,7 +62,7 @@ func (n *Tree) forget(found []Span) {
 	}
 }
 
-// shift moves the spans that were found below n by so many bytes.
+// shift moves the spans found below n by a number of bytes.
 func (n *Tree) shift(found []Span, bytes int) {
 	if n.slot >= 0 && found[n.slot].Kind != 0 {
 		found[n.slot].From += bytes
