@@ -250,6 +250,10 @@ CREATE TABLE sku_values (
 	value  TEXT NOT NULL,
 	PRIMARY KEY (rule, sku_id, value)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- The generation whose file was truncated when this one began; 0 where there is
+-- none. Its last line may end in this one.
+ALTER TABLE generations ADD COLUMN before INTEGER NOT NULL DEFAULT 0;
 `,
 }
 

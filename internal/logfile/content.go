@@ -2,6 +2,7 @@ package logfile
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -137,10 +138,27 @@ func (c *Content) Lines(start, end int64, each func(offset int64, line []byte) e
 	if end > c.generation.Offset {
 		return fmt.Errorf("logfile: %s: only %d bytes of generation %d were counted, not %d", c.Name, c.generation.Offset, c.generation.ID, end)
 	}
-	if err := eachLine(io.LimitReader(c.from(start), end-start), start, end, each); err != nil {
+	carried := c.carried(start)
+	from := io.MultiReader(bytes.NewReader(carried), c.from(start+int64(len(carried))))
+	if err := eachLine(io.LimitReader(from, end-start), start, end, each); err != nil {
 		return fmt.Errorf("logfile: %s: %w", c.Name, err)
 	}
 	return c.verify()
+}
+
+// carried returns the beginning of the generation's first line, which an earlier
+// generation ended with, if a range that begins at start has it. Such a range
+// begins before the file does, or within the NULs that the file begins with.
+func (c *Content) carried(start int64) []byte {
+	if start < 0 {
+		return c.generation.Carry
+	}
+	if c.file != nil && len(c.generation.Carry) > 0 {
+		if two, err := ReadAt(c.file, start, 2); err == nil && Blanks(two) == 2 {
+			return c.generation.Carry
+		}
+	}
+	return nil
 }
 
 // eachLine cuts what r holds, the bytes from start to end, into lines.

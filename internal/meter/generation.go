@@ -22,7 +22,8 @@ type Generation struct {
 	Size         int64  // of its file at the last look, in bytes
 	MTime, CTime int64  // when its file was written to and changed, at the last look: nanoseconds since 1970
 	Born         int64  // when its file was made, in nanoseconds since 1970; 0 where the file system does not tell
-	Carry        []byte // the beginning of its first line, which an earlier generation ended with
+	Before       int64  // the generation whose file was truncated when this one began; 0 where there is none
+	Carry        []byte // the beginning of its first line, which that generation ended with
 
 	Query string // of a source without files: what chooses its events; "" for a file
 }

@@ -48,6 +48,7 @@ const (
 	RuleError        AnomalyKind = "rule_error"    // an expression failed or its quantity was no whole number ≥ 0; Subject: the rule
 	BadTimestamp     AnomalyKind = "bad_timestamp" // an event's own time was missing, unreadable or in the future, so the time it was read was taken; Subject: the source
 	NotParsed        AnomalyKind = "not_parsed"    // a line that a rule asks for is not of its source's format; Subject: the source
+	TornLine         AnomalyKind = "torn"          // the end of a line came after its beginning had counted; Subject: the path
 	LineTooLong      AnomalyKind = "too_long"      // a line over the limit was skipped; Subject: the path
 	ForeignRemainder AnomalyKind = "foreign"       // less than a unit was set aside, as another machine had counted it; Subject: the rule
 	StaleRemainder   AnomalyKind = "remainder"     // less than a unit was set aside, as its rule changed; Subject: the rule

@@ -228,8 +228,14 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 		t.putBack(arch)
 		return
 	}
+	if before := t.truncations[e.Inode]; before != nil && s.Offset == 0 {
+		s.Before = before.ID
+	}
 	t.cfg.Log.Debug("new file", "name", e.name, "path", e.path, "generation", s.ID, "offset", s.Offset, "size", e.Size)
 	t.bind(s, e, f, arch, now)
+	if late && s.Offset == 0 && s.Before == 0 && s.isOpen() {
+		t.comeAfter(s)
+	}
 }
 
 // forget takes back the begin of a stream that came to nothing.

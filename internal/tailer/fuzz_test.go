@@ -40,7 +40,7 @@ func FuzzBlocks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content, chunks []byte) {
 		const maxLine = 512
 		s := follow(t, "app.log")
-		s.cfg.MaxLine = maxLine
+		s.cfg.MaxLine, s.cfg.Torn = maxLine, 5*time.Second
 		s.start()
 		s.tailer.buffer = make([]byte, 128) // so that everything happens in little
 		var got []string

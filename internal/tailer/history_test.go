@@ -44,6 +44,9 @@ type history struct {
 	committed map[int64]meter.Generation
 	copies    verdicts
 	globs     map[string]time.Time
+	aside     bool           // people and other programs touch the log as well
+	asides    int            // files that they made
+	maxOpen   int            // descriptors of the tailer; 0: its default
 	got       map[string]int // committed
 	fresh     map[string]int // read and not committed
 	anomalies meter.Tally
@@ -101,7 +104,7 @@ func (h *history) start() {
 	for _, id := range slices.Sorted(maps.Keys(h.committed)) {
 		known = append(known, h.committed[id])
 	}
-	h.tailer = New(Config{Sources: h.sources, Known: known, Copies: h.copies.list(), Globs: h.globs, NoWatch: true, Log: log, MaxLine: 4096})
+	h.tailer = New(Config{Sources: h.sources, Known: known, Copies: h.copies.list(), Globs: h.globs, NoWatch: true, Log: log, MaxLine: 4096, MaxOpen: h.maxOpen})
 }
 
 // write appends whole lines to f, completing a torn one first.
@@ -430,7 +433,11 @@ func (h *history) run(steps int) {
 				h.start()
 			}
 		default:
-			h.writerStep()
+			if h.aside && h.rand.IntN(3) == 0 {
+				h.asideStep()
+			} else {
+				h.writerStep()
+			}
 		}
 		h.stamp()
 	}

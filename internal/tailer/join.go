@@ -45,6 +45,9 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		t.bind(s, e, f, arch, now)
 	case t.rejoinCut(s, e, f, verdict, entries, now):
 	default:
+		if f != nil && s.Born != 0 && verdict != logfile.Unread && e.path == s.Path {
+			t.truncations[e.Inode] = s
+		}
 		logfile.CloseFile(f)
 		if verdict != logfile.Unread {
 			t.part(s, e, now)
@@ -175,6 +178,7 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 	case s.State == meter.Done && e.Size <= s.Offset:
 		// stays as it is
 	default:
+		s.late = s.State == meter.Done && f != nil && s.endsTorn()
 		t.become(s, meter.Rotated)
 	}
 	t.found(s, e)
@@ -229,6 +233,9 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 		}
 		logfile.CloseFile(f)
 		s.unsure = s.unsure || verdict == logfile.Unread
+	}
+	if complete && !s.unsure {
+		s.searched++
 	}
 	if complete && !s.unsure && now.Sub(s.lostAt) >= t.cfg.Search {
 		t.giveUp(s)

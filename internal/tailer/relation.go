@@ -282,10 +282,10 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 		return false, nil
 	}
 	for _, g := range t.byPath[s.Path] {
-		if g == s || g.finished() && g.next != s.ID {
+		if g == s || g.finished() && s.Before != g.ID {
 			continue
 		}
-		if g.next == s.ID {
+		if s.Before == g.ID {
 			end, count, err := logfile.Standing(logfile.TrailLines(g.past), s.file, size)
 			switch {
 			case err != nil:

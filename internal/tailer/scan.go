@@ -70,6 +70,7 @@ func (t *Tailer) scan(now time.Time) {
 		t.looks[e.Inode] = e.Look
 	}
 	defer clear(t.looks)
+	clear(t.truncations)
 	t.noteRotations(entries, now)
 	t.noteUnseen(entries, now)
 	census := t.callCensus(now)
@@ -425,11 +426,15 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 			t.enqueue(s)
 			if s.State == meter.Done && at.Size > s.Offset {
 				t.become(s, meter.Rotated) // a late writer
+				s.late = s.endsTorn()
 			}
 		}
 	}
 	if s.grewAt.IsZero() || now.Before(s.grewAt) { // it was taken over, or the clock was set back
 		s.grewAt = now
+	}
+	if s.Before != 0 && !s.begun() {
+		t.enqueue(s) // it may have waited
 	}
 	quiet := now.Sub(s.grewAt)
 	switch {
@@ -442,7 +447,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 			t.setAside(s, now)
 		}
 	case !s.isOpen():
-	case s.State == meter.Rotated && quiet >= t.cfg.Quiet && !s.ending:
+	case s.State == meter.Rotated && !s.ending && quiet >= t.tornWait(s):
 		s.ending = true
 		t.enqueue(s)
 	case s.State == meter.Done && quiet >= linger:

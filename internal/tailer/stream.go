@@ -43,7 +43,11 @@ type stream struct {
 	taken   bool      // the ledger may know of it
 	renewed bool      // it comes from the ledger and was not opened since
 	holder  string    // the name of a copy of it
-	next    int64     // the generation that its file began when it was truncated
+	late    bool      // its last line counted without its end, which came later
+
+	awaited    bool      // the generation after it waits until it is read
+	waitsSince time.Time // since when it has waited for the generation before it
+	searched   int       // how many whole scans looked for it
 
 	absentSince time.Time // the census from which on no file held it; zero where one does
 }

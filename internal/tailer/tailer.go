@@ -26,6 +26,7 @@ type Config struct {
 	Globs  map[string]time.Time // patterns that were scanned before, with the time of their first scan
 
 	Quiet   time.Duration // a rotated file that has not grown for so long is finished; 5 s
+	Torn    time.Duration // a rotated file whose last line has no newline is finished when it has not grown for so long; 15 min
 	Search  time.Duration // how long a lost generation is looked for; 10 s
 	MaxLine int           // longer lines are counted and skipped, in bytes; 1 MiB
 	MaxOpen int           // descriptors of followed files; 1,000, but at most half of what the process may have
@@ -75,6 +76,7 @@ type Tailer struct {
 	byName      map[string]*stream             // by the name under which it is found at present
 	late        []*stream                      // those that were rotated and open at the last scan
 	looks       map[logfile.Inode]logfile.Look // by the scan under way
+	truncations map[logfile.Inode]*stream      // that the scan under way found in files that were not open
 	copies      map[logfile.Inode]copyOf       // files that hold what is counted elsewhere
 	newCopies   []meter.Copy                   // verdicts since the last Take
 	byHead      map[uint64][]*stream           // those that are known by their first bytes
@@ -116,6 +118,9 @@ func New(cfg Config) *Tailer {
 	if cfg.Quiet == 0 {
 		cfg.Quiet = 5 * time.Second
 	}
+	if cfg.Torn == 0 {
+		cfg.Torn = 15 * time.Minute
+	}
 	if cfg.Search == 0 {
 		cfg.Search = 10 * time.Second
 	}
@@ -146,7 +151,8 @@ func New(cfg Config) *Tailer {
 		failures: make(map[string]failure),
 		buffer:   make([]byte, blockSize),
 
-		inspected: make(map[logfile.Inode]*inspection),
+		truncations: make(map[logfile.Inode]*stream),
+		inspected:   make(map[logfile.Inode]*inspection),
 	}
 	if t.disk.Open == nil {
 		t.disk = logfile.NewDisk(t.rootOf)
@@ -244,6 +250,11 @@ func (t *Tailer) readNext(now, until time.Time) (meter.Block, bool) {
 		if err == nil && len(block.Data) == 0 && s.torn != nil && !s.queued {
 			t.setAside(s, now)
 		}
+		if s.awaited && !s.queued {
+			if next := t.successor(s); next != nil {
+				t.enqueue(next)
+			}
+		}
 		switch {
 		case errors.Is(err, logfile.ErrUndecided):
 			t.enqueue(s)
@@ -290,10 +301,16 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 			return meter.Block{}, err
 		}
 	}
+	if s.Before != 0 && !s.begun() && t.waits(s, now) {
+		return meter.Block{}, nil
+	}
 	buf := t.buffer
 	n, err := s.read(buf, s.Offset)
 	if err != nil {
 		return meter.Block{}, err
+	}
+	if s.late && n > 0 {
+		return meter.Block{}, t.skipTorn(s, buf[:n], now)
 	}
 	if blank := logfile.Blanks(buf[:n]); blank > 0 {
 		if s.Offset+int64(n) > s.readTo {
@@ -301,11 +318,12 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		}
 		return meter.Block{}, t.skipBlanks(s, n, blank)
 	}
+	if s.carries() {
+		return t.readCarried(s, now)
+	}
 	whole := len(logfile.BeforeBlanks(buf[:bytes.LastIndexByte(buf[:n], '\n')+1]))
 	if whole == 0 && n == len(buf) { // a line longer than the buffer
-		if len(t.long) < t.cfg.MaxLine {
-			t.long = make([]byte, t.cfg.MaxLine)
-		}
+		t.roomForLine()
 		buf = t.long
 		if n, err = s.read(buf, s.Offset); err != nil {
 			return meter.Block{}, err
@@ -326,6 +344,8 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		return meter.Block{}, nil
 	case n == len(buf) || whole > 0 && whole < n:
 		t.enqueue(s) // more may follow
+	case whole == 0 && n > 0 && t.atEnd(s) && t.carry(s, buf[:n]):
+		return meter.Block{}, nil
 	case whole == 0 && s.ending && t.atEnd(s):
 		whole = n // the last line of a finished file, without its newline
 	}
@@ -431,7 +451,7 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 		return
 	}
 	fresh := t.begin(s.Path, logfile.LookAt(info), state)
-	s.next, fresh.Born = fresh.ID, logfile.BornAt(file)
+	fresh.Before, fresh.Born = s.ID, logfile.BornAt(file)
 	fresh.name, fresh.file, fresh.grewAt = name, file, now
 	t.byName[name] = fresh
 	t.enqueue(fresh)
@@ -448,12 +468,17 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 		}
 	}
 	s.ending, s.parked, s.changed = false, false, true
+	if s.carries() {
+		t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, int64(len(s.Carry)),
+			fmt.Sprintf("the end of a line was gone before it could be read; its first %d bytes are in the file before", len(s.Carry)))
+		s.Carry = nil
+	}
 	if s.Offset == 0 { // no line of it was complete; what holds them all is a new generation
 		s.State, s.EOFAt = meter.Done, 0
 		return
 	}
 	t.cfg.Log.Debug("looking for the rest of a file", "path", s.Path, "generation", s.ID, "offset", s.Offset)
-	s.State, s.lostAt = meter.Lost, now
+	s.State, s.lostAt, s.searched = meter.Lost, now, 0
 	t.restless[s.Path] = 2
 	t.nextScan = now
 }

@@ -1,0 +1,223 @@
+package tailer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meterlog/meterlog/internal/logfile"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// A torn line is the last of a file and has no newline yet. It waits until its
+// end comes, or until nobody can write it any more. Over a copytruncate the copy
+// ends with the line's beginning and the truncated file begins with its end: the
+// beginning is carried to the generation that the truncated file began.
+
+// begun reports whether more of the stream was consumed than NULs.
+func (s *stream) begun() bool { return !logfile.IsBlankData(s.Mark) }
+
+// carries reports whether the stream's first line began in an earlier generation
+// and has not counted yet.
+func (s *stream) carries() bool { return len(s.Carry) > 0 && !s.begun() }
+
+// endsTorn reports whether the position is within a line.
+func (s *stream) endsTorn() bool {
+	last := byte('\n')
+	if len(s.Mark) > 0 {
+		last = s.Mark[len(s.Mark)-1]
+	}
+	return s.arch == nil && last != '\n' && last != 0
+}
+
+// tornWait returns how long a rotated file must be quiet before its last line
+// counts.
+func (t *Tailer) tornWait(s *stream) time.Duration {
+	isTorn := s.readTo > s.Offset && s.blankTo < s.readTo || s.carries()
+	if s.file == nil || !isTorn || s.seen.Unlinked && !hasWriter(s.file) {
+		return t.cfg.Quiet
+	}
+	return t.cfg.Torn
+}
+
+// hasWriter reports whether a program has the file open for writing. It reports
+// false where the system does not tell.
+func hasWriter(f logfile.File) bool {
+	opened, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.FcntlInt(opened.Fd(), unix.F_SETLEASE, unix.F_RDLCK) // granted only if nobody writes
+	if err == nil {
+		unix.FcntlInt(opened.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return errors.Is(err, unix.EAGAIN)
+}
+
+// byID returns the generation with this number, or nil.
+func (t *Tailer) byID(path string, id int64) *stream {
+	all := t.byPath[path]
+	i := slices.IndexFunc(all, func(s *stream) bool { return s.ID == id && id != 0 })
+	if i < 0 {
+		return nil
+	}
+	return all[i]
+}
+
+// successor returns the generation that its file began when it was truncated, if
+// nothing of that was read yet; nil otherwise.
+func (t *Tailer) successor(s *stream) *stream {
+	for _, next := range t.byPath[s.Path] {
+		if next.Before == s.ID && !next.begun() && !next.finished() {
+			return next
+		}
+	}
+	return nil
+}
+
+// waits reports whether the first line of a truncated file may be the end of a
+// line in the copy, which was not read to its end yet.
+func (t *Tailer) waits(s *stream, now time.Time) bool {
+	before := t.byID(s.Path, s.Before)
+	if before == nil || before.finished() || s.carries() {
+		return false
+	}
+	before.awaited = true
+	if s.waitsSince.IsZero() || now.Before(s.waitsSince) {
+		s.waitsSince = now
+	}
+	switch {
+	case now.Sub(s.waitsSince) >= t.cfg.Search:
+		return false
+	case before.State == meter.Lost:
+		return before.searched < 2
+	case before.isOpen():
+		return before.queued || before.readTo != before.Offset || before.arch != nil
+	}
+	return before.Compressed || before.seen.Size != before.Offset
+}
+
+// carry hands the beginning of a line, with which a copy ends, to the generation
+// that the truncated file began. It reports whether there is one.
+func (t *Tailer) carry(s *stream, beginning []byte) bool {
+	next := t.successor(s)
+	if next == nil || s.arch != nil && !s.ending {
+		return false
+	}
+	carried := bytes.Clone(beginning)
+	if s.carries() {
+		carried = slices.Concat(s.Carry, beginning)
+		s.Carry = nil
+	}
+	if len(carried) > t.cfg.MaxLine {
+		return false
+	}
+	t.cfg.Log.Debug("a line goes on in the truncated file", "path", s.Path, "generation", next.ID, "bytes", len(carried))
+	next.Carry, next.changed = carried, true
+	s.consume(beginning)
+	t.finish(s)
+	t.enqueue(next)
+	return true
+}
+
+// readCarried reads the first line of a file, whose beginning an earlier
+// generation ended with. The block begins as many bytes earlier.
+func (t *Tailer) readCarried(s *stream, now time.Time) (meter.Block, error) {
+	t.roomForLine()
+	from := copy(t.long, s.Carry)
+	n, err := s.read(t.long[from:], s.Offset)
+	if err != nil {
+		return meter.Block{}, err
+	}
+	if s.Offset+int64(n) > s.readTo {
+		s.grewAt = now
+	}
+	s.readTo = s.Offset + int64(n)
+	end := from + bytes.IndexByte(t.long[from:from+n], '\n') + 1
+	switch {
+	case end > from:
+	case from+n == len(t.long):
+		s.skipped = s.readTo
+		t.enqueue(s)
+		return meter.Block{}, nil
+	case !t.atEnd(s):
+		return meter.Block{}, nil
+	case n > 0 && t.carry(s, t.long[from:from+n]):
+		return meter.Block{}, nil
+	case !s.ending:
+		return meter.Block{}, nil // its end is still to come
+	default:
+		end = from + n
+	}
+	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Start: s.Offset - int64(from), Data: t.long[:end], ReadAt: now}
+	read := s.readTo
+	s.consume(t.long[from:end])
+	if end == from { // the file has nothing of it
+		s.Carry = nil
+	}
+	s.readTo = read
+	t.index(s)
+	t.enqueue(s)
+	return block, nil
+}
+
+// skipTorn moves the position over the end of a line whose beginning has counted
+// as a whole line. It counts nothing: an anomaly reports it.
+func (t *Tailer) skipTorn(s *stream, data []byte, now time.Time) error {
+	end := bytes.IndexByte(data, '\n') + 1
+	if end == 0 && len(data) < len(t.buffer) {
+		if s.Offset+int64(len(data)) > s.readTo {
+			s.grewAt = now
+		}
+		s.readTo = s.Offset + int64(len(data))
+		if !s.ending || !t.atEnd(s) {
+			return nil // the rest is still to come
+		}
+	}
+	if end == 0 {
+		end = len(data)
+	}
+	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.TornLine, Subject: s.Path}, int64(end),
+		fmt.Sprintf("the line before offset %d of %s counted without its last %d bytes, which came too late", s.Offset, s.name, end))
+	s.consume(data[:end])
+	s.late = s.endsTorn()
+	t.enqueue(s)
+	return nil
+}
+
+// comeAfter notes that the generation n is a copy of what the live log of its path
+// held before it was truncated, if it is that: no line of the log was read since,
+// and the copy was made after the log. Copies stand in the order of their times.
+func (t *Tailer) comeAfter(n *stream) {
+	copied := n.file
+	since := func(live *stream) bool { return logfile.BornAt(copied) > live.Born }
+	if n.arch != nil {
+		copied, since = n.arch.File, func(live *stream) bool { return true }
+	}
+	var next *stream
+	for _, s := range t.byPath[n.Path] {
+		unread := s != n && !s.begun() && !s.Compressed && s.Born != 0 && s.State == meter.Live
+		if unread && n.seen.MTime >= s.Born && since(s) && (next == nil || s.Born > next.Born) {
+			next = s
+		}
+	}
+	if next == nil {
+		return
+	}
+	for before := t.byID(next.Path, next.Before); before != nil && !before.begun() && !before.finished() && before.seen.MTime > n.seen.MTime; {
+		next, before = before, t.byID(before.Path, before.Before)
+	}
+	n.Before, next.Before, next.changed = next.Before, n.ID, true
+	n.Carry, next.Carry = next.Carry, nil
+}
+
+func (t *Tailer) roomForLine() {
+	if len(t.long) < t.cfg.MaxLine {
+		t.long = make([]byte, t.cfg.MaxLine)
+	}
+}
