@@ -54,7 +54,6 @@ func (f *Finder) find(line []byte, found []Span) bool {
 		if f.shapes.find(line, found) {
 			return true
 		}
-		f.tree.forget(found)
 		f.scanner = jsonScanner{text: line, found: found}
 		if !f.scanner.fields(f.tree) {
 			f.tree.forget(found)
@@ -67,7 +66,6 @@ func (f *Finder) find(line []byte, found []Span) bool {
 		if f.shapes.find(line, found) {
 			return true
 		}
-		f.tree.forget(found)
 		scanLogfmt(line, func(key []byte, value, _ Span) {
 			if n := f.tree.child(key); n != nil && n.slot >= 0 && len(key) > 0 {
 				found[n.slot] = value

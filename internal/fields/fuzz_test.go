@@ -50,6 +50,7 @@ var jsonSeeds = []string{
 	`[1,-0,0.5,1e3,-1E-2,9223372036854775807,9223372036854775808,123456789012345678901234567890]`,
 	`{"\u0061":"\"\\\/\b\f\n\r\t"}`, "{\"a\":\"\xff\xc3\"}", `{"a":01}`, `{"a":1,}`, `{,}`, `[1 2]`, ` {} `, `{}x`, "{\"a\":\"\n\"}", `"\ud800\u0041"`,
 	`1.`, `-`, `.5`, `1e`, `+1`, `nul`, `truefalse`, ``, `""`, `{"a"}`, `{"a":}`, `{a:1}`, `"\x"`, `"\u12"`, "\ufeff{}", `[[[[]]]]`,
+	"{\"a\":\"in the\tmiddle of a word\"}", `{"a":"in the\\tmiddle of a word"}`, "{\"a\":\"in the\x80middle of a word\"}",
 }
 
 // floats is a decoded value with its whole numbers as encoding/json has them.

@@ -25,7 +25,7 @@ type shape struct {
 }
 
 // find notes the places of a line's values. It reports whether the line has a known
-// shape. If not, what it noted means nothing.
+// shape. If not, it has noted the values of the line's beginning at most.
 func (s *shapes) find(line []byte, found []Span) bool {
 	at := 0
 	for n := s.first; n != nil; {
@@ -113,7 +113,7 @@ func (n *shape) enter(place **shape) **shape {
 		case other == nil:
 			*place = n
 			return place
-		case other.text == n.text && other.last == n.last && other.slot == n.slot:
+		case other.text == n.text && other.slot == n.slot:
 			return place
 		}
 		place = &(*place).other
