@@ -220,7 +220,7 @@ func stringEnd(text []byte, at int) (end int, plain bool) {
 		// backslash or byte that is not ASCII. Higher bits mean nothing.
 		word := binary.LittleEndian.Uint64(text[i:])
 		quote, escape := word^quotes, word^escapes
-		if found := ((quote - ones) | (escape - ones) | (word - blanks) | word) & highBits; found != 0 {
+		if found := ((quote - ones) | (escape - ones) | (word - blanks)) & highBits; found != 0 {
 			i += bits.TrailingZeros64(found) / 8
 			if text[i] == '"' {
 				return i + 1, true
