@@ -12,3 +12,14 @@ func (m *Matcher) SetPlain(decode func(s *Source, line []byte) map[string]any) {
 
 // TrimLineEnd takes off a line's end.
 var TrimLineEnd = trimLineEnd
+
+// SearchNever makes the matcher evaluate each line without the search, where it
+// may.
+func (m *Matcher) SearchNever() {
+	for _, p := range m.plans {
+		p.direct = 1 << 30
+	}
+}
+
+// Direct returns how many blocks of a source are read next without the search.
+func (m *Matcher) Direct(source string) int { return m.plans[source].direct }

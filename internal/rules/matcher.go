@@ -54,6 +54,7 @@ type plan struct {
 	search *search.Search
 	slots  []int // the fields that its rules and its timestamp name
 	fields *fields.Finder
+	direct int // so many blocks are evaluated without the search
 }
 
 // lineState is the line that is being evaluated.
@@ -245,7 +246,11 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 	case len(plans) > 1 || m.plain != nil:
 		m.severalSources(read, plans)
 	case plans[0].search.Always.Empty() && block.Events == nil:
-		m.candidates(read, plans[0])
+		if plans[0].direct > 0 && m.efforts == nil {
+			m.withoutSearch(read, plans[0])
+		} else {
+			m.candidates(read, plans[0])
+		}
 	default:
 		m.everyLine(read, plans[0])
 	}
@@ -288,11 +293,12 @@ func lineEnd(data []byte, at int) int {
 
 // candidates evaluates the lines that the search finds.
 func (m *Matcher) candidates(b *reading, p *plan) {
+	lines, bytesFound, evaluated := 0, 0, 0
 	p.search.Begin(b.Data)
 	for start := 0; ; {
 		at := p.search.Next(b.Data)
 		if at == len(b.Data) {
-			return
+			break
 		}
 		if bytes.IndexByte(b.Data[start:at], '\n') >= 0 { // which is faster where it is in the same line
 			start += bytes.LastIndexByte(b.Data[start:at], '\n') + 1
@@ -300,7 +306,43 @@ func (m *Matcher) candidates(b *reading, p *plan) {
 		end := lineEnd(b.Data, at)
 		clear(m.wanted)
 		p.search.Take(b.Data, end, m.wanted)
+		lines, bytesFound, evaluated = lines+1, bytesFound+end-start, evaluated+m.wanted.Len()
 		m.wantedRules(b, p, start, end)
+		start = end
+	}
+	if most(bytesFound, len(b.Data)) && most(evaluated, lines*len(p.rules)) {
+		p.direct = directBlocks
+	}
+}
+
+// directBlocks is how many blocks are evaluated without the search, after it found
+// most lines of a block for most rules. Then the search is tried again.
+const directBlocks = 31
+
+func most(part, whole int) bool { return part >= whole-whole/8 }
+
+// withoutSearch evaluates all rules on every line. That is faster than a search
+// that finds most lines. The result is the same: on lines that the search does not
+// find, a condition is false. If a line is not of the format, the search decides
+// about that line.
+func (m *Matcher) withoutSearch(b *reading, p *plan) {
+	p.direct--
+	for start := 0; start < len(b.Data); {
+		end := lineEnd(b.Data, start)
+		if m.begin(b, p, start, end) {
+			for _, r := range p.rules {
+				m.apply(b, r, start, end)
+			}
+		}
+		if m.line.alien {
+			line := b.Data[start:end]
+			clear(m.wanted)
+			p.search.Begin(line)
+			p.search.Take(line, len(line), m.wanted)
+			if !m.wanted.Empty() {
+				m.wantedRules(b, p, start, end)
+			}
+		}
 		start = end
 	}
 }

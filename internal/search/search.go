@@ -36,6 +36,14 @@ func (s Set) Union(t Set) {
 	}
 }
 
+// Len returns how many members the set has.
+func (s Set) Len() (n int) {
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
 func (s Set) Empty() bool {
 	for _, w := range s {
 		if w != 0 {
