@@ -114,8 +114,9 @@ func (o *checkOptions) run(c *cobra.Command) error {
 
 // describe says what is in a configuration.
 func describe(w io.Writer, conf *config.Config) {
-	fmt.Fprintf(w, "%s: product %s, summed over %s, delivered to %s (%s)\n\n",
-		conf.Path, conf.ProductID, brief(conf.Interval), conf.Delivery.Endpoint, conf.Delivery.Transport)
+	writeWrapped(w, "", "  ", fmt.Sprintf("%s: product %s, summed over %s, delivered to %s (%s)",
+		conf.Path, conf.ProductID, brief(conf.Interval), conf.Delivery.Endpoint, conf.Delivery.Transport))
+	fmt.Fprintln(w)
 	rows := [][]string{{"SOURCE", "FORMAT", "FILES NOW", "PATH"}}
 	var unreadable []string
 	for _, s := range conf.Sources {
@@ -258,7 +259,7 @@ func reportTests(w io.Writer, conf *config.Config, results []selftest.Result, wa
 		}
 	}
 	if rules := untested(conf, results); len(rules) > 0 {
-		fmt.Fprintf(w, "no test makes these rules count: %s\n", strings.Join(rules, ", "))
+		writeWrapped(w, "", "  ", "no test makes these rules count: "+strings.Join(rules, ", "))
 	}
 	if failed > 0 {
 		fmt.Fprintf(w, "%d of %s failed\n", failed, meter.Plural(int64(len(results)), "test"))

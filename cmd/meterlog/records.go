@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -208,34 +207,59 @@ func productTitle(several bool) string {
 // kept in memory until then, and a ledger may hold millions.
 const rowsAligned = 1000
 
+// recordTable writes records as a table.
+type recordTable struct {
+	to    io.Writer
+	rows  [][]string // the titles, and the records that are not written yet
+	begun bool       // the titles are written
+
+	several bool // there is more than one product, so records name theirs
+}
+
 func tableSink(w io.Writer, several bool) recordSink {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	n := 0
-	return recordSink{
-		record: func(r meter.Record) error {
-			product := ""
-			if several {
-				product = r.ProductID + "\t"
-			}
-			if n++; n == 1 {
-				fmt.Fprintln(table, strings.Replace("WINDOW\tSKU\tQUANTITY\tSTATE\tUUID\tREASON", "SKU", productTitle(several)+"SKU", 1))
-			}
-			reason := r.Reason
-			if r.ReissuedAs != "" {
-				reason += ", queued again as " + strings.ReplaceAll(r.ReissuedAs, ",", ", ")
-			}
-			_, err := fmt.Fprintf(table, "%s\t%s%s\t%d\t%s\t%s\t%s\n", r.Window.StartTime().Format(time.RFC3339), product, r.SKU, r.Quantity, r.State, r.UUID, visible(reason))
-			if err == nil && n%rowsAligned == 0 {
-				err = table.Flush()
-			}
-			return err
-		},
-		end: func() error {
-			if n == 0 {
-				_, err := fmt.Fprintln(w, "no records")
-				return err
-			}
-			return table.Flush()
-		},
+	t := &recordTable{to: w, several: several}
+	t.rows = [][]string{t.row("WINDOW", "PRODUCT", "SKU", "QUANTITY", "STATE", "UUID", "REASON")}
+	return recordSink{t.add, t.end}
+}
+
+func (t *recordTable) add(r meter.Record) error {
+	reason := r.Reason
+	if r.ReissuedAs != "" {
+		reason += ", queued again as " + strings.ReplaceAll(r.ReissuedAs, ",", ", ")
 	}
+	t.rows = append(t.rows, t.row(r.Window.StartTime().Format(time.RFC3339), r.ProductID, r.SKU, strconv.FormatInt(r.Quantity, 10), string(r.State), r.UUID, visible(reason)))
+	if len(t.rows) > rowsAligned {
+		return t.flush()
+	}
+	return nil
+}
+
+// row returns the cells of a row, the product's only if records name it.
+func (t *recordTable) row(window, product string, others ...string) []string {
+	if t.several {
+		return append([]string{window, product}, others...)
+	}
+	return append([]string{window}, others...)
+}
+
+func (t *recordTable) flush() error {
+	lines := columns(t.rows, len(t.rows[0]), max(pageWidth, screenOf(t.to).width))
+	if t.begun {
+		lines = lines[1:]
+	}
+	t.rows, t.begun = t.rows[:1], true
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(t.to, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *recordTable) end() error {
+	if !t.begun && len(t.rows) == 1 {
+		_, err := fmt.Fprintln(t.to, "no records")
+		return err
+	}
+	return t.flush()
 }

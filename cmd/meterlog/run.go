@@ -121,6 +121,7 @@ func (o *runOptions) run(c *cobra.Command) error {
 	}
 	defer book.Close()
 	if o.once {
+		logWarnings(log, config)
 		err = o.runOnce(c, o.agentConfig(c, config, deliver, book, log))
 		deliver.Close()
 	} else {

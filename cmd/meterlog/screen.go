@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -132,26 +133,142 @@ func clip(text string, width int) string {
 }
 
 // writeColumns writes rows as a table, the first columns to the left and the
-// others to the right.
+// others to the right. A title may have two lines. If the table is wider than the
+// page, or than a wider terminal, each row takes several lines.
 func writeColumns(w io.Writer, rows [][]string, left int) {
+	for _, row := range columns(rows, left, max(pageWidth, screenOf(w).width)) {
+		fmt.Fprintln(w, row)
+	}
+}
+
+// columns returns the rows of a table, the first of them with the titles.
+func columns(rows [][]string, left, width int) []string {
+	upper, lower, short := make([]string, len(rows[0])), make([]string, len(rows[0])), make([]string, len(rows[0]))
+	for i, title := range rows[0] {
+		short[i] = strings.ReplaceAll(title, "\n", " ")
+		if first, second, two := strings.Cut(title, "\n"); two {
+			upper[i], lower[i] = first, second
+		} else {
+			lower[i] = title
+		}
+	}
+	if strings.Join(upper, "") != "" {
+		stacked := append([][]string{upper, lower}, rows[1:]...)
+		if widths := columnWidths(stacked); total(widths) <= width {
+			lines := rowLines(stacked, widths, left)
+			return append([]string{lines[0] + "\n" + lines[1]}, lines[2:]...)
+		}
+	}
+	rows = append([][]string{short}, rows[1:]...)
+	widths := columnWidths(rows)
+	if total(widths) <= width {
+		return rowLines(rows, widths, left)
+	}
+	if lines := wrappedRows(rows, widths, left, width); lines != nil {
+		return lines
+	}
+	return foldedRows(rows, left, width)
+}
+
+// leastRoom is how many characters a column must have to be wrapped in.
+const leastRoom = 24
+
+// wrappedRows returns rows whose last column is wrapped between its words. It
+// returns nil if a word is too long, there is little room, or the column is no text.
+func wrappedRows(rows [][]string, widths []int, left, width int) []string {
+	last := len(widths) - 1
+	room := width - total(widths[:last]) - columnGap
+	lines := make([]string, len(rows))
+	for i, row := range rows {
+		for _, word := range words(row[last]) {
+			if last >= left || room < leastRoom || utf8.RuneCountInString(word) > room {
+				return nil
+			}
+		}
+		first := rowLine("", append(slices.Clone(row[:last]), "|"), append(slices.Clone(widths[:last]), 1), left)
+		var b strings.Builder
+		writeWrappedIn(&b, width, strings.TrimSuffix(first, "|"), strings.Repeat(" ", width-room), row[last])
+		lines[i] = strings.TrimRight(b.String(), "\n ")
+	}
+	return lines
+}
+
+func rowLines(rows [][]string, widths []int, left int) []string {
+	lines := make([]string, len(rows))
+	for i, row := range rows {
+		lines[i] = rowLine("", row, widths, left)
+	}
+	return lines
+}
+
+// total returns how many characters a line of a table has.
+func total(widths []int) int {
+	sum := -columnGap
+	for _, n := range widths {
+		sum += n + columnGap
+	}
+	return sum
+}
+
+const (
+	columnGap  = 2
+	foldIndent = "    " // of a row's further lines
+)
+
+func columnWidths(rows [][]string) []int {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	for _, row := range rows {
-		var b strings.Builder
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i < left {
-				b.WriteString(cell + pad + "  ")
-			} else {
-				b.WriteString(pad + cell + "  ")
-			}
+	return widths
+}
+
+// rowLine returns cells side by side.
+func rowLine(indent string, row []string, widths []int, left int) string {
+	b := strings.Builder{}
+	b.WriteString(indent)
+	for i, cell := range row {
+		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+		if i < left {
+			b.WriteString(cell + pad)
+		} else {
+			b.WriteString(pad + cell)
 		}
-		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+		b.WriteString(strings.Repeat(" ", columnGap))
 	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// foldedRows returns rows that take as many lines as they need. Each line holds as
+// many columns as fit.
+func foldedRows(rows [][]string, left, width int) []string {
+	widths := columnWidths(rows)
+	folded := make([]string, len(rows))
+	for from, indent := 0, ""; from < len(widths); indent = foldIndent {
+		to := from + 1
+		for to < len(widths) && len(indent)+total(widths[from:to+1]) <= width {
+			to++
+		}
+		for i, row := range rows {
+			line := rowLine(indent, row[from:to], widths[from:to], left-from)
+			if strings.TrimSpace(line) == "" {
+				continue
+			}
+			if utf8.RuneCountInString(line) > width {
+				var b strings.Builder
+				writeWrappedIn(&b, width, indent, foldIndent, strings.TrimSpace(line))
+				line = strings.TrimSuffix(b.String(), "\n")
+			}
+			if folded[i] != "" {
+				folded[i] += "\n"
+			}
+			folded[i] += line
+		}
+		from = to
+	}
+	return folded
 }
 
 // shortened is a path whose beginning is left out where it is too long to stand
@@ -183,10 +300,14 @@ func words(text string) (all []string) {
 // writeWrapped writes a text in lines of no more than the page's width, where
 // its words allow. Its own lines stay apart.
 func writeWrapped(w io.Writer, first, indent, text string) {
+	writeWrappedIn(w, pageWidth, first, indent, text)
+}
+
+func writeWrappedIn(w io.Writer, width int, first, indent, text string) {
 	line, begun := first, false
 	for _, paragraph := range strings.Split(text, "\n") {
 		for _, word := range words(paragraph) {
-			if begun && utf8.RuneCountInString(line+" "+word) > pageWidth {
+			if begun && utf8.RuneCountInString(line+" "+word) > width {
 				fmt.Fprintln(w, line)
 				line, begun = indent, false
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -59,6 +60,7 @@ func (s *service) run(ctx context.Context, config *config.Config, deliver *sende
 	helpers.Go(func() { newNotifier(s).run(aside) })
 
 	helpers.Go(func() { trimNowAndThen(aside) })
+	helpers.Go(func() { logWarnings(s.log, config) })
 	s.log.Info("meterlog follows", "version", versionText(), "sources", len(config.Sources), "rules", len(config.Rules), "state", s.dir)
 	var open map[int64]*os.File
 	var since time.Time
@@ -74,6 +76,7 @@ func (s *service) run(ctx context.Context, config *config.Config, deliver *sende
 		}
 		config, deliver, open, since = next.config, next.deliver, next.open, next.since
 		s.setConfig(config)
+		helpers.Go(func() { logWarnings(s.log, next.config) })
 		s.log.Info("the configuration was read again", "sources", len(config.Sources), "rules", len(config.Rules))
 		notifySystemd("READY=1")
 	}
@@ -175,6 +178,17 @@ func (s *service) subject() monitor.Subject {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return monitor.Subject{Version: versionText(), Dir: s.dir, Config: s.config, Vitals: s.vitals}
+}
+
+// logWarnings logs what check warns of.
+func logWarnings(log *slog.Logger, conf *config.Config) {
+	for _, w := range warningsOf(conf) {
+		place := w.File
+		if w.Line > 0 {
+			place += fmt.Sprintf(":%d:%d", w.Line, w.Column)
+		}
+		log.Warn("the configuration is allowed and likely a mistake", "place", place, "warning", w.Message, "hint", w.Hint)
+	}
 }
 
 func firstLine(text string) string {

@@ -49,6 +49,9 @@ anything: for monitoring, and for the product itself.`,
 			dir = config.StateOf(*configPath)
 		}
 		subject := monitor.Subject{Version: versionText(), Dir: stateDir(dir, conf), Config: conf, ConfigErr: err}
+		if err != nil {
+			subject.Salvaged = config.Salvage(*configPath)
+		}
 		st, err := subject.Status(c.Context(), time.Now())
 		if err != nil {
 			return err
@@ -96,7 +99,7 @@ func printStatus(w io.Writer, st monitor.Status) {
 }
 
 func printSKUs(w io.Writer, st monitor.Status) {
-	rows, names := [][]string{{"SKU", "LAST HOUR", "TODAY (UTC)", "TOTAL", "ACCEPTED", "WAITING", "IN DOUBT", "NOT BILLABLE"}}, 1
+	rows, names := [][]string{{"SKU", "LAST\nHOUR", "TODAY\n(UTC)", "TOTAL", "ACCEPTED", "WAITING", "IN\nDOUBT", "NOT\nBILLABLE"}}, 1
 	for _, s := range st.SKUs {
 		rows = append(rows, []string{s.SKU, fmt.Sprint(s.LastHour), fmt.Sprint(s.Today), fmt.Sprint(s.Total),
 			fmt.Sprint(s.Accepted), fmt.Sprint(s.Waiting), fmt.Sprint(s.InDoubt), fmt.Sprint(s.NotBillable)})

@@ -96,7 +96,7 @@ func TestDerivedNames(t *testing.T) {
 		"/var/log/{a,b}.log":          "log",
 		"/var/log/postgresql-16-main": "postgresql-16-main",
 	} {
-		if got := derivedName([]string{path}); got != want {
+		if got := DerivedName([]string{path}); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}

@@ -7,13 +7,17 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"gopkg.in/yaml.v3"
+
+	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // Load reads and checks the configuration file at path. Where the file can be
@@ -48,6 +52,29 @@ func StateOf(path string) string {
 		return string(g[1])
 	}
 	return ""
+}
+
+// Salvage returns the sources of a configuration that is wrong: those whose names
+// and paths can be read. There are none if the file is no YAML.
+func Salvage(path string) (sources []*rules.Source) {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) > maxFile {
+		return nil
+	}
+	l := newLoader(path)
+	if root := l.parse(text); root != nil {
+		if top := l.object(root, "the configuration", topKeys); top != nil {
+			l.readSources(top)
+		}
+	}
+	for _, s := range l.config.Sources {
+		known := slices.ContainsFunc(sources, func(other *rules.Source) bool { return other.Name == s.Name })
+		wrong := slices.ContainsFunc(slices.Concat(s.Paths, s.Exclude), func(glob string) bool { return !doublestar.ValidatePattern(glob) })
+		if s.Name != "" && (len(s.Paths) > 0 || s.Stream() != "") && !known && !wrong {
+			sources = append(sources, s)
+		}
+	}
+	return sources
 }
 
 var stateLine = regexp.MustCompile(`(?m)^state:[ \t]+["']?([^"'\s#]+)`)
@@ -88,11 +115,7 @@ var (
 // Parse checks a configuration. Its error is [Problems], with name as
 // the file. Relative paths are taken from the working directory.
 func Parse(name string, text []byte) (*Config, error) {
-	l := &loader{
-		document: document{name: name},
-		config:   &Config{Path: name},
-		names:    map[string]*yaml.Node{},
-	}
+	l := newLoader(name)
 	if root := l.parse(text); root != nil {
 		l.read(root)
 	}
@@ -112,6 +135,14 @@ type loader struct {
 	document
 	config *Config
 	names  map[string]*yaml.Node // of rules, with their places
+}
+
+func newLoader(name string) *loader {
+	return &loader{
+		document: document{name: name},
+		config:   &Config{Path: name},
+		names:    map[string]*yaml.Node{},
+	}
 }
 
 func (l *loader) read(root *yaml.Node) {

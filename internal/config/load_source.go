@@ -41,7 +41,7 @@ func (l *loader) readSources(top *object) {
 		used[s.Name] = node
 	}
 	for _, s := range unnamed {
-		base := derivedName(s.Paths)
+		base := DerivedName(s.Paths)
 		if s.Every > 0 {
 			base = "every-" + shortSpan(s.Every)
 		}
@@ -55,9 +55,9 @@ func (l *loader) readSources(top *object) {
 
 var sourceName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
-// derivedName names a source after its first path: after the file, up to its
+// DerivedName names a source after its first path: after the file, up to its
 // extension or first wildcard. If that leaves it empty, its folder gives the name.
-func derivedName(paths []string) string {
+func DerivedName(paths []string) string {
 	if len(paths) == 0 {
 		return "logs"
 	}

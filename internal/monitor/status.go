@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/glob"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
@@ -22,7 +25,8 @@ type Subject struct {
 	Dir       string         // the state folder
 	Config    *config.Config // nil where ConfigErr tells why there is none
 	ConfigErr error
-	Vitals    *Vitals // of the agent in this process; nil where it is looked at from another
+	Salvaged  []*rules.Source // where Config is nil: the sources of the file that can be read
+	Vitals    *Vitals         // of the agent in this process; nil where it is looked at from another
 }
 
 // Status is what `meterlog status` and /status show. The JSON names are
@@ -310,13 +314,11 @@ func (s Subject) followed(ctx context.Context, st *Status, r *ledger.Reader) err
 }
 
 func (s Subject) files(st *Status, known []meter.Generation, globs map[string]time.Time, now time.Time) {
-	if s.Config == nil {
-		return
-	}
-	t := tailer.New(tailer.Config{Sources: Sources(s.Config), Known: known, Globs: globs, NoWatch: true})
+	sources := s.sources(globs)
+	t := tailer.New(tailer.Config{Sources: followable(sources), Known: known, Globs: globs, NoWatch: true})
 	defer t.Close()
 	at := make(map[string]int)
-	for _, source := range s.Config.Sources {
+	for _, source := range sources {
 		at[source.Name] = len(st.Sources)
 		st.Sources = append(st.Sources, SourceStatus{Name: source.Name, Files: []FileStatus{}})
 	}
@@ -334,10 +336,10 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 			source.Files = append(source.Files, file)
 		}
 	}
-	s.streams(st, known, at)
+	st.streams(sources, known, at)
 	for _, source := range st.Sources {
 		slices.SortFunc(source.Files, func(a, b FileStatus) int { return cmp.Compare(a.Path, b.Path) })
-		if len(source.Files) == 0 {
+		if len(source.Files) == 0 && s.Config != nil {
 			st.problem("no_files", "source "+source.Name+" matches no file", "see its path: in the configuration; files that appear later are followed from their beginning")
 		}
 	}
@@ -345,8 +347,8 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 
 // streams adds the sources without files, by their position in the list. The
 // agent alone makes them go on, so nothing is ever behind.
-func (s Subject) streams(st *Status, known []meter.Generation, at map[string]int) {
-	for _, source := range s.Config.Sources {
+func (st *Status) streams(sources []*rules.Source, known []meter.Generation, at map[string]int) {
+	for _, source := range sources {
 		if source.Stream() == "" {
 			continue
 		}
@@ -361,10 +363,32 @@ func (s Subject) streams(st *Status, known []meter.Generation, at map[string]int
 	}
 }
 
+// sources returns what is followed. If the configuration is wrong, these are the
+// sources that can still be read in it, or else the paths that the agent has looked
+// for.
+func (s Subject) sources(globs map[string]time.Time) (sources []*rules.Source) {
+	switch {
+	case s.Config != nil:
+		return s.Config.Sources
+	case len(s.Salvaged) > 0:
+		return s.Salvaged
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(globs)) {
+		name := config.DerivedName([]string{pattern})
+		if slices.ContainsFunc(sources, func(other *rules.Source) bool { return other.Name == name }) {
+			name = pattern
+		}
+		sources = append(sources, &rules.Source{Name: name, Set: glob.Set{Paths: []string{pattern}}})
+	}
+	return sources
+}
+
 // Sources are those of the configuration as the tailer takes them.
-func Sources(config *config.Config) []tailer.Source {
+func Sources(config *config.Config) []tailer.Source { return followable(config.Sources) }
+
+func followable(of []*rules.Source) []tailer.Source {
 	var sources []tailer.Source
-	for _, s := range config.Sources {
+	for _, s := range of {
 		if s.Stream() != "" {
 			continue
 		}
