@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/meterlog/meterlog/internal/config"
@@ -40,26 +41,52 @@ func TestWithoutSearch(t *testing.T) {
 	}
 }
 
-// A matcher whose search finds most lines does without it, for a while.
+// A line without its prefix and without a rule's text is not reported.
+func TestWithoutSearchAndPrefix(t *testing.T) {
+	c := parse(t, `
+product_id: p
+sources: [{name: s, path: /s, format: json, prefix: '^> '}]
+rules: [{name: a, when: fields.n > 0, sku_id: s}]
+`)
+	m := rules.NewMatcher(&c.Set)
+	m.SearchNever()
+	var tally meter.Tally
+	data := "> {\"n\":1}\nno prefix\nno prefix \"n\"\n"
+	m.Match(meter.Block{Generation: 1, Sources: []string{"s"}, Data: []byte(data), ReadAt: readAt}, &tally)
+	a := tally.Anomalies[meter.AnomalyKey{Kind: meter.NotParsed, Subject: "s"}]
+	if len(tally.Counts) != 1 || a == nil || a.Count != 1 {
+		t.Errorf("want one count and one line not parsed: %s", tallyText(&tally))
+	}
+}
+
+// A matcher whose search finds most lines for most rules does without it, and
+// tries it again later.
 func TestSearchThatFindsMostLines(t *testing.T) {
 	c := parse(t, `
 product_id: p
 sources: [{name: s, path: /s, format: json}]
-rules: [{name: a, when: fields.n > 0, sku_id: s}]
+rules:
+  - {name: a, when: fields.n > 0, sku_id: s}
+  - {name: b, when: fields.m > 0, sku_id: s}
 `)
 	m := rules.NewMatcher(&c.Set)
-	for i, some := range []struct {
-		line   string
-		direct bool // whether the next block is read without a search
-	}{{`{"m":1}`, false}, {`{"n":1}`, true}, {`{"m":1}`, true}} {
+	read := func(line string) (direct bool) {
 		var tally meter.Tally
-		data := ""
-		for range 100 {
-			data += some.line + "\n"
+		m.Match(meter.Block{Generation: 1, Sources: []string{"s"}, Data: []byte(strings.Repeat(line+"\n", 100)), ReadAt: readAt}, &tally)
+		return m.Direct("s") > 0
+	}
+	for _, line := range []string{`{"k":1}`, `{"n":1}`, `{"m":1}`} { // for no rule, or for one of two
+		if read(line) {
+			t.Errorf("after %s the next block is read without the search", line)
 		}
-		m.Match(meter.Block{Generation: 1, Sources: []string{"s"}, Data: []byte(data), ReadAt: readAt}, &tally)
-		if got := m.Direct("s") > 0; got != some.direct {
-			t.Errorf("after block %d: without search %v, want %v", i, got, some.direct)
+	}
+	if !read(`{"n":1,"m":1}`) {
+		t.Error("after lines for both rules the next block is still searched")
+	}
+	blocks := 1
+	for read(`{"k":1}`) {
+		if blocks++; blocks > 100 {
+			t.Fatal("the search is never tried again")
 		}
 	}
 }
