@@ -208,6 +208,7 @@ const (
 	quotes    = '"' * ones
 	escapes   = '\\' * ones
 	blanks    = ' ' * ones
+	zeros     = '0' * ones
 	wordBytes = 8
 )
 
@@ -295,6 +296,15 @@ func numberEnd(text []byte, at int) int {
 
 func digitsEnd(text []byte, from int) int {
 	at := from
+	for ; len(text)-at >= wordBytes; at += wordBytes {
+		word := binary.LittleEndian.Uint64(text[at:]) ^ zeros // digits are 0 to 9 now
+		if found := (word + (0x80-10)*ones | word) & highBits; found != 0 {
+			if at += bits.TrailingZeros64(found) / 8; at == from {
+				return -1
+			}
+			return at
+		}
+	}
 	for at < len(text) && text[at]-'0' < 10 {
 		at++
 	}

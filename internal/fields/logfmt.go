@@ -71,7 +71,7 @@ func quoteOrEscape(line []byte, i int) int {
 	for ; len(line)-i >= wordBytes; i += wordBytes {
 		word := binary.LittleEndian.Uint64(line[i:])
 		quote, escape := word^quotes, word^escapes
-		if found := ((quote-ones)&^quote | (escape-ones)&^escape) & highBits; found != 0 {
+		if found := ((quote - ones) | (escape - ones)) &^ word & highBits; found != 0 {
 			return i + bits.TrailingZeros64(found)/8
 		}
 	}

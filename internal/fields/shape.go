@@ -1,5 +1,7 @@
 package fields
 
+import "encoding/binary"
+
 // shapes finds the values of a line by the lines before it. Most lines of a log
 // have the same keys in the same order, so they differ in their values alone. A
 // shape is the text before, between and behind the values of one line. If another
@@ -18,6 +20,9 @@ type shapes struct {
 // shape is a text of a line.
 type shape struct {
 	text  string
+	head  uint64 // the first bytes of text
+	mask  uint64 // of the bytes that head has
+	tail  uint64 // the last eight bytes of text, if it has as many
 	last  bool   // the line ends behind the text; otherwise a value follows
 	slot  int    // the value's slot, or -1
 	next  *shape // the text behind the value
@@ -29,11 +34,11 @@ type shape struct {
 func (s *shapes) find(line []byte, found []Span) bool {
 	at := 0
 	for n := s.first; n != nil; {
-		end := at + len(n.text)
-		if end > len(line) || string(line[at:end]) != n.text {
+		if !n.begins(line[at:]) {
 			n = n.other
 			continue
 		}
+		end := at + len(n.text)
 		if n.last {
 			if end == len(line) {
 				return true
@@ -52,6 +57,37 @@ func (s *shapes) find(line []byte, found []Span) bool {
 		at, n = end, n.next
 	}
 	return false
+}
+
+// begins reports whether a rest of a line begins with the text. For most texts it
+// compares two words of eight bytes.
+func (n *shape) begins(rest []byte) bool {
+	size := len(n.text)
+	if len(rest) < size {
+		return false
+	}
+	if len(rest) < wordBytes {
+		return string(rest[:size]) == n.text
+	}
+	if (binary.LittleEndian.Uint64(rest)^n.head)&n.mask != 0 {
+		return false
+	}
+	if size <= wordBytes {
+		return true
+	}
+	return binary.LittleEndian.Uint64(rest[size-wordBytes:]) == n.tail && (size <= 2*wordBytes || string(rest[:size]) == n.text)
+}
+
+// newShape returns a text with its first and its last bytes.
+func newShape(text string) *shape {
+	n := &shape{text: text, slot: -1}
+	var first [wordBytes]byte
+	size := copy(first[:], text)
+	n.head, n.mask = binary.LittleEndian.Uint64(first[:]), ^uint64(0)>>(64-8*size)
+	if size == wordBytes {
+		n.tail = binary.LittleEndian.Uint64([]byte(text[len(text)-wordBytes:]))
+	}
+	return n
 }
 
 // Bounds of what is learned. A line of an unknown shape costs as much as it
@@ -88,11 +124,13 @@ func (s *shapes) learn(line []byte, values []Span, t *Tree, found []Span) {
 	}
 	at, place := 0, &s.first
 	for i := 0; i <= len(values); i++ {
-		n := &shape{last: i == len(values), slot: -1}
-		if n.last {
-			n.text = string(line[at:])
-		} else {
-			n.text, n.slot, at = string(line[at:values[i].From]), slots[i], values[i].To
+		end := len(line)
+		if i < len(values) {
+			end = values[i].From
+		}
+		n := newShape(string(line[at:end]))
+		if n.last = i == len(values); !n.last {
+			n.slot, at = slots[i], values[i].To
 		}
 		if place = n.enter(place); place == nil {
 			return
