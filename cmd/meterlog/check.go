@@ -137,11 +137,14 @@ func describe(w io.Writer, conf *config.Config) {
 	rows = [][]string{{"RULE", "SKU", "QUANTITY", "SOURCES"}}
 	for _, r := range conf.Rules {
 		quantity := clip(strings.Join(strings.Fields(r.QuantityText), " "), 40)
-		if r.Per != 1 {
-			quantity += fmt.Sprintf(" per %d", r.Per)
+		if r.Decimals > 0 {
+			quantity += " to " + meter.Plural(int64(r.Decimals), "decimal")
+		}
+		if r.Per != meter.One(r.Decimals) {
+			quantity += " per " + r.Text(r.Per)
 		}
 		if r.Max != 0 {
-			quantity += fmt.Sprintf(", max %d", r.Max)
+			quantity += ", max " + r.Text(r.Max)
 		}
 		rows = append(rows, []string{r.Name, clip(r.SKUText(), 40), quantity, strings.Join(r.Sources, ", ")})
 	}

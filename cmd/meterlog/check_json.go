@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/selftest"
 )
 
@@ -56,11 +57,11 @@ type (
 		Errors   []publishedTestTrouble `json:"errors"`
 	}
 	publishedTestCount struct {
-		Rule    string   `json:"rule"`
-		SKU     string   `json:"sku_id"`
-		Units   int64    `json:"units"`
-		Amount  int64    `json:"amount"`
-		Windows []string `json:"windows"`
+		Rule    string      `json:"rule"`
+		SKU     string      `json:"sku_id"`
+		Units   int64       `json:"units"`
+		Amount  json.Number `json:"amount"`
+		Windows []string    `json:"windows"`
 	}
 	publishedTestTrouble struct {
 		Kind    string `json:"kind"`
@@ -133,7 +134,7 @@ func (p *publishedCheck) describe(conf *config.Config) {
 		p.Sources = append(p.Sources, publishedSource{s.Name, s.Format, len(files), append([]string{}, problems...)})
 	}
 	for _, r := range conf.Rules {
-		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKUText(), r.Per, r.Sources, r.ProductID})
+		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKUText(), r.Per / meter.One(r.Decimals), r.Sources, r.ProductID})
 	}
 }
 
@@ -148,7 +149,7 @@ func (p *publishedCheck) runTests(conf *config.Config) {
 			for _, w := range c.Windows {
 				windows = append(windows, stamp(w))
 			}
-			t.Counts = append(t.Counts, publishedTestCount{c.Rule, c.SKU, c.Units, c.Amount, windows})
+			t.Counts = append(t.Counts, publishedTestCount{c.Rule, c.SKU, c.Units, number(c.Amount, c.Decimals), windows})
 		}
 		for _, e := range r.Troubles {
 			t.Errors = append(t.Errors, publishedTestTrouble{string(e.Kind), e.Subject, e.Count, e.Example})

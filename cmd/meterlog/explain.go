@@ -204,7 +204,7 @@ func (e *explanation) printShares(w io.Writer) {
 				amount += c.Amount
 			}
 		}
-		rows = append(rows, []string{share.Rule, fmt.Sprint(share.Units), fmt.Sprint(amount), fmt.Sprint(share.Carried), fmt.Sprint(share.Per)})
+		rows = append(rows, []string{share.Rule, fmt.Sprint(share.Units), meter.Decimal(amount, share.Decimals), meter.Decimal(share.Carried, share.Decimals), meter.Decimal(share.Per, share.Decimals)})
 	}
 	if len(rows) > 1 {
 		fmt.Fprintln(w)
@@ -212,8 +212,21 @@ func (e *explanation) printShares(w io.Writer) {
 	}
 }
 
+// signed returns a difference of amounts with its sign.
+func signed(amount int64, decimals int) string {
+	if amount >= 0 {
+		return "+" + meter.Decimal(amount, decimals)
+	}
+	return meter.Decimal(amount, decimals)
+}
+
+// number returns an amount for JSON, exactly.
+func number(amount int64, decimals int) json.Number {
+	return json.Number(meter.Decimal(amount, decimals))
+}
+
 func printFinding(w io.Writer, f recount.Finding, s screen) {
-	fmt.Fprintf(w, "\n%s: %s that come to %d, %s of %s\n", f.Rule, meter.Plural(f.Lines, "line"), f.Amount, rangeText(f), orDash(visible(f.Generation.Path)))
+	fmt.Fprintf(w, "\n%s: %s that come to %s, %s of %s\n", f.Rule, meter.Plural(f.Lines, "line"), meter.Decimal(f.Amount, f.Decimals), rangeText(f), orDash(visible(f.Generation.Path)))
 	if f.File != "" && f.File != f.Generation.Path {
 		fmt.Fprintf(w, "  now in %s\n", visible(f.File))
 	}
@@ -221,15 +234,15 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 	case recount.Equal:
 		fmt.Fprint(w, "  equal")
 	case recount.Different:
-		fmt.Fprintf(w, "  different: counted again %s, that come to %d (%+d)", meter.Plural(f.Found.Lines, "line"), f.Found.Amount, f.Found.Amount-f.Amount)
+		fmt.Fprintf(w, "  different: counted again %s, that come to %s (%s)", meter.Plural(f.Found.Lines, "line"), meter.Decimal(f.Found.Amount, f.Decimals), signed(f.Found.Amount-f.Amount, f.Decimals))
 	default:
 		fmt.Fprintf(w, "  %s", f.Outcome)
 	}
 	fmt.Fprintln(w, joinReason(f.Note))
 	for _, line := range f.Recounted {
-		prefix := fmt.Sprintf("  %d: %d: ", line.Offset, line.Quantity)
+		prefix := fmt.Sprintf("  %d: %s: ", line.Offset, meter.Decimal(line.Quantity, f.Decimals))
 		if journal.IsClock(f.Generation) {
-			prefix = fmt.Sprintf("  %d: ", line.Quantity)
+			prefix = fmt.Sprintf("  %s: ", meter.Decimal(line.Quantity, f.Decimals))
 		}
 		fmt.Fprintln(w, prefix+s.fit(line.Text, len(prefix)))
 	}
@@ -276,10 +289,10 @@ type (
 		Verdict       recount.Outcome         `json:"verdict"`
 	}
 	publishedShare struct {
-		Rule    string `json:"rule"`
-		Units   int64  `json:"units"`
-		Per     int64  `json:"per"`
-		Carried int64  `json:"carried"`
+		Rule    string      `json:"rule"`
+		Units   int64       `json:"units"`
+		Per     json.Number `json:"per"`
+		Carried json.Number `json:"carried"`
 	}
 	publishedContribution struct {
 		Rule            string          `json:"rule"`
@@ -288,18 +301,18 @@ type (
 		Start           int64           `json:"start"`
 		End             int64           `json:"end"`
 		Lines           int64           `json:"lines"`
-		Amount          int64           `json:"amount"`
+		Amount          json.Number     `json:"amount"`
 		File            string          `json:"file"`
 		Verdict         recount.Outcome `json:"verdict"`
 		Note            string          `json:"note"`
 		RecountedLines  int64           `json:"recounted_lines"`
-		RecountedAmount int64           `json:"recounted_amount"`
+		RecountedAmount json.Number     `json:"recounted_amount"`
 		Counted         []publishedLine `json:"counted"`
 	}
 	publishedLine struct {
-		Offset   int64  `json:"offset"`
-		Quantity int64  `json:"quantity"`
-		Line     string `json:"line"`
+		Offset   int64       `json:"offset"`
+		Quantity json.Number `json:"quantity"`
+		Line     string      `json:"line"`
 	}
 )
 
@@ -323,15 +336,15 @@ func (e *explanation) publish() publishedExplanation {
 		p.Heirs = append(p.Heirs, publish(r))
 	}
 	for _, s := range e.Shares {
-		p.Shares = append(p.Shares, publishedShare{s.Rule, s.Units, s.Per, s.Carried})
+		p.Shares = append(p.Shares, publishedShare{s.Rule, s.Units, number(s.Per, s.Decimals), number(s.Carried, s.Decimals)})
 	}
 	for _, f := range e.findings {
 		c := publishedContribution{
-			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: f.Amount,
-			File: f.File, Verdict: f.Outcome, Note: f.Note, RecountedLines: f.Found.Lines, RecountedAmount: f.Found.Amount, Counted: []publishedLine{},
+			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: number(f.Amount, f.Decimals),
+			File: f.File, Verdict: f.Outcome, Note: f.Note, RecountedLines: f.Found.Lines, RecountedAmount: number(f.Found.Amount, f.Decimals), Counted: []publishedLine{},
 		}
 		for _, line := range f.Recounted {
-			c.Counted = append(c.Counted, publishedLine{line.Offset, line.Quantity, line.Text})
+			c.Counted = append(c.Counted, publishedLine{line.Offset, number(line.Quantity, f.Decimals), line.Text})
 		}
 		p.Contributions = append(p.Contributions, c)
 	}

@@ -192,7 +192,7 @@ rules: [{name: mails, when: line contains "sent", sku_id: sku-mails}]
 		return all[0].Contributions[0]
 	}
 	c := contribution()
-	if c.Verdict != recount.Equal || c.Lines != 3 || c.RecountedLines != 3 || len(c.Counted) != 3 || c.Counted[1] != (publishedLine{c.Start + 12, 1, "mail 2 sent"}) {
+	if c.Verdict != recount.Equal || c.Lines != 3 || c.RecountedLines != 3 || len(c.Counted) != 3 || c.Counted[1] != (publishedLine{c.Start + 12, "1", "mail 2 sent"}) {
 		t.Errorf("%+v", c)
 	}
 	for _, change := range []struct {

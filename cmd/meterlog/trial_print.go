@@ -30,14 +30,14 @@ func newMatchPrinter(w io.Writer, o *testOptions) *matchPrinter {
 
 // publishedMatch is a match as programs see it. The names are a contract.
 type publishedMatch struct {
-	File       string `json:"file"`
-	LineNumber int64  `json:"line_number"`
-	Rule       string `json:"rule"`
-	SKU        string `json:"sku_id"`
-	Quantity   int64  `json:"quantity"`
-	Amount     int64  `json:"amount"`
-	Window     string `json:"window"` // its start, RFC 3339, UTC
-	Line       string `json:"line"`
+	File       string      `json:"file"`
+	LineNumber int64       `json:"line_number"`
+	Rule       string      `json:"rule"`
+	SKU        string      `json:"sku_id"`
+	Quantity   json.Number `json:"quantity"`
+	Amount     json.Number `json:"amount"`
+	Window     string      `json:"window"` // its start, RFC 3339, UTC
+	Line       string      `json:"line"`
 }
 
 // hit prints a line that a rule counts, or, for people, on which it failed;
@@ -48,12 +48,13 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 	}
 	if p.json != nil {
 		if h.Err == nil {
-			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, h.Quantity, h.Quantity, h.Window.StartTime().Format(time.RFC3339), string(h.Line)})
+			amount := number(h.Quantity, h.Rule.Decimals)
+			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line)})
 		}
 		return
 	}
 	place := in.place(line)
-	result, colour := fmt.Sprintf("%s %d", h.Rule.Name, h.Quantity), boldLime
+	result, colour := fmt.Sprintf("%s %s", h.Rule.Name, h.Rule.Text(h.Quantity)), boldLime
 	switch {
 	case h.Err == nil && h.Rule.Table != nil:
 		result += " of " + h.Bills.SKU

@@ -331,7 +331,7 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 			if sku == "" {
 				sku = clip(r.SKUText(), 40)
 			}
-			rows = append(rows, row(r.Name, sku, fmt.Sprint(b.count.lines), b.count.amount().String(), fmt.Sprint(r.Per), b.units.String(), evaluated, took))
+			rows = append(rows, row(r.Name, sku, fmt.Sprint(b.count.lines), meter.BigDecimal(b.count.amount(), r.Decimals), r.Text(r.Per), b.units.String(), evaluated, took))
 			evaluated, took = "", "" // the rule's are told once
 			products = append(products, r.ProductID)
 		}

@@ -63,7 +63,7 @@ func keepRemainders(ctx context.Context, cfg Config) error {
 	aside, err := cfg.Ledger.KeepRemainders(ctx, ledgerRules(cfg.Rules), time.Now())
 	for _, s := range aside {
 		cfg.Log.Warn("a remainder is set aside because its rule has changed: the rule begins at 0",
-			"rule", s.Rule, "sku_id", s.SKU, "remainder", s.Remainder, "made_with", s.MadeWith, "now", s.Now)
+			"rule", s.Rule, "sku_id", s.SKU, "remainder", s.Text(), "made_with", s.MadeWith, "now", s.Now)
 	}
 	if err == nil {
 		err = cfg.Ledger.RememberValues(ctx, ledgerRules(cfg.Rules))

@@ -106,7 +106,7 @@ var (
 	topKeys       = []string{"product_id", "sources", "rules", "interval", "delivery", "auth", "state", "listen", "retention", "tests"}
 	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at", "every"}
 	timestampKeys = []string{"field", "pattern", "layout", "location"}
-	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "per", "max", "product_id"}
+	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "decimals", "per", "max", "product_id"}
 	tableKeys     = []string{"by", "map", "else"}
 	deliveryKeys  = []string{"endpoint", "transport", "timeout", "ca_file"}
 	authKeys      = []string{"method", "key_file", "token_file", "iam_endpoint"}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,7 +26,7 @@ func (l *loader) readRules(top *object) {
 func (l *loader) readRule(o *object) *rules.Rule {
 	o.require("name", "when", "sku_id")
 	l.warnOfPlain(o)
-	r := &rules.Rule{Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}, Constant: 1, QuantityText: "1"}
+	r := &rules.Rule{Pos: rules.Pos{Line: o.node.Line, Column: o.node.Column}, QuantityText: "1"}
 	if r.ProductID = l.config.ProductID; o.values["product_id"] != nil {
 		r.ProductID = l.id(o, "product_id")
 	}
@@ -50,31 +51,72 @@ func (l *loader) readRule(o *object) *rules.Rule {
 		r.When = l.expression(node, "when", r.Sources, l.config.Condition)
 		l.checkFields(node, r, r.When)
 	}
-	if node := o.values["quantity"]; node != nil {
+	l.readDecimals(o.values["decimals"], r)
+	if r.Constant = meter.One(r.Decimals); o.values["quantity"] != nil {
+		node := o.values["quantity"]
 		r.QuantityText = node.Value
 		l.readQuantity(node, r)
 		l.checkFields(node, r, r.Quantity)
 	}
-	r.Per = 1
-	if node := o.values["per"]; node != nil {
+	if r.Per = meter.One(r.Decimals); o.values["per"] != nil {
+		node := o.values["per"]
 		n, ok := l.wholeNumber(node)
 		switch {
 		case !ok:
 			l.fail(node, numberHint("per", node.Value), "\"per\" must be a whole number, not %s", valueOf(node))
 		case n < 1:
 			l.fail(node, "", "\"per\" must be at least 1: %s", node.Value)
-		case n > maxPer:
-			l.fail(node, "", "\"per\" must be at most %d: %s", int64(maxPer), node.Value)
+		case n > maxPer/meter.One(r.Decimals):
+			l.fail(node, "", "\"per\" must be at most %d: %s", maxPer/meter.One(r.Decimals), node.Value)
 		default:
-			r.Per = n
+			r.Per = n * meter.One(r.Decimals)
 		}
 	}
 	l.readMax(o.values["max"], r)
-	r.Unit = fmt.Sprintf("quantity %s per %d of product %s", strings.Join(strings.Fields(r.QuantityText), " "), r.Per, r.ProductID)
+	decimals := ""
+	if r.Decimals > 0 {
+		decimals = " to " + meter.Plural(int64(r.Decimals), "decimal")
+	}
+	r.Unit = fmt.Sprintf("quantity %s%s per %s of product %s", strings.Join(strings.Fields(r.QuantityText), " "), decimals, r.Text(r.Per), r.ProductID)
 	if table {
 		l.readTable(o.values["sku_id"], r)
 	}
 	return r
+}
+
+// readDecimals reads to how many decimal places a rule keeps amounts.
+func (l *loader) readDecimals(node *yaml.Node, r *rules.Rule) {
+	if node == nil {
+		return
+	}
+	n, ok := l.wholeNumber(node)
+	if !ok || n < 0 || n > meter.MaxDecimals {
+		l.fail(node, "", "\"decimals\" must be a whole number from 0 to %d: %s", meter.MaxDecimals, valueOf(node))
+		return
+	}
+	r.Decimals = int(n)
+}
+
+// decimal reads a number ≥ 0 in units of the last of so many decimal places. It
+// returns why the node is none.
+func (l *loader) decimal(node *yaml.Node, decimals int) (n int64, problem string) {
+	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!float" {
+		n, err := rules.ParseDecimal(node.Value, decimals)
+		if err != nil {
+			return 0, err.Error()
+		}
+		return n, ""
+	}
+	n, ok := l.wholeNumber(node)
+	switch {
+	case !ok:
+		return 0, "it is " + valueOf(node)
+	case n < 0:
+		return 0, "it is negative: " + node.Value
+	case n > math.MaxInt64/meter.One(decimals):
+		return 0, "it does not fit 63 bits: " + node.Value
+	}
+	return n * meter.One(decimals), ""
 }
 
 // readMax reads the most that one line may count.
@@ -82,21 +124,24 @@ func (l *loader) readMax(node *yaml.Node, r *rules.Rule) {
 	if node == nil {
 		return
 	}
-	n, ok := l.wholeNumber(node)
+	n, problem := l.decimal(node, r.Decimals)
 	switch {
-	case !ok:
+	case problem != "" && r.Decimals == 0:
 		l.fail(node, numberHint("max", node.Value), "\"max\" must be a whole number, not %s", valueOf(node))
 		return
+	case problem != "":
+		l.fail(node, numberHint("max", node.Value), "\"max\" must be a number: %s", problem)
+		return
 	case n < 1:
-		l.fail(node, "", "\"max\" must be at least 1: %s", node.Value)
+		l.fail(node, "", "\"max\" must be above 0: %s", node.Value)
 		return
 	}
 	constant, isConstant := r.Constant, r.Quantity == nil
 	if !isConstant {
-		constant, isConstant, _ = r.Quantity.Constant()
+		constant, isConstant, _ = r.Quantity.Constant(r.Decimals)
 	}
 	if isConstant && constant > n {
-		l.fail(node, "", "the quantity is always %d, and \"max\" is %d: the rule would never count", constant, n)
+		l.fail(node, "", "the quantity is always %s, and \"max\" is %s: the rule would never count", r.Text(constant), r.Text(n))
 	}
 	r.Max = n
 }
@@ -166,23 +211,40 @@ func (l *loader) readQuantity(node *yaml.Node, r *rules.Rule) {
 			case n == 0:
 				l.zeroQuantity(node)
 			}
-			r.Constant = n
+			if n > math.MaxInt64/meter.One(r.Decimals) {
+				l.fail(node, "", "\"quantity\" does not fit 63 bits: %s", node.Value)
+			}
+			r.Constant = n * meter.One(r.Decimals)
 			return
 		case "!!float":
-			l.fail(node, "with `per`, several make one unit", "\"quantity\" must be a whole number: %s", node.Value)
+			l.readFraction(node, r)
 			return
 		}
 	}
 	if r.Quantity = l.expression(node, "quantity", r.Sources, l.config.Quantity); r.Quantity == nil {
 		return
 	}
-	n, constant, err := r.Quantity.Constant()
+	n, constant, err := r.Quantity.Constant(r.Decimals)
 	switch {
 	case err != nil:
 		l.fail(node, "write a number, or what a line has: fields.bytes", "quantity: it fails on every line: %v", err)
 	case constant && n == 0:
 		l.zeroQuantity(node)
 	}
+}
+
+// readFraction reads a constant quantity with a point.
+func (l *loader) readFraction(node *yaml.Node, r *rules.Rule) {
+	n, problem := l.decimal(node, r.Decimals)
+	switch {
+	case r.Decimals == 0:
+		l.fail(node, "with `decimals` fractions are kept, and with `per` several make one unit", "\"quantity\" must be a whole number: %s", node.Value)
+	case problem != "":
+		l.fail(node, "write it like 0.25, with at most "+meter.Plural(int64(r.Decimals), "decimal"), "\"quantity\" is no number ≥ 0 that is kept exactly: %s", problem)
+	case n == 0:
+		l.zeroQuantity(node)
+	}
+	r.Constant = n
 }
 
 func (l *loader) zeroQuantity(node *yaml.Node) {

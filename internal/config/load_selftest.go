@@ -156,7 +156,7 @@ func (l *loader) readExpectation(rule string, value *yaml.Node) Expectation {
 		e.Units = l.natural(node, rule, "units")
 	}
 	if node := o.values["amount"]; node != nil {
-		e.Amount = l.natural(node, rule, "amount")
+		e.Amount = l.expectedAmount(node, rule)
 	}
 	e.SKU = l.id(o, "sku_id")
 	e.Windows = l.expectedWindows(o)
@@ -184,6 +184,22 @@ func (l *loader) readEachExpectation(rule string, list *yaml.Node) (e Expectatio
 		e.Each = append(e.Each, one)
 	}
 	return e
+}
+
+// expectedAmount reads a sum of quantities, with the decimals of its rule.
+func (l *loader) expectedAmount(node *yaml.Node, rule string) *int64 {
+	decimals := 0
+	if r := l.config.Rule(rule); r != nil {
+		decimals = r.Decimals
+	}
+	n, problem := l.decimal(node, decimals)
+	if problem != "" && decimals == 0 {
+		return l.natural(node, rule, "amount")
+	}
+	if problem != "" {
+		l.fail(node, "", "rule %q: amount must be a number ≥ 0: %s", rule, problem)
+	}
+	return &n
 }
 
 func (l *loader) expectedWindows(o *object) (windows []time.Time) {

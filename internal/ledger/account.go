@@ -35,8 +35,13 @@ type Account struct {
 // Share is what a rule gave to a record: Units × Per = the contributions'
 // amounts + Carried.
 type Share struct {
-	Rule    string
-	Per     int64
+	Rule string
+	Per  int64
+
+	// Decimals says to how many decimal places the rule kept amounts: Per, Carried and
+	// the amounts are whole numbers of the last place.
+	Decimals int
+
 	Carried int64 // what was left over before, less what was left over for later
 	Units   int64
 }
@@ -53,6 +58,7 @@ type Contribution struct {
 	Start, End int64            // byte range
 	Lines      int64
 	Amount     int64
+	Decimals   int          // places of the amount, which is a whole number of the last one
 	Window     meter.Window // of the record
 
 	// The other contributions of this rule and generation that overlap this
@@ -137,9 +143,9 @@ func (t *transaction) record(where string, args ...any) (r meter.Record, err err
 
 // origin reads what the record of this uuid was counted from.
 func (t *transaction) origin(uuid string, a *Account) error {
-	err := t.each(`SELECT rule, per, carried, units FROM shares JOIN records ON id = record_id WHERE uuid = ? ORDER BY rule`, func(rows *sql.Rows) error {
+	err := t.each(`SELECT rule, per, decimals, carried, units FROM shares JOIN records ON id = record_id WHERE uuid = ? ORDER BY rule`, func(rows *sql.Rows) error {
 		var s Share
-		err := rows.Scan(&s.Rule, &s.Per, &s.Carried, &s.Units)
+		err := rows.Scan(&s.Rule, &s.Per, &s.Decimals, &s.Carried, &s.Units)
 		a.Shares = append(a.Shares, s)
 		return err
 	}, uuid)
@@ -160,16 +166,17 @@ func (t *transaction) origin(uuid string, a *Account) error {
 }
 
 func (t *transaction) contributions(where string, args ...any) (list []Contribution, err error) {
-	err = t.each(`SELECT coalesce(records.uuid, ''), coalesce(window_start, ''), coalesce(window_end, ''), c.rule, c.sku_id, c.start_offset, c.end_offset, c.lines, c.amount, c.generation_id,
+	err = t.each(`SELECT coalesce(records.uuid, ''), coalesce(window_start, ''), coalesce(window_end, ''), c.rule, c.sku_id, c.start_offset, c.end_offset, c.lines, c.amount, coalesce(s.decimals, 0), c.generation_id,
 		coalesce(g.path, ''), coalesce(g.dev, 0), coalesce(g.ino, 0), coalesce(g.offset, 0), coalesce(g.head, ''), coalesce(g.mark, ''),
 		coalesce(g.compressed, 0), coalesce(g.eof_at, -1), coalesce(g.state, ''), coalesce(g.missed, 0), coalesce(g.carry, x''), coalesce(g.query, '')
 		FROM contributions AS c LEFT JOIN records ON records.id = c.record_id LEFT JOIN generations AS g ON g.id = c.generation_id
+		LEFT JOIN shares AS s ON s.record_id = c.record_id AND s.rule = c.rule
 		WHERE `+where+` ORDER BY c.rule, c.generation_id, c.start_offset`, func(rows *sql.Rows) error {
 		var c Contribution
 		var from, to string
 		var dev, ino int64
 		g := &c.Generation
-		err := rows.Scan(&c.UUID, &from, &to, &c.Rule, &c.SKU, &c.Start, &c.End, &c.Lines, &c.Amount, &g.ID,
+		err := rows.Scan(&c.UUID, &from, &to, &c.Rule, &c.SKU, &c.Start, &c.End, &c.Lines, &c.Amount, &c.Decimals, &g.ID,
 			&g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Compressed, &g.EOFAt, &g.State, &g.Missed, &g.Carry, &g.Query)
 		g.Dev, g.Ino = uint64(dev), uint64(ino)
 		if err == nil && from != "" {

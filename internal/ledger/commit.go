@@ -159,9 +159,9 @@ func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.
 // share notes what the rule gave to the record.
 func (t *transaction) share(record int64, rule *meter.Rule, carried, units int64) error {
 	_, err := t.exec(`
-		INSERT INTO shares (record_id, rule, per, carried, units) VALUES (?, ?, ?, ?, ?)
+		INSERT INTO shares (record_id, rule, per, decimals, carried, units) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET carried = carried + excluded.carried, units = units + excluded.units`,
-		record, rule.Name, rule.Per, carried, units)
+		record, rule.Name, rule.Per, rule.Decimals, carried, units)
 	return err
 }
 
@@ -181,23 +181,25 @@ func (t *transaction) carry(rule *meter.Rule, amount int64) (units, carried int6
 	total := uint64(before) + uint64(amount) // two int64 ≥ 0 fit
 	after := int64(total % uint64(rule.Per))
 	_, err = t.exec(`
-		INSERT INTO remainders (rule, sku_id, remainder, made_with) VALUES (?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET remainder = excluded.remainder, made_with = excluded.made_with`,
-		rule.Name, rule.SKU, apart+after, rule.Unit)
+		INSERT INTO remainders (rule, sku_id, remainder, decimals, made_with) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET remainder = excluded.remainder, decimals = excluded.decimals, made_with = excluded.made_with`,
+		rule.Name, rule.SKU, apart+after, rule.Decimals, rule.Unit)
 	return int64(total / uint64(rule.Per)), before - after, err
 }
 
 // bill adds units to the open record of the key's product, SKU and window. A
-// record that cannot hold them, or that is in doubt, is sealed, and another
-// opened.
+// record that cannot hold them, that is in doubt, or to which the rule has given
+// units of another size, is sealed, and another opened.
 func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (record int64, err error) {
-	var quantity, share int64
+	var quantity, share, per int64
+	var decimals int
 	window := key.Window.StartTime().Format(windowLayout)
-	err = t.scan(`SELECT id, quantity, coalesce(units, 0) FROM records LEFT JOIN shares ON record_id = id AND rule = ?
+	err = t.scan(`SELECT id, quantity, coalesce(units, 0), coalesce(per, ?), coalesce(decimals, ?) FROM records LEFT JOIN shares ON record_id = id AND rule = ?
 		WHERE product_id = ? AND sku_id = ? AND window_start = ? AND state = 'open'`,
-		[]any{key.Rule.Name, key.Rule.ProductID, key.Rule.SKU, window}, &record, &quantity, &share)
+		[]any{key.Rule.Per, key.Rule.Decimals, key.Rule.Name, key.Rule.ProductID, key.Rule.SKU, window}, &record, &quantity, &share, &per, &decimals)
+	alike := per == key.Rule.Per && decimals == key.Rule.Decimals
 	switch {
-	case err == nil && !t.doubt.has(record) && quantity <= math.MaxInt64-units && fits(share, units, key.Rule.Per):
+	case err == nil && !t.doubt.has(record) && alike && quantity <= math.MaxInt64-units && fits(share, units, key.Rule.Per):
 		_, err = t.exec(`UPDATE records SET quantity = quantity + ? WHERE id = ?`, units, record)
 		return record, err
 	case err == nil:

@@ -295,11 +295,12 @@ func (t *transaction) setAside(d *doubt, sameBoot bool, now time.Time) (f Foreig
 		*n = int(changed)
 	}
 	for key, remainder := range d.remainders {
-		if _, err := t.exec(`UPDATE remainders SET remainder = remainder - ? WHERE rule = ? AND sku_id = ?`, remainder, key.rule, key.sku); err != nil {
+		var decimals int
+		if err := t.scan(`UPDATE remainders SET remainder = remainder - ? WHERE rule = ? AND sku_id = ? RETURNING decimals`, []any{remainder, key.rule, key.sku}, &decimals); err != nil {
 			return f, err
 		}
 		f.Remainders++
-		a := meter.Anomaly{Count: 1, Example: fmt.Sprintf("%d, less than one unit of %s", remainder, key.sku)}
+		a := meter.Anomaly{Count: 1, Example: fmt.Sprintf("%s, less than one unit of %s", meter.Decimal(remainder, decimals), key.sku)}
 		if err := t.addAnomaly(meter.AnomalyKey{Kind: meter.ForeignRemainder, Subject: key.rule}, &a, now); err != nil {
 			return f, err
 		}

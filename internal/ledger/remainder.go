@@ -14,8 +14,12 @@ type SetAside struct {
 	Rule, SKU string
 	MadeWith  string // the unit of the rule that made it
 	Now       string // the unit of the rule as it is now
-	Remainder int64
+	Remainder int64  // a whole number of the last decimal place
+	Decimals  int
 }
+
+// Text returns the remainder as it is written.
+func (s SetAside) Text() string { return meter.Decimal(s.Remainder, s.Decimals) }
 
 // KeepRemainders compares every remainder with the rules as they are now. A
 // remainder is set aside where its rule has another unit or bills another SKU:
@@ -24,10 +28,10 @@ type SetAside struct {
 func (l *Ledger) KeepRemainders(ctx context.Context, rules []*meter.Rule, now time.Time) (aside []SetAside, err error) {
 	l.binding.Lock()
 	defer l.binding.Unlock()
-	units := make(map[remainderKey]string)
+	current := make(map[remainderKey]*meter.Rule)
 	latest := make(map[string]string) // by rule: how it reads now
 	for _, r := range rules {
-		units[remainderKey{r.Name, r.SKU}] = r.Unit
+		current[remainderKey{r.Name, r.SKU}] = r
 		latest[r.Name] = r.Unit + ", SKU " + r.SKU
 		if r.Values != nil {
 			latest[r.Name] = r.Unit + ", SKU by a table"
@@ -35,11 +39,11 @@ func (l *Ledger) KeepRemainders(ctx context.Context, rules []*meter.Rule, now ti
 	}
 	err = l.update(ctx, "remainders", func(tx *transaction) error {
 		aside = nil
-		err := tx.each(`SELECT rule, sku_id, made_with, remainder FROM remainders WHERE remainder > 0 ORDER BY rule, sku_id`, func(rows *sql.Rows) error {
+		err := tx.each(`SELECT rule, sku_id, made_with, remainder, decimals FROM remainders WHERE remainder > 0 ORDER BY rule, sku_id`, func(rows *sql.Rows) error {
 			var s SetAside
-			err := rows.Scan(&s.Rule, &s.SKU, &s.MadeWith, &s.Remainder)
-			unit, billed := units[remainderKey{s.Rule, s.SKU}]
-			if s.Now = latest[s.Rule]; s.Now != "" && (!billed || s.MadeWith != "" && s.MadeWith != unit) {
+			err := rows.Scan(&s.Rule, &s.SKU, &s.MadeWith, &s.Remainder, &s.Decimals)
+			r := current[remainderKey{s.Rule, s.SKU}]
+			if s.Now = latest[s.Rule]; s.Now != "" && (r == nil || s.Decimals != r.Decimals || s.MadeWith != "" && s.MadeWith != r.Unit) {
 				aside = append(aside, s)
 			}
 			return err
@@ -68,8 +72,8 @@ func (t *transaction) setRemainderAside(s SetAside, now time.Time) error {
 		[]any{s.Rule, s.SKU}, &waiting); err != nil {
 		return err
 	}
-	if _, err := t.exec(`INSERT INTO set_aside (rule, sku_id, made_with, remainder, waiting, at) VALUES (?, ?, ?, ?, ?, ?)`,
-		s.Rule, s.SKU, s.MadeWith, s.Remainder, waiting, instant(now)); err != nil {
+	if _, err := t.exec(`INSERT INTO set_aside (rule, sku_id, made_with, remainder, decimals, waiting, at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		s.Rule, s.SKU, s.MadeWith, s.Remainder, s.Decimals, waiting, instant(now)); err != nil {
 		return err
 	}
 	if _, err := t.exec(`DELETE FROM contributions WHERE record_id = 0 AND rule = ? AND sku_id = ?`, s.Rule, s.SKU); err != nil {
@@ -82,7 +86,7 @@ func (t *transaction) setRemainderAside(s SetAside, now time.Time) error {
 	if made == "" {
 		made = "an earlier form of the rule"
 	}
-	a := meter.Anomaly{Count: 1, Example: fmt.Sprintf("%d, less than one unit of %s, was left of %s; the rule is now %s and began at 0", s.Remainder, s.SKU, made, s.Now)}
+	a := meter.Anomaly{Count: 1, Example: fmt.Sprintf("%s, less than one unit of %s, was left of %s; the rule is now %s and began at 0", s.Text(), s.SKU, made, s.Now)}
 	return t.addAnomaly(meter.AnomalyKey{Kind: meter.StaleRemainder, Subject: s.Rule}, &a, now)
 }
 

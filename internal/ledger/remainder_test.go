@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -93,5 +94,70 @@ func TestRemainderInDoubtIsSetAsideOnce(t *testing.T) {
 	}
 	if f := bindInstance(t, l, "i2"); f.Remainders != 0 {
 		t.Errorf("the other instance sets aside %+v", f)
+	}
+}
+
+// A remainder in thousandths is none in whole units, even if nothing is known of
+// the rule that made it.
+func TestRemainderOfOtherDecimalsIsSetAside(t *testing.T) {
+	l := open(t, t.TempDir())
+	whole := tensWith("", "dn2tens", 10)
+	countAt(t, l, whole, minute(0), 9, 0)
+	thousandths := tensWith("u", "dn2tens", 10_000)
+	thousandths.Decimals = 3
+	aside := keepRemainders(t, l, thousandths)
+	if len(aside) != 1 || aside[0].Text() != "9" {
+		t.Fatalf("set aside: %+v", aside)
+	}
+	countAt(t, l, thousandths, minute(0), 9_750, 10)
+	countAt(t, l, thousandths, minute(0), 500, 20) // a unit, and 0.25
+	wantTotals(t, l, map[meter.State]int64{meter.Open: 1})
+	aside = keepRemainders(t, l, tensWith("u", "dn2tens", 10))
+	if len(aside) != 1 || aside[0].Text() != "0.25" {
+		t.Fatalf("set aside: %+v", aside)
+	}
+	anomalies, err := l.Anomalies(t.Context())
+	check(t, err)
+	if len(anomalies) != 1 || anomalies[0].Count != 2 || !strings.HasPrefix(anomalies[0].Example, "0.25, less than one unit") {
+		t.Errorf("anomalies: %+v", anomalies)
+	}
+}
+
+// What a rule gives to a record is of one kind: after its decimals or per have
+// changed, it opens another.
+func TestSharesOfOtherUnitsAreApart(t *testing.T) {
+	l := open(t, t.TempDir())
+	first := tensWith("a", "dn2tens", 10)
+	countAt(t, l, first, minute(0), 20, 0)
+	second := tensWith("b", "dn2tens", 100)
+	second.Decimals = 1
+	keepRemainders(t, l, second)
+	countAt(t, l, second, minute(0), 300, 10)
+	all := records(t, l, Filter{})
+	if len(all) != 2 || all[0].Quantity != 2 || all[1].Quantity != 3 || all[0].State != meter.Sealed {
+		t.Errorf("%+v", all)
+	}
+	a := must(l.Account(t.Context(), all[1].UUID))
+	if len(a.Shares) != 1 || a.Shares[0].Decimals != 1 || a.Contributions[0].Decimals != 1 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// Amounts of nine decimals reach the end of 63 bits soon. No sum wraps.
+func TestSumsOfManyDecimals(t *testing.T) {
+	l := open(t, t.TempDir())
+	rule := &meter.Rule{Name: "nano", ProductID: product, SKU: sku, Per: 1e9, Decimals: 9}
+	for i := range int64(5) {
+		countAt(t, l, rule, minute(0), math.MaxInt64, 10*i)
+	}
+	// 5 × 9223372036.854775807 = 46116860184.273879035
+	got := totals(t, l)
+	if sum := got[meter.Open] + got[meter.Sealed]; sum != 46116860184 {
+		t.Errorf("%d units", sum)
+	}
+	countAt(t, l, rule, minute(0), 726_120_965, 60) // what is left to a unit
+	got = totals(t, l)
+	if sum := got[meter.Open] + got[meter.Sealed]; sum != 46116860185 {
+		t.Errorf("%d units", sum)
 	}
 }

@@ -254,6 +254,13 @@ CREATE TABLE sku_values (
 -- The generation whose file was truncated when this one began; 0 where there is
 -- none. Its last line may end in this one.
 ALTER TABLE generations ADD COLUMN before INTEGER NOT NULL DEFAULT 0;
+`, `
+-- To how many decimal places a rule keeps its amounts: what is carried, what
+-- remains, per and the amounts of its contributions are whole numbers of the last
+-- place.
+ALTER TABLE shares     ADD COLUMN decimals INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE remainders ADD COLUMN decimals INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE set_aside  ADD COLUMN decimals INTEGER NOT NULL DEFAULT 0;
 `,
 }
 

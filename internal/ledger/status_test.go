@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -104,6 +105,21 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+const firstUUID = "7b0d1a52-51ad-4f39-b4a5-5b1a6a4a5a11"
+
+// firstEdition is an open record of 3 mails and a remainder of 9 tens, in the words
+// of the first schema.
+const firstEdition = `
+INSERT INTO generations (id, path, dev, ino, offset, head, mark, compressed, eof_at, state, missed, updated_at)
+	VALUES (1, '/var/log/a.log', 1, 2, 30, x'', x'', 0, -1, 'live', 0, '2026-03-14T12:00:00.000Z');
+INSERT INTO records (id, uuid, product_id, sku_id, window_start, window_end, quantity, state, opened_at)
+	VALUES (1, '` + firstUUID + `', ?1, ?2, '2026-03-14T12:00:00Z', '2026-03-14T12:01:00Z', 3, 'open', '2026-03-14T12:00:00.000Z');
+INSERT INTO shares (record_id, rule, per, carried, units) VALUES (1, 'mails', 1, 0, 3);
+INSERT INTO contributions (record_id, rule, sku_id, generation_id, start_offset, end_offset, lines, amount)
+	VALUES (1, 'mails', ?2, 1, 0, 10, 3, 3), (0, 'tens', ?3, 1, 10, 20, 1, 9);
+INSERT INTO remainders (rule, sku_id, remainder) VALUES ('tens', ?3, 9);
+`
+
 // A ledger of the first version is brought up by the agent, and refused by who
 // only reads it.
 func TestMigration(t *testing.T) {
@@ -112,8 +128,8 @@ func TestMigration(t *testing.T) {
 	migrations = all[:1]
 	l, err := Open(t.Context(), dir)
 	if err == nil {
-		commit(t, l, mails, minute(0), 3)
-		err = l.Close()
+		_, err = l.db.Exec(firstEdition, mails.ProductID, mails.SKU, tens.SKU)
+		err = errors.Join(err, l.Close())
 	}
 	migrations = all
 	check(t, err)
@@ -122,9 +138,18 @@ func TestMigration(t *testing.T) {
 		t.Error("a reader takes the old ledger")
 	}
 	l = open(t, dir)
+	if aside := keepRemainders(t, l, mails, tens); aside != nil {
+		t.Errorf("set aside: %+v", aside)
+	}
 	commit(t, l, mails, minute(0), 4)
 	if got := stateTotals(t, l)[meter.Open]; got.Records != 1 || got.Units != 7 {
 		t.Errorf("%+v", got)
+	}
+	countAt(t, l, tens, minute(1), 1, 30) // the unit that 9 had begun
+	wantTotals(t, l, map[meter.State]int64{meter.Open: 8})
+	a := must(l.Account(t.Context(), firstUUID))
+	if len(a.Shares) != 1 || a.Shares[0].Decimals != 0 || a.Shares[0].Units != 7 || len(a.Contributions) != 1 || a.Contributions[0].Amount != 7 {
+		t.Errorf("%+v", a)
 	}
 	if _, err := OpenReader(filepath.Join(dir, "none")); err == nil {
 		t.Error("there is a ledger where there is none")

@@ -8,7 +8,8 @@ type Rule struct {
 	Name      string
 	ProductID string
 	SKU       string
-	Per       int64 // how much of the amount makes one unit; 1 if the rule has no `per`
+	Per       int64 // how much of the amount makes one unit, in units of the last decimal place
+	Decimals  int   // decimal places to which amounts are kept: they are whole numbers of 10^-Decimals
 
 	// Values are what leads to the SKU where a table chooses it: the values of
 	// lines, in the words of the rules package. nil: the rule has this SKU alone.
@@ -18,6 +19,9 @@ type Rule struct {
 	// remainder that another Unit made is not the rule's. "": nothing is known.
 	Unit string
 }
+
+// Text returns an amount of the rule as it is written, with its decimals.
+func (r *Rule) Text(amount int64) string { return Decimal(amount, r.Decimals) }
 
 // CountKey says what a Count is a count of.
 type CountKey struct {

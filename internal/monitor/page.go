@@ -27,7 +27,7 @@ import (
 var pagesText string
 
 var pages = page.Parse(pagesText, template.FuncMap{
-	"age": age, "behind": behind, "shown": shownFiles, "more": moreFiles, "state": stateName, "at": utcText,
+	"age": age, "behind": behind, "shown": shownFiles, "more": moreFiles, "state": stateName, "at": utcText, "decimal": meter.Decimal,
 })
 
 const (

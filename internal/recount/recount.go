@@ -40,7 +40,8 @@ type Finding struct {
 	Recounted []Line
 }
 
-// sum is a number of lines with their amounts.
+// Sum is a number of lines with their amounts, which have the decimals of the
+// contribution.
 type Sum struct{ Lines, Amount int64 }
 
 func (s *Sum) add(amount int64) {
@@ -115,8 +116,10 @@ func (p *pass) finish(f *Finding, a ledger.Account) {
 	case f.Outcome == Equal:
 	case !slices.ContainsFunc(p.rule.Bills(), func(b *meter.Rule) bool { return b.SKU == a.SKU }):
 		f.Note += "; the rule counts for " + p.rule.SKUText() + " now"
+	case share.Decimals != p.rule.Decimals:
+		f.Note += fmt.Sprintf("; the rule had %s and has %d now", meter.Plural(int64(share.Decimals), "decimal"), p.rule.Decimals)
 	case share.Per != p.rule.Per:
-		f.Note += fmt.Sprintf("; the rule's per was %d and is %d now", share.Per, p.rule.Per)
+		f.Note += fmt.Sprintf("; the rule's per was %s and is %s now", meter.Decimal(share.Per, share.Decimals), p.rule.Text(p.rule.Per))
 	}
 }
 
@@ -230,24 +233,38 @@ func (p *pass) count(block meter.Block) {
 			p.failed++
 			return
 		}
-		p.all.add(h.Quantity)
+		quantity := p.amount(h.Quantity)
+		p.all.add(quantity)
 		if p.byTime {
 			inside, sure := read.window == p.Window, read.believed && early[h.Start].believed
 			switch {
 			case sure && !inside:
 				return
 			case !sure && inside && read.believed:
-				p.likely.add(h.Quantity)
+				p.likely.add(quantity)
 			case !sure:
-				p.unsure.add(h.Quantity)
+				p.unsure.add(quantity)
 				return
 			}
 		}
-		p.own.add(h.Quantity)
+		p.own.add(quantity)
 		if len(p.lines) < p.show {
-			p.lines = append(p.lines, Line{h.Start, h.Quantity, string(h.Line)})
+			p.lines = append(p.lines, Line{h.Start, quantity, string(h.Line)})
 		}
 	})
+}
+
+// amount returns what a line counts now with the decimals that the record's amounts
+// have. Places that these do not have are cut off, and make a difference.
+func (p *pass) amount(quantity int64) int64 {
+	now, then := meter.One(p.rule.Decimals), meter.One(p.Decimals)
+	if then < now {
+		return quantity / (now / then)
+	}
+	if quantity > math.MaxInt64/(then/now) {
+		return math.MaxInt64 // far off is far off
+	}
+	return quantity * (then / now)
 }
 
 // each calls hit for what the rule counts in a block, as if it were read at the
@@ -289,7 +306,7 @@ func (p *pass) judge(f *Finding) {
 			recorded.Amount += other.Amount
 		}
 		f.Found, f.Recounted = p.all, nil
-		f.Note = fmt.Sprintf("counted together with what overlaps it: %s of %d in the ledger", meter.Plural(recorded.Lines, "line"), recorded.Amount)
+		f.Note = fmt.Sprintf("counted together with what overlaps it: %s of %s in the ledger", meter.Plural(recorded.Lines, "line"), meter.Decimal(recorded.Amount, p.Decimals))
 	}
 	least := Sum{p.own.Lines - p.likely.Lines, p.own.Amount - p.likely.Amount}
 	most := p.own

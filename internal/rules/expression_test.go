@@ -251,7 +251,7 @@ func TestQuantity(t *testing.T) {
 		{"9223372036854775808", 0, `the quantity does not fit 63 bits: "9223372036854775808"`},
 		{map[string]any{}, 0, "the quantity is a map"},
 	} {
-		got, err := toQuantity(tt.value)
+		got, err := toQuantity(tt.value, 0)
 		if got != tt.want && err == nil || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
 			t.Errorf("%#v: got %d, %v, want %d, %s", tt.value, got, err, tt.want, tt.err)
 		}

@@ -2,7 +2,9 @@ package rules
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -523,8 +525,21 @@ func (m *Matcher) evaluate(r *Rule) (int64, error) {
 func (m *Matcher) quantity(r *Rule) (int64, error) {
 	if m.plain == nil {
 		if v := r.Quantity.value.read(m); v.kind == isNumber || v.kind == isString {
-			if n, ok := v.whole(); ok && v.text[0] != '-' {
-				return int64(n), r.checkMax(int64(n))
+			n, ok := v.whole()
+			switch {
+			case ok && v.text[0] != '-' && (r.Decimals == 0 || int64(n) <= math.MaxInt64/meter.One(r.Decimals)):
+				quantity := int64(n) * meter.One(r.Decimals)
+				return quantity, r.checkMax(quantity)
+			case r.Decimals == 0:
+			case v.kind == isString:
+				quantity, err := stringQuantity(string(v.text), r.Decimals)
+				return quantity, cmp.Or(err, r.checkMax(quantity))
+			default:
+				if quantity, ok, err := jsonQuantity(string(v.text), r.Decimals); err != nil {
+					return 0, err
+				} else if ok {
+					return quantity, r.checkMax(quantity)
+				}
 			}
 		}
 	}
@@ -532,7 +547,7 @@ func (m *Matcher) quantity(r *Rule) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("quantity: %w", err)
 	}
-	n, err := toQuantity(v)
+	n, err := toQuantity(v, r.Decimals)
 	if err == nil {
 		err = r.checkMax(n)
 	}
@@ -545,7 +560,7 @@ func (m *Matcher) quantity(r *Rule) (int64, error) {
 // checkMax returns an error if a line's quantity is over the rule's limit.
 func (r *Rule) checkMax(quantity int64) error {
 	if r.Max > 0 && quantity > r.Max {
-		return fmt.Errorf("the quantity is %d, and max is %d", quantity, r.Max)
+		return fmt.Errorf("the quantity is %s, and max is %s", r.Text(quantity), r.Text(r.Max))
 	}
 	return nil
 }

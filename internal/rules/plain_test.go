@@ -129,7 +129,7 @@ func (c chance) condition(depth int) string {
 }
 
 func (c chance) quantity() string {
-	return c.of("1", "1", "0", "3", "fields.n", "fields.n * 2", "extract(line, `(\\d+)`)", "len(line)", "int(fields.n)", "int(fields.missing) ?? 3", "fields.missing ?? 2", "fields.user.plan", "sum(fields.list ?? [])")
+	return c.of("1", "1", "0", "3", "fields.n", "fields.n * 2", "extract(line, `(\\d+)`)", "len(line)", "int(fields.n)", "int(fields.missing) ?? 3", "fields.missing ?? 2", "float(fields.n) / 4", "fields.user.plan", "sum(fields.list ?? [])")
 }
 
 func (c chance) value(depth int) string {
@@ -234,7 +234,7 @@ func (c chance) config() string {
 		if c.IntN(4) == 0 {
 			sku = fmt.Sprintf("{by: %s, map: {sent: a, 500: b, 1.5: c, \"true\": d, \"\": e}%s}", quote(c.of(c.field(), c.field(), c.quantity(), c.textual())), c.of("", ", else: f"))
 		}
-		fmt.Fprintf(&b, "  - {name: r%d, sku_id: %s, when: %s, quantity: %s%s}\n", i, sku, quote(c.condition(c.IntN(4))), quote(c.quantity()), c.of("", "", ", max: 3"))
+		fmt.Fprintf(&b, "  - {name: r%d, sku_id: %s, when: %s, quantity: %s%s}\n", i, sku, quote(c.condition(c.IntN(4))), quote(c.quantity()), c.of("", "", "", "", "", "", ", max: 500", ", decimals: 1", ", decimals: 2, max: 501.5"))
 	}
 	return b.String()
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// toQuantity is the whole number ≥ 0 that a value stands for, exactly, or why
-// it stands for none. A string may hold a decimal number without a fraction.
-func toQuantity(v any) (int64, error) {
+// toQuantity returns the number ≥ 0 that a value stands for, exactly, as a whole
+// number of the last decimal place. It returns an error for what stands for none,
+// or has more places. A string may hold a decimal number.
+func toQuantity(v any, decimals int) (int64, error) {
 	switch v := v.(type) {
 	case nil:
 		return 0, errors.New("the quantity is nil")
@@ -24,14 +25,16 @@ func toQuantity(v any) (int64, error) {
 			return 0, fmt.Errorf("the quantity is %v", v)
 		case v < 0:
 			return 0, fmt.Errorf("the quantity is negative: %v", v)
-		case v != math.Trunc(v):
+		case decimals == 0 && v != math.Trunc(v):
 			return 0, fmt.Errorf("the quantity is not a whole number: %v", v)
 		case v >= fields.MaxExact:
 			return 0, fmt.Errorf("the quantity may have been rounded: %.0f as a fractional number", v)
 		}
-		return int64(v), nil
+		text := strconv.FormatFloat(math.Abs(v), 'f', -1, 64)
+		whole, fraction, _ := strings.Cut(text, ".")
+		return decimalQuantity(whole, fraction, decimals, text)
 	case string:
-		return stringQuantity(v)
+		return stringQuantity(v, decimals)
 	}
 	i, ok := fields.Integer(v)
 	switch {
@@ -42,31 +45,93 @@ func toQuantity(v any) (int64, error) {
 	case i < 0:
 		return 0, fmt.Errorf("the quantity is negative: %d", i)
 	}
-	return int64(i), nil
+	return wholeQuantity(int64(i), decimals)
+}
+
+// wholeQuantity returns a whole number ≥ 0 in units of the last decimal place.
+func wholeQuantity(n int64, decimals int) (int64, error) {
+	if n > math.MaxInt64/meter.One(decimals) {
+		return 0, fmt.Errorf("the quantity does not fit 63 bits with %s: %d", meter.Plural(int64(decimals), "decimal"), n)
+	}
+	return n * meter.One(decimals), nil
 }
 
 // noNumber is what web servers write for a number where there is nothing to
 // count, such as the size of an empty answer.
 const noNumber = "-"
 
-func stringQuantity(s string) (int64, error) {
+// ParseDecimal returns a decimal number ≥ 0 in units of the last of so many places.
+func ParseDecimal(text string, decimals int) (int64, error) {
+	if text == noNumber {
+		return 0, errors.New("the quantity is no number: -")
+	}
+	return stringQuantity(text, decimals)
+}
+
+func stringQuantity(s string, decimals int) (int64, error) {
 	if s == noNumber {
 		return 0, nil
 	}
 	whole, fraction, point := strings.Cut(s, ".")
 	digits := strings.TrimPrefix(whole, "-")
-	if digits == "" || strings.Trim(digits, "0123456789") != "" || strings.Trim(fraction, "0123456789") != "" || point && fraction == "" {
+	if !allDigits(digits) || digits == "" || !allDigits(fraction) || point && fraction == "" {
 		return 0, fmt.Errorf("the quantity is no number: %q", meter.Clip(s, 40))
 	}
-	if strings.Trim(fraction, "0") != "" {
-		return 0, fmt.Errorf("the quantity is not a whole number: %q", meter.Clip(s, 40))
-	}
-	n, err := strconv.ParseInt(whole, 10, 64)
-	switch {
-	case len(digits) < len(whole) && (err != nil || n < 0):
+	n, err := decimalQuantity(digits, fraction, decimals, s)
+	if negative := len(digits) < len(whole); negative && (n > 0 || errors.Is(err, errTooLarge)) {
 		return 0, fmt.Errorf("the quantity is negative: %q", meter.Clip(s, 40))
-	case err != nil:
-		return 0, fmt.Errorf("the quantity does not fit 63 bits: %q", meter.Clip(s, 40))
+	}
+	return n, err
+}
+
+func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// errTooLarge says that a quantity does not fit 63 bits.
+var errTooLarge = errors.New("the quantity does not fit 63 bits")
+
+// decimalQuantity returns the number whole.fraction in units of the last decimal
+// place. Zeros at the end of the fraction are no places. text is what the line
+// has, for messages.
+func decimalQuantity(whole, fraction string, decimals int, text string) (int64, error) {
+	fraction = strings.TrimRight(fraction, "0")
+	switch {
+	case fraction != "" && decimals == 0:
+		return 0, fmt.Errorf("the quantity is not a whole number: %q", meter.Clip(text, 40))
+	case len(fraction) > decimals:
+		return 0, fmt.Errorf("the quantity has more than %s: %q", meter.Plural(int64(decimals), "decimal"), meter.Clip(text, 40))
+	}
+	n, err := strconv.ParseInt(whole+fraction+"000000000"[:decimals-len(fraction)], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %q", errTooLarge, meter.Clip(text, 40))
 	}
 	return n, nil
+}
+
+// longestExponent bounds the exponents of JSON numbers that are read by their
+// digits: a number of more places is too large, or has too many of them.
+const longestExponent = 400
+
+// jsonQuantity returns the number that JSON writes as text, by its digits.
+// ok is whether it is one that can be read so: ≥ 0 and not too far off.
+func jsonQuantity(text string, decimals int) (n int64, ok bool, err error) {
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
+	shift := 0
+	if exponent != "" {
+		if shift, err = strconv.Atoi(exponent); err != nil || shift > longestExponent || shift < -longestExponent {
+			return 0, false, nil
+		}
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	if whole == "" || !allDigits(whole) || !allDigits(fraction) {
+		return 0, false, nil
+	}
+	digits, point := whole+fraction, len(whole)+shift
+	if point < 0 {
+		digits, point = strings.Repeat("0", -point)+digits, 0
+	}
+	if point > len(digits) {
+		digits += strings.Repeat("0", point-len(digits))
+	}
+	n, err = decimalQuantity("0"+digits[:point], digits[point:], decimals, text)
+	return n, true, err
 }

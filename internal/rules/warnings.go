@@ -130,7 +130,7 @@ func (e *Expression) LooksAtNothing() bool {
 
 // Constant returns what an expression comes to that looks at no line. ok is
 // whether it is such a one. The error is why it fails every time.
-func (e *Expression) Constant() (quantity int64, ok bool, err error) {
+func (e *Expression) Constant(decimals int) (quantity int64, ok bool, err error) {
 	if !e.LooksAtNothing() {
 		return 0, false, nil
 	}
@@ -138,7 +138,7 @@ func (e *Expression) Constant() (quantity int64, ok bool, err error) {
 	m.env[budgetVariable] = &m.budget
 	v, err := m.run(e)
 	if err == nil {
-		quantity, err = toQuantity(v)
+		quantity, err = toQuantity(v, decimals)
 	}
 	return quantity, true, err
 }

@@ -33,8 +33,10 @@ type Count struct {
 	Rule    string
 	SKU     string
 	Units   int64 // whole ones that the test's lines come to by themselves
-	Amount  int64 // the sum of the quantities, before `per`
+	Amount  int64 // the sum of the quantities, before `per`: a whole number of the last decimal place
 	Windows []time.Time
+
+	Decimals int // places of the amount
 }
 
 // Trouble is what could not be counted, or not as it should be.
@@ -103,7 +105,7 @@ func countsOf(rule *rules.Rule, tally *meter.Tally) (counts []Count) {
 			continue
 		}
 		if of[key.Rule] == nil {
-			of[key.Rule] = &Count{Rule: rule.Name, SKU: key.Rule.SKU}
+			of[key.Rule] = &Count{Rule: rule.Name, SKU: key.Rule.SKU, Decimals: rule.Decimals}
 		}
 		of[key.Rule].add(c.Amount, key.Window.StartTime())
 	}
@@ -115,7 +117,7 @@ func countsOf(rule *rules.Rule, tally *meter.Tally) (counts []Count) {
 		}
 	}
 	if counts == nil {
-		counts = []Count{{Rule: rule.Name, SKU: rule.SKU}}
+		counts = []Count{{Rule: rule.Name, SKU: rule.SKU, Decimals: rule.Decimals}}
 	}
 	return counts
 }
@@ -133,7 +135,7 @@ func (c *Count) sortWindows() {
 // compare says where the counts of a rule are not what is expected.
 func compare(want config.Expectation, counts []Count, rule *rules.Rule) (all []string) {
 	if want.Each == nil {
-		sum := Count{Rule: rule.Name, SKU: counts[0].SKU}
+		sum := Count{Rule: rule.Name, SKU: counts[0].SKU, Decimals: rule.Decimals}
 		for _, c := range counts {
 			sum.add(c.Amount, c.Windows...)
 			sum.Units += min(c.Units, math.MaxInt64-sum.Units)
@@ -142,18 +144,18 @@ func compare(want config.Expectation, counts []Count, rule *rules.Rule) (all []s
 			}
 		}
 		sum.sortWindows()
-		return differences(want, sum, rule.Per)
+		return differences(want, sum, rule)
 	}
 	counts = slices.Clone(counts)
 	for _, one := range want.Each {
 		i := slices.IndexFunc(counts, func(c Count) bool { return c.SKU == one.SKU })
-		got := Count{SKU: one.SKU}
+		got := Count{SKU: one.SKU, Decimals: rule.Decimals}
 		if i >= 0 {
 			got = counts[i]
 			counts = slices.Delete(counts, i, i+1)
 		}
 		got.Rule = rule.Name + " of " + one.SKU
-		all = append(all, differences(one, got, rule.Per)...)
+		all = append(all, differences(one, got, rule)...)
 	}
 	for _, c := range counts {
 		if c.Amount > 0 {
@@ -164,16 +166,16 @@ func compare(want config.Expectation, counts []Count, rule *rules.Rule) (all []s
 }
 
 // differences says where a count is not what is expected.
-func differences(want config.Expectation, got Count, per int64) (all []string) {
+func differences(want config.Expectation, got Count, rule *rules.Rule) (all []string) {
 	if want.Units != nil && *want.Units != got.Units {
 		text := fmt.Sprintf("%s counted %d, expected %d", got.Rule, got.Units, *want.Units)
-		if per > 1 {
-			text += fmt.Sprintf(" (an amount of %d, per %d)", got.Amount, per)
+		if rule.Per > 1 {
+			text += fmt.Sprintf(" (an amount of %s, per %s)", rule.Text(got.Amount), rule.Text(rule.Per))
 		}
 		all = append(all, text)
 	}
 	if want.Amount != nil && *want.Amount != got.Amount {
-		all = append(all, fmt.Sprintf("%s came to an amount of %d, expected %d", got.Rule, got.Amount, *want.Amount))
+		all = append(all, fmt.Sprintf("%s came to an amount of %s, expected %s", got.Rule, rule.Text(got.Amount), rule.Text(*want.Amount)))
 	}
 	if want.Windows != nil && !slices.EqualFunc(want.Windows, got.Windows, time.Time.Equal) {
 		all = append(all, fmt.Sprintf("%s counted in the windows %s, expected %s", got.Rule, windowsText(got.Windows), windowsText(want.Windows)))
