@@ -94,11 +94,15 @@ func (o *checkOptions) run(c *cobra.Command) error {
 	if o.verbose {
 		describeSearch(out, conf)
 	}
-	warnings := warningsOf(conf)
+	unreadable := journalProblem(c.Context(), conf)
+	if unreadable != "" {
+		fmt.Fprintf(out, "\nerror: %s\n", unreadable)
+	}
+	warnings := append(warningsOf(conf), journalWarnings(c.Context(), conf)...)
 	for _, warning := range warnings {
 		fmt.Fprintf(out, "\nwarning: %s\n", warning)
 	}
-	ok := reportTests(out, conf, selftest.Run(conf), len(warnings))
+	ok := reportTests(out, conf, selftest.Run(conf), len(warnings)) && unreadable == ""
 	if o.online {
 		accepted, err := checkOnline(c.Context(), out, c.ErrOrStderr(), conf)
 		if err != nil {
@@ -122,6 +126,10 @@ func describe(w io.Writer, conf *config.Config) {
 	for _, s := range conf.Sources {
 		if s.Every > 0 {
 			rows = append(rows, []string{s.Name, s.Format, "", "every " + brief(s.Every) + ", by the clock"})
+			continue
+		}
+		if s.Journal != nil {
+			rows = append(rows, []string{s.Name, s.Format, "", journalText(s.Journal)})
 			continue
 		}
 		files, problems := filesOf(s)

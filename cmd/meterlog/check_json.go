@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -25,6 +26,8 @@ type (
 		Tests    []publishedTest    `json:"tests"`
 		Untested []string           `json:"untested"`
 		Online   *publishedOnline   `json:"online"` // null where the API was not asked
+
+		unread bool // a journal cannot be read
 	}
 	publishedMistake struct {
 		File    string `json:"file"`
@@ -84,8 +87,9 @@ func (o *checkOptions) json(c *cobra.Command, conf *config.Config, err error) er
 	if err != nil {
 		end = silent{err}
 	} else {
-		p.describe(conf)
+		p.describe(c.Context(), conf)
 		p.runTests(conf)
+		p.OK = p.OK && !p.unread
 		if o.online {
 			var text bytes.Buffer
 			ok, err := checkOnline(c.Context(), &text, c.ErrOrStderr(), conf)
@@ -125,12 +129,17 @@ func mistakes(err error) []publishedMistake {
 	return all
 }
 
-func (p *publishedCheck) describe(conf *config.Config) {
-	if warnings := warningsOf(conf); len(warnings) > 0 {
+func (p *publishedCheck) describe(ctx context.Context, conf *config.Config) {
+	if warnings := append(warningsOf(conf), journalWarnings(ctx, conf)...); len(warnings) > 0 {
 		p.Warnings = mistakes(warnings)
 	}
 	for _, s := range conf.Sources {
 		files, problems := filesOf(s)
+		if s.Journal != nil {
+			if problem := journalProblem(ctx, conf); problem != "" {
+				problems, p.unread = append(problems, problem), true
+			}
+		}
 		p.Sources = append(p.Sources, publishedSource{s.Name, s.Format, len(files), append([]string{}, problems...)})
 	}
 	for _, r := range conf.Rules {

@@ -240,9 +240,13 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 	}
 	fmt.Fprintln(w, joinReason(f.Note))
 	for _, line := range f.Recounted {
-		prefix := fmt.Sprintf("  %d: %s: ", line.Offset, meter.Decimal(line.Quantity, f.Decimals))
-		if journal.IsClock(f.Generation) {
-			prefix = fmt.Sprintf("  %s: ", meter.Decimal(line.Quantity, f.Decimals))
+		amount := meter.Decimal(line.Quantity, f.Decimals)
+		prefix := fmt.Sprintf("  %d: %s: ", line.Offset, amount)
+		switch {
+		case journal.IsJournal(f.Generation.Path):
+			prefix = fmt.Sprintf("  %d: %s: ", line.Offset+1, amount)
+		case journal.IsClock(f.Generation):
+			prefix = fmt.Sprintf("  %s: ", amount)
 		}
 		fmt.Fprintln(w, prefix+s.fit(line.Text, len(prefix)))
 	}
@@ -255,6 +259,9 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 func rangeText(f recount.Finding) string {
 	if journal.IsClock(f.Generation) {
 		return "from " + stamp(time.Unix(f.Start, 0)) + " to " + stamp(time.Unix(f.End, 0))
+	}
+	if journal.IsJournal(f.Generation.Path) {
+		return fmt.Sprintf("in entries %d to %d", f.Start+1, f.End)
 	}
 	return fmt.Sprintf("in bytes %d to %d", f.Start, f.End)
 }

@@ -165,8 +165,11 @@ func printSources(w io.Writer, st monitor.Status) {
 		name := s.Name
 		for _, f := range files[:min(mostFiles, len(files))] {
 			read, behind := sizeText(f.Offset), sizeText(f.Lag)
-			if journal.IsClock(meter.Generation{Path: f.Path}) {
+			switch {
+			case journal.IsClock(meter.Generation{Path: f.Path}):
 				read, behind = readTo(f.Offset), ""
+			case journal.IsJournal(f.Path):
+				read, behind = readEntries(f), fmt.Sprint(f.Lag)
 			}
 			rows = append(rows, []string{name, shortened(f.Path), f.State, read, behind})
 			name = ""
@@ -190,6 +193,15 @@ func readTo(seconds int64) string {
 		return ""
 	}
 	return "to " + stamp(time.Unix(seconds, 0))
+}
+
+// readEntries says how far a journal was read.
+func readEntries(f monitor.FileStatus) string {
+	text := fmt.Sprintf("%d entries", f.Offset)
+	if !f.Last().IsZero() {
+		text += ", to " + stamp(f.Last())
+	}
+	return text
 }
 
 func printProblems(w io.Writer, st monitor.Status) {

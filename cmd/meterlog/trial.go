@@ -39,6 +39,9 @@ A FILE belongs to the sources whose globs match it, and otherwise to --source,
 which is needed only where there are several sources. Without FILE, --source
 chooses the files of that source.
 
+A source of the journal is read from --since on, an hour ago by default. A FILE
+for it holds messages, or what journalctl prints with -o json.
+
 A source of the clock has an event for each stretch since --since, an hour ago
 by default, as if meterlog run had run all the time.
 
@@ -130,7 +133,7 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	inputs, missing, err := findInputs(config, o.source, args, since, o.follow, note)
+	inputs, missing, err := findInputs(c.Context(), config, o.source, args, since, o.follow, note)
 	if err != nil {
 		return err
 	}

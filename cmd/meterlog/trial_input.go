@@ -40,7 +40,7 @@ type input struct {
 	last       time.Time // the own time of the last line that was read; zero where it has none
 	done       bool      // nothing more is to come
 
-	stream []byte // of a source without files: its lines
+	stream func(context.Context) (io.ReadCloser, error) // of a source without files: opens its lines
 }
 
 func (in *input) isStdin() bool { return in.path == "-" }
@@ -57,9 +57,9 @@ func (in *input) block(start int64, data []byte, now time.Time) meter.Block {
 // findInputs turns arguments into inputs. Files that cannot be read are
 // reported, but those that may yet be written where they are to be followed;
 // missing says whether there were any.
-func findInputs(config *config.Config, source string, args []string, since time.Time, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
+func findInputs(ctx context.Context, config *config.Config, source string, args []string, since time.Time, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	if len(args) == 0 {
-		return matchedInputs(config, source, since, follow, note)
+		return matchedInputs(ctx, config, source, since, follow, note)
 	}
 	var homeless []string
 	for _, name := range args {
@@ -110,10 +110,19 @@ func sourcesOf(config *config.Config, path string) []string {
 // matchedInputs are the files that the sources match now, or one of them. Those
 // that cannot be read are reported, and missing says whether there were any.
 // Without a file there is nothing to do, unless files are awaited.
-func matchedInputs(config *config.Config, source string, since time.Time, await bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
+func matchedInputs(ctx context.Context, config *config.Config, source string, since time.Time, await bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	var globs []string
 	for _, s := range config.Sources {
 		if source != "" && source != s.Name {
+			continue
+		}
+		if s.Journal != nil {
+			if err := journal.Check(ctx); err != nil {
+				missing = true
+				note("source %s: %v", s.Name, err)
+				continue
+			}
+			inputs = append(inputs, journalInput(s, since))
 			continue
 		}
 		if s.Every > 0 {
@@ -155,7 +164,15 @@ func clockInput(s *rules.Source, since, now time.Time) *input {
 	length := int64(s.Every / time.Second)
 	from := since.Unix() - since.Unix()%length
 	lines := journal.Stretches(meter.Generation{Query: s.Every.String()}, from, now.Unix()).Data
-	return &input{name: s.Stream(), path: s.Stream(), size: int64(len(lines)), sources: []string{s.Name}, stream: append([]byte{}, lines...), done: true}
+	return &input{name: s.Stream(), path: s.Stream(), size: int64(len(lines)), sources: []string{s.Name}, done: true,
+		stream: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(lines)), nil }}
+}
+
+// journalInput returns the entries of a source of the journal.
+func journalInput(s *rules.Source, since time.Time) *input {
+	query := journal.NewQuery(journal.MachineID(), s.Journal.Units, s.Journal.Identifiers, s.Journal.Matches)
+	return &input{name: s.Stream(), path: s.Stream(), size: -1, sources: []string{s.Name}, done: true,
+		stream: func(ctx context.Context) (io.ReadCloser, error) { return journal.Since(ctx, query, since) }}
 }
 
 // newInputs returns the readable files of the sources, or of one, that are not
@@ -253,7 +270,11 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 	var raw io.Reader
 	close := func() {}
 	if in.stream != nil {
-		raw = bytes.NewReader(in.stream)
+		lines, err := in.stream(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", in.name, err)
+		}
+		raw, close = lines, func() { lines.Close() }
 	} else if in.isStdin() {
 		raw = &interruptible{ctx: ctx, from: t.stdin}
 	} else {

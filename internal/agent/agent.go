@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
@@ -64,6 +65,8 @@ type Config struct {
 	Vitals *monitor.Vitals
 
 	Log *slog.Logger
+
+	journalctl journal.Runner // for tests: what runs instead of journalctl
 
 	noWatch bool // for tests: files are polled, and nothing watches them
 }

@@ -1,24 +1,33 @@
 package agent
 
 import (
+	"context"
+	"sync"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
 )
+
+// journalUnreadable is the code of the problem that a journal cannot be read.
+const journalUnreadable = "journal_unreadable"
 
 // input is all that the meter loop reads: the followed files, and the sources
 // without files.
 type input struct {
 	*tailer.Tailer
-	clocks []*journal.Clock
+	clocks   []*journal.Clock
+	journals []*journal.Stream
+	turn     int           // the journal that is read next; after the last one, the files are
+	woken    chan struct{} // has a value after a journal had something to read
 }
 
 // newInput prepares to read the sources of a configuration. They go on from the
 // positions in the ledger.
 func newInput(cfg Config, follow tailer.Config) *input {
-	in := new(input)
+	in := &input{woken: make(chan struct{}, 1)}
 	lastID := int64(0)
 	for _, g := range follow.Known {
 		lastID = max(lastID, g.ID)
@@ -26,6 +35,9 @@ func newInput(cfg Config, follow tailer.Config) *input {
 	newID := func() int64 { lastID++; return lastID }
 	follow.NewID = newID
 	for _, s := range cfg.Rules.Sources {
+		if s.Journal != nil {
+			in.journals = append(in.journals, journal.NewStream(in.journal(cfg, s, follow.Known, newID)))
+		}
 		if s.Every > 0 {
 			in.clocks = append(in.clocks, journal.NewClock(journal.ClockConfig{
 				Source: s.Name, Path: s.Stream(), Every: s.Every, Known: follow.Known, NewID: newID, Since: cfg.Since,
@@ -36,6 +48,26 @@ func newInput(cfg Config, follow tailer.Config) *input {
 	return in
 }
 
+// journal returns how a source of the journal is read.
+func (in *input) journal(cfg Config, s *rules.Source, known []meter.Generation, newID func() int64) journal.Config {
+	c := journal.Config{
+		Source: s.Name, Path: s.Stream(), Query: journal.NewQuery(journal.MachineID(), s.Journal.Units, s.Journal.Identifiers, s.Journal.Matches),
+		AtEnd: s.StartAt == "end", Known: known, NewID: newID, Wake: in.wake, Run: cfg.journalctl,
+	}
+	if names, all := cfg.Rules.EntryFields(); !all {
+		c.Fields = append([]string{}, names...)
+	}
+	return c
+}
+
+// wake ends a Wait. Any goroutine may call it.
+func (in *input) wake() {
+	select {
+	case in.woken <- struct{}{}:
+	default:
+	}
+}
+
 // Next returns the next block of any source, and false if no source has anything
 // to read at present. The block is valid until the next call.
 func (in *input) Next(now time.Time) (meter.Block, bool) {
@@ -44,7 +76,66 @@ func (in *input) Next(now time.Time) (meter.Block, bool) {
 			return block, true
 		}
 	}
-	return in.Tailer.Next(now)
+	for range len(in.journals) + 1 {
+		turn := in.turn
+		in.turn = (in.turn + 1) % (len(in.journals) + 1)
+		if turn == len(in.journals) {
+			if block, ok := in.Tailer.Next(now); ok {
+				return block, true
+			}
+		} else if block, ok := in.journals[turn].Next(now); ok {
+			return block, true
+		}
+	}
+	return meter.Block{}, false
+}
+
+// Wait sleeps as Tailer.Wait does, or until a journal has something to read.
+func (in *input) Wait(ctx context.Context, until time.Time) {
+	if len(in.journals) == 0 {
+		in.Tailer.Wait(ctx, until)
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-in.woken:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	in.Tailer.Wait(ctx, until)
+	cancel()
+	watching.Wait()
+}
+
+// toEnd has the journals read to their end, and no further.
+func (in *input) toEnd() {
+	for _, j := range in.journals {
+		j.ToEnd()
+	}
+}
+
+// unread returns which journals cannot be read, and why.
+func (in *input) unread() (problems []meter.Problem) {
+	for _, j := range in.journals {
+		if err := j.Trouble(); err != nil {
+			problems = append(problems, meter.Problem{
+				Code: journalUnreadable, Subject: j.Path(), Message: j.Path() + " cannot be read: " + err.Error(),
+				Hint: journal.Hint,
+			})
+		}
+	}
+	return problems
+}
+
+// Close closes all sources.
+func (in *input) Close() {
+	for _, j := range in.journals {
+		j.Close()
+	}
+	in.Tailer.Close()
 }
 
 // dueBefore returns when a source has something to read without being notified,
@@ -65,6 +156,11 @@ func (in *input) Changed() bool {
 			return true
 		}
 	}
+	for _, j := range in.journals {
+		if j.Changed() {
+			return true
+		}
+	}
 	return in.Tailer.Changed()
 }
 
@@ -73,6 +169,9 @@ func (in *input) Take(tally *meter.Tally) (generations []meter.Generation, copie
 	generations, copies, globs = in.Tailer.Take(tally)
 	for _, c := range in.clocks {
 		generations = append(generations, c.Take(tally)...)
+	}
+	for _, j := range in.journals {
+		generations = append(generations, j.Take(tally)...)
 	}
 	return generations, copies, globs
 }

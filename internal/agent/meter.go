@@ -108,7 +108,9 @@ func (l *meterLoop) match(block meter.Block) {
 		return // the tailer has more to do than reading
 	}
 	l.silence.Read(block.Sources, len(block.Data))
-	block.Fresh = l.fresh.fresh(block)
+	if block.Events == nil {
+		block.Fresh = l.fresh.fresh(block)
+	}
 	seen := l.matcher.Match(block, l.batch.Tally)
 	for _, rule := range seen.Rules {
 		l.silence.Matched(rule, l.now())
@@ -272,6 +274,9 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 // noteUnread notes the files, folders and patterns that cannot be read.
 func (l *meterLoop) noteUnread(now time.Time) {
 	l.unread = nil
+	for _, p := range l.tailer.unread() {
+		l.unread = append(l.unread, p.Message)
+	}
 	for _, f := range l.tailer.Survey(now) {
 		if f.Problem != "" {
 			l.unread = append(l.unread, f.Name+": "+f.Problem)
@@ -283,6 +288,7 @@ func (l *meterLoop) noteUnread(now time.Time) {
 // for windows that have not begun. An error of the ledger ends it.
 func (l *meterLoop) readAll(ctx context.Context) error {
 	defer l.tailer.Close()
+	l.tailer.toEnd()
 	for ctx.Err() == nil {
 		block, ok := l.tailer.Next(l.now())
 		if ok {

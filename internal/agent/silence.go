@@ -24,7 +24,8 @@ func (l *meterLoop) attend(now time.Time) {
 	activity := l.silence.Activities()
 	l.vitals.SetActivity(activity)
 	present := append(silence.Problems(activity, now), l.clocks.problems()...)
-	begun, ended := l.vitals.Replace([]string{silence.Silent, silence.NeverMatched, timesOff}, present)
+	present = append(present, l.tailer.unread()...)
+	begun, ended := l.vitals.Replace([]string{silence.Silent, silence.NeverMatched, timesOff, journalUnreadable}, present)
 	for _, p := range begun {
 		if p.Note() {
 			l.log.Info(p.Message, "code", p.Code, "hint", p.Hint)

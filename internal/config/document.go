@@ -202,6 +202,8 @@ func (d *document) object(node *yaml.Node, what string, known []string) *object 
 			hint = fmt.Sprintf("write auth: {method: %s}", node.Value)
 		case node.Kind == yaml.ScalarNode && what == "a source":
 			hint = "write - path: " + node.Value
+		case node.Kind == yaml.ScalarNode && what == "journal":
+			hint = fmt.Sprintf("write journal: {unit: %s}", node.Value)
 		case node.Kind == yaml.ScalarNode && what == "timestamp":
 			hint = fmt.Sprintf("write timestamp: {field: %s, layout: rfc3339}", node.Value)
 		case node.Kind == yaml.ScalarNode && len(known) > 0 && node.Value != "":

@@ -42,8 +42,11 @@ func (l *loader) readSources(top *object) {
 	}
 	for _, s := range unnamed {
 		base := DerivedName(s.Paths)
-		if s.Every > 0 {
+		switch {
+		case s.Every > 0:
 			base = "every-" + shortSpan(s.Every)
+		case s.Journal != nil:
+			base = journalName(s.Journal)
 		}
 		s.Name = base
 		for n := 2; used[s.Name] != nil; n++ {
@@ -86,6 +89,8 @@ func (l *loader) readSource(o *object) *rules.Source {
 	case "every":
 		l.readEvery(o, s)
 		return s
+	case "journal":
+		s.Journal = l.readJournal(o.values["journal"])
 	}
 	s.Paths = l.globs(o, "path", false)
 	s.Exclude = l.globs(o, "exclude", true)
@@ -102,14 +107,15 @@ func (l *loader) readSource(o *object) *rules.Source {
 // sourceKinds are the keys that say what a source reads. Each has keys that go
 // with it.
 var sourceKinds = map[string][]string{
-	"path":  {"path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at"},
-	"every": {"every"},
+	"path":    {"path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at"},
+	"journal": {"journal", "format", "pattern", "prefix", "timestamp", "start_at"},
+	"every":   {"every"},
 }
 
 // sourceKind returns the key that says what the source reads. It refuses keys
 // that do not go with it.
 func (l *loader) sourceKind(o *object) (kind string) {
-	for _, key := range []string{"path", "every"} {
+	for _, key := range []string{"path", "journal", "every"} {
 		switch {
 		case o.values[key] == nil:
 		case kind != "":

@@ -37,19 +37,19 @@ func (t *Timestamp) Read(v any, readAt time.Time) (time.Time, error) {
 	case !ok:
 		return time.Time{}, badTime(fmt.Sprintf("the timestamp cannot be read as %s: %s", t.layoutText(), meter.Clip(fmt.Sprint(v), 60)))
 	}
-	return believed(at, readAt)
+	return Believed(at, readAt)
 }
 
 // ReadText is Read for a text.
 func (t *Timestamp) ReadText(text []byte, readAt time.Time) (time.Time, error) {
 	if at, ok := t.Layouts[0].quick.parse(text, t.Location); ok {
-		return believed(at, readAt)
+		return Believed(at, readAt)
 	}
 	return t.Read(View(text), readAt)
 }
 
-// believed returns a time, and why it is not to be believed.
-func believed(at, readAt time.Time) (time.Time, error) {
+// Believed returns a time, and why it is not to be believed.
+func Believed(at, readAt time.Time) (time.Time, error) {
 	switch {
 	case at.Sub(readAt) > MaxAhead:
 		return at, badTime("the timestamp is in the future: " + at.UTC().Format(time.RFC3339))

@@ -18,6 +18,9 @@ type Block struct {
 type Event struct {
 	End      int   // offset in Data just past the event's text and a newline; the text may hold more newlines
 	From, To int64 // its range in the generation
+
+	At    time.Time      // its own time; zero if its source's timestamp tells the time, or nothing does
+	Entry map[string]any // expressions see it as `entry`; nil if it has no fields beside its text
 }
 
 // End returns the offset in bytes just past the block.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 )
@@ -126,8 +127,10 @@ func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.D
 	for _, a := range list {
 		key := a.AnomalyKey
 		if key.Kind == meter.BytesMissed || key.Kind == meter.LineTooLong {
+			if key.Kind == meter.LineTooLong || !journal.IsJournal(key.Subject) { // a gap in a journal has no bytes
+				bytes[key.Kind] += a.Bytes
+			}
 			key.Subject = "" // a file: over the years there is no end to their names
-			bytes[key.Kind] += a.Bytes
 		}
 		counts[key] += a.Count
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/silence"
@@ -60,7 +61,11 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 	}
 	for _, a := range anomalies {
 		if st.At.Sub(a.Last) < recentAnomaly {
-			st.add(ProblemStatus{Code: string(a.Kind), Message: s.anomalyMessage(a), Hint: anomalyHints[a.Kind], latest: a.Last})
+			hint := anomalyHints[a.Kind]
+			if a.Kind == meter.BytesMissed && journal.IsJournal(a.Subject) {
+				hint = "let the journal keep more (SystemMaxUse= in journald.conf), and lift its limit on messages if they are usage (LogRateLimitBurst=0 in the unit)"
+			}
+			st.add(ProblemStatus{Code: string(a.Kind), Message: s.anomalyMessage(a), Hint: hint, latest: a.Last})
 		}
 	}
 	return nil
@@ -146,7 +151,10 @@ func (s Subject) anomalyMessage(a ledger.Anomaly) string {
 		return s.historyMessage(a)
 	}
 	text := fmt.Sprintf("%s: %d times, the last at %s", a.Subject, a.Count, a.Last.UTC().Format(time.RFC3339))
-	if a.Bytes > 0 {
+	switch {
+	case a.Kind == meter.BytesMissed && journal.IsJournal(a.Subject) && a.Bytes > 0:
+		text += fmt.Sprintf(", %d entries of the journal", a.Bytes)
+	case a.Bytes > 0:
 		text += fmt.Sprintf(", %d bytes", a.Bytes)
 	}
 	text = anomalyWords[a.Kind] + ": " + text

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/glob"
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
@@ -60,9 +61,15 @@ type FileStatus struct {
 	Path   string `json:"path"`
 	Offset int64  `json:"offset"`
 	Size   int64  `json:"size"`
-	Lag    int64  `json:"lag_bytes"`
+	Lag    int64  `json:"lag_bytes"` // of a journal: entries, at most 1,000
 	State  string `json:"state"`
+
+	last time.Time // of a journal: when the last entry that was read was written; zero before any
 }
+
+// Last returns when the last entry of a journal was written that was read; zero
+// before any.
+func (f FileStatus) Last() time.Time { return f.last }
 
 // SKUStatus is what was counted of a SKU, by the windows' times: usage that was
 // refused, expired or of another machine is not in it.
@@ -336,7 +343,7 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 			source.Files = append(source.Files, file)
 		}
 	}
-	st.streams(sources, known, at)
+	s.streams(st, sources, known, at)
 	for _, source := range st.Sources {
 		slices.SortFunc(source.Files, func(a, b FileStatus) int { return cmp.Compare(a.Path, b.Path) })
 		if len(source.Files) == 0 && s.Config != nil {
@@ -345,18 +352,23 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 	}
 }
 
-// streams adds the sources without files, by their position in the list. The
-// agent alone makes them go on, so nothing is ever behind.
-func (st *Status) streams(sources []*rules.Source, known []meter.Generation, at map[string]int) {
+// streams adds the sources without files, by their position in the list.
+func (s Subject) streams(st *Status, sources []*rules.Source, known []meter.Generation, at map[string]int) {
 	for _, source := range sources {
 		if source.Stream() == "" {
 			continue
 		}
 		f := FileStatus{Path: source.Stream(), State: string(meter.Live)}
-		for _, g := range known {
-			if g.Path == f.Path && g.State == meter.Live {
-				f.Offset, f.Size = g.Offset, g.Offset
+		i := slices.IndexFunc(known, func(g meter.Generation) bool { return g.Path == f.Path && g.State == meter.Live })
+		switch {
+		case source.Journal != nil:
+			var g meter.Generation
+			if i >= 0 {
+				g = known[i]
 			}
+			s.journal(st, &f, g)
+		case i >= 0: // the agent alone lets the clock go on, so nothing is ever behind
+			f.Offset, f.Size = known[i].Offset, known[i].Offset
 		}
 		of := &st.Sources[at[source.Name]]
 		of.Files = append(of.Files, f)
@@ -381,6 +393,31 @@ func (s Subject) sources(globs map[string]time.Time) (sources []*rules.Source) {
 		sources = append(sources, &rules.Source{Name: name, Set: glob.Set{Paths: []string{pattern}}})
 	}
 	return sources
+}
+
+// journalTime bounds how long the status waits for journalctl.
+const journalTime = 2 * time.Second
+
+// journal fills in how far a journal was read. The numbers count entries. An agent
+// follows its journals, and says what is wrong with them: journalctl runs only if
+// somebody else asks.
+func (s Subject) journal(st *Status, f *FileStatus, g meter.Generation) {
+	f.Offset, f.Size = g.Size, g.Size
+	if g.MTime > 0 {
+		f.last = time.Unix(0, g.MTime).UTC()
+	}
+	if s.Vitals != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), journalTime)
+	defer cancel()
+	behind, err := journal.Behind(ctx, g)
+	if err != nil {
+		st.problem("journal_unreadable", f.Path+" cannot be read: "+err.Error(), journal.Hint)
+		return
+	}
+	f.Lag = behind
+	f.Size += behind
 }
 
 // Sources are those of the configuration as the tailer takes them.

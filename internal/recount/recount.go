@@ -89,6 +89,10 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 		p.finish(&f, a)
 		return f
 	}
+	if journal.IsJournal(c.Generation.Path) {
+		r.recountJournal(ctx, &f, newPass(r, a, c, rule))
+		return f
+	}
 	content, err := logfile.NewDisk(r.config.RootOf).Find(c.Generation)
 	if errors.Is(err, logfile.ErrGone) || c.Generation.Path == "" {
 		f.Outcome, f.Note = Gone, "no file holds these lines any more"
@@ -106,6 +110,20 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 	}
 	p.finish(&f, a)
 	return f
+}
+
+// recountJournal reads the entries of a contribution again.
+func (r *Recounter) recountJournal(ctx context.Context, f *Finding, p *pass) {
+	err := journal.Entries(ctx, p.Generation, p.start, p.end, p.count)
+	switch {
+	case errors.Is(err, journal.ErrGone):
+		f.Outcome, f.Note = Gone, "the journal does not have these entries any more"
+	case err != nil:
+		f.Note = err.Error()
+	default:
+		f.File = p.Generation.Path
+		p.finish(f, p.account)
+	}
 }
 
 // finish judges what was read, and says what was changed since the record was

@@ -35,3 +35,58 @@ func TestMatchEvents(t *testing.T) {
 		t.Errorf("not parsed at %v, want %v", alien, want)
 	}
 }
+
+func journalSet(t *testing.T, when string, more ...string) *Set {
+	t.Helper()
+	s := &Set{Interval: time.Minute}
+	s.AddSource(&Source{Name: "app", Reader: fields.Reader{Format: "text"}, Journal: &Journal{}})
+	for _, text := range append([]string{when}, more...) {
+		e, problem := s.Condition(text)
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		s.AddRule(&Rule{Rule: meter.Rule{Name: text, Per: 1}, Sources: []string{"app"}, When: e, Constant: 1})
+	}
+	return s
+}
+
+// What journalctl printed is an entry, with its own time and fields, and any other
+// line is a message.
+func TestMatchJournalEntries(t *testing.T) {
+	s := journalSet(t, `line contains "sent" and int(entry.PRIORITY ?? "6") <= 6`, `entry._PID in ["12", "13"]`)
+	readAt := time.Unix(1_800_000_100, 0)
+	lines := `{"__REALTIME_TIMESTAMP":"1800000000000000","_SOURCE_REALTIME_TIMESTAMP":"1799999990000000","MESSAGE":"mail\nsent","PRIORITY":"6","_PID":"12"}
+mail sent, without an entry
+{"__REALTIME_TIMESTAMP":"1800000000000000","MESSAGE":[115,101,110,116,255],"PRIORITY":"7","_PID":"14"}
+{"__REALTIME_TIMESTAMP":"1800009000000000","MESSAGE":"sent ahead","PRIORITY":"5"}
+`
+	type hit struct {
+		rule, line string
+		at         int64
+		bad        bool
+	}
+	var got []hit
+	NewMatcher(s).Each(meter.Block{Sources: []string{"app"}, Data: []byte(lines), ReadAt: readAt}, func(h Hit) {
+		got = append(got, hit{h.Rule.Name[:4], string(h.Line), h.Window.Start, h.TimeErr != nil})
+	})
+	want := []hit{
+		{"line", "mail\nsent", 1799999990 / 60 * 60, false}, {"entr", "mail\nsent", 1799999990 / 60 * 60, false},
+		{"line", "mail sent, without an entry", 1800000100 / 60 * 60, false},
+		{"line", "sent ahead", 1800000100 / 60 * 60, true},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestEntryFields(t *testing.T) {
+	names, all := journalSet(t, `entry.PRIORITY == "3"`, `line contains "x" and entry["_PID"] != nil and entry.PRIORITY != "7"`).EntryFields()
+	if all || !slices.Equal(names, []string{"PRIORITY", "_PID"}) {
+		t.Errorf("%v, %v", names, all)
+	}
+	for _, when := range []string{`entry[line] == "x"`, `len(entry) > 3`, `get(entry, source) == "x"`} {
+		if _, all := journalSet(t, when).EntryFields(); !all {
+			t.Errorf("%s may use any field", when)
+		}
+	}
+}

@@ -30,8 +30,10 @@ type Expression struct {
 	numbers    []numberUse
 	patterns   []*fields.Pattern // constant ones
 	file       bool              // it uses `file`
-	table      *slotTable        // of slots
-	warnings   []Mistake         // what is allowed and is likely a mistake
+
+	entry    bool       // it uses `entry`
+	table    *slotTable // of slots
+	warnings []Mistake  // what is allowed and is likely a mistake
 }
 
 // Mistake is what is wrong with an expression, and where.
@@ -46,6 +48,9 @@ type Mistake struct {
 type slotTable struct {
 	paths [][]fields.Step
 	index map[string]int // by variable
+
+	entryFields []string // of journal entries, that expressions name by constants
+	entryAll    bool     // expressions may use any field of entries
 }
 
 // variable is the name under which a slot stands in the environment: short, so
@@ -85,7 +90,7 @@ var unavailableHint = map[string]string{
 }
 
 // names that an expression sees, beside expr's functions.
-var names = []string{"line", "fields", "file", "source", "extract", "items", "bytes", "seconds"}
+var names = []string{"line", "fields", "entry", "file", "source", "extract", "items", "bytes", "seconds"}
 
 // Condition compiles a condition for a rule of the set.
 func (s *Set) Condition(text string) (*Expression, *Mistake) { return s.slots.compileWhen(text) }
@@ -189,7 +194,9 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expres
 		return nil, explain(text, err)
 	}
 	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers, table: t, warnings: look.warnings, patterns: patch.patterns}
-	ast.Walk(&e.root, &usage{e, t})
+	uses := &usage{e: e, slots: t}
+	ast.Walk(&e.root, uses)
+	t.entryAll = t.entryAll || uses.entryUses > 0
 	return e, nil
 }
 
@@ -210,7 +217,7 @@ func build(text string, ops []expr.Option) (program *vm.Program, err error) {
 // options are what every expression is compiled with.
 func options() []expr.Option {
 	return []expr.Option{
-		expr.Env(map[string]any{"line": "", "fields": map[string]any{}, "file": "", "source": ""}),
+		expr.Env(map[string]any{"line": "", "fields": map[string]any{}, "entry": map[string]any{}, "file": "", "source": ""}),
 		expr.Function("extract", extractBy, new(func(any, string) string)),
 		expr.Function("items", itemsOf, new(func(any) any)),
 		expr.Function("bytes", bytesOf, new(func(any) any)),
@@ -275,6 +282,9 @@ func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
 	if e == nil || len(r.Sources) == 0 {
 		return nil
 	}
+	if e.entry && !slices.ContainsFunc(r.Sources, func(name string) bool { return s.Source(name).Journal != nil }) {
+		return []Mistake{{max(0, strings.Index(e.text, "entry")), "only a source with \"journal\" has an entry", "use line and fields"}}
+	}
 	allText, anyLogfmt := true, false
 	var known []string
 	for _, name := range r.Sources {
@@ -313,9 +323,19 @@ func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
 type usage struct {
 	e     *Expression
 	slots *slotTable
+
+	entryUses int // of `entry`, but for its fields by constant names
 }
 
 func (v *usage) Visit(node *ast.Node) {
+	if c, ok := (*node).(*ast.CallNode); ok && calleeOf(c) == "__member" {
+		of, isName := c.Arguments[0].(*ast.IdentifierNode)
+		field, constant := c.Arguments[1].(*ast.StringNode)
+		if isName && constant && of.Value == "entry" {
+			v.slots.entryFields = append(v.slots.entryFields, field.Value)
+			v.entryUses--
+		}
+	}
 	id, ok := (*node).(*ast.IdentifierNode)
 	if !ok {
 		return
@@ -324,6 +344,10 @@ func (v *usage) Visit(node *ast.Node) {
 	v.e.line = v.e.line || id.Value == "line"
 	v.e.source = v.e.source || id.Value == "source"
 	v.e.file = v.e.file || id.Value == "file"
+	if id.Value == "entry" {
+		v.e.entry = true
+		v.entryUses++
+	}
 	if i, ok := v.slots.index[id.Value]; ok {
 		if !slices.Contains(v.e.slots, i) {
 			v.e.slots = append(v.e.slots, i)

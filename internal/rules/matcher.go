@@ -72,6 +72,7 @@ type lineState struct {
 	timed  bool
 	window meter.Window // once timed
 	own    time.Time    // once timed: the event's own time, also if it is not believed; zero where it cannot be read
+	event  *meter.Event // nil if the line is of a file
 }
 
 // NewMatcher returns a matcher for the configuration's rules.
@@ -141,6 +142,8 @@ type Hit struct {
 	Time       time.Time // the event's own time, also if it is not believed; zero where it cannot be read, or its source has none
 	TimeErr    error     // why the event's own time was not taken, on the line's first hit: Window is that of its reading
 	Err        error     // the expression failed: nothing was counted
+
+	size int64 // bytes of the line
 }
 
 // Unparsed is a line that is not of its source's format, and that a rule asked for.
@@ -150,6 +153,8 @@ type Unparsed struct {
 	Line       []byte // without its line end; valid until the callback returns
 	Start, End int64  // byte range in the generation
 	Why        string
+
+	size int64 // bytes of the line
 }
 
 // Seen is what a block told about rules and sources. It is valid until the next
@@ -180,7 +185,7 @@ func (m *Matcher) Match(block meter.Block, tally *meter.Tally) Seen {
 }
 
 func countUnparsed(tally *meter.Tally, u Unparsed) {
-	addAnomaly(tally, meter.AnomalyKey{Kind: meter.NotParsed, Subject: u.Source}, u.End-u.Start, u.Why, u.Line)
+	addAnomaly(tally, meter.AnomalyKey{Kind: meter.NotParsed, Subject: u.Source}, u.size, u.Why, u.Line)
 }
 
 // see notes which rule counted, and the event's time.
@@ -203,7 +208,7 @@ func (m *Matcher) see(h *Hit) {
 
 // count adds a hit to a tally.
 func count(tally *meter.Tally, generation int64, h *Hit) {
-	size := h.End - h.Start
+	size := h.size
 	if h.Err != nil {
 		addAnomaly(tally, meter.AnomalyKey{Kind: meter.RuleError, Subject: h.Rule.Name}, size, h.Err.Error(), h.Line)
 		return
@@ -243,6 +248,9 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 		return
 	}
 	m.env["file"] = block.Path
+	if plans[0].source.Journal != nil && block.Events == nil {
+		block = entries(block)
+	}
 	read := &reading{Block: block, window: meter.WindowAt(block.ReadAt, m.set.Interval), hit: hit}
 	switch {
 	case len(plans) > 1 || m.plain != nil:
@@ -434,6 +442,10 @@ func (m *Matcher) begin(b *reading, p *plan, start, end int) bool {
 	m.line.number++
 	m.line.plan, m.line.text = p, trimLineEnd(line)
 	m.line.parsed, m.line.fields, m.line.named, m.line.timed = false, nil, false, false
+	m.line.event = nil
+	if b.Events != nil {
+		m.line.event = &b.Events[b.event]
+	}
 	_, ok := p.source.Skip(m.line.text)
 	m.line.judged, m.line.alien = !p.source.Strict(), !ok
 	return ok
@@ -447,7 +459,7 @@ func (m *Matcher) tellUnparsed(b *reading, p *plan, start, end int) {
 	}
 	s := p.source
 	from, to := b.place(start, end)
-	m.Unparsed(Unparsed{s.Name, m.line.text, from, to, s.Mismatch(m.line.text)})
+	m.Unparsed(Unparsed{s.Name, m.line.text, from, to, s.Mismatch(m.line.text), int64(end - start)})
 }
 
 // ofFormat reports whether the current line is of its source's format.
@@ -490,9 +502,9 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	from, to := b.place(start, end)
 	h := Hit{
 		Rule: r, Bills: bills, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
-		Start: from, End: to, Window: b.window,
+		Start: from, End: to, Window: b.window, size: int64(end - start),
 	}
-	if err == nil && m.line.plan.source.Timestamp != nil {
+	if err == nil && m.line.plan.source.Timed() {
 		h.Window, h.TimeErr = m.window(b.ReadAt, b.window)
 		h.Time = m.line.own
 	}
@@ -577,6 +589,9 @@ func (m *Matcher) run(e *Expression) (any, error) {
 		m.line.named = true
 		m.env["line"] = fields.View(m.line.text)
 	}
+	if e.entry {
+		m.env["entry"] = m.entry()
+	}
 	if e.source {
 		m.env["source"] = m.line.plan.source.Name
 	}
@@ -589,6 +604,17 @@ func (m *Matcher) run(e *Expression) (any, error) {
 		return nil, evaluationError(err)
 	}
 	return v, nil
+}
+
+// noEntry is the entry of a line that is none of the journal's.
+var noEntry = map[string]any{}
+
+// entry returns the fields of the journal entry that the current line is of.
+func (m *Matcher) entry() map[string]any {
+	if m.line.event == nil || m.line.event.Entry == nil {
+		return noEntry
+	}
+	return m.line.event.Entry
 }
 
 // fields are the current line's as a whole.
@@ -640,6 +666,9 @@ func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, err
 		return m.line.window, nil
 	}
 	m.line.timed, m.line.window, m.line.own = true, read, time.Time{}
+	if m.line.plan.source.Timestamp == nil && (m.line.event == nil || m.line.event.At.IsZero()) {
+		return read, nil // a message without its entry
+	}
 	at, err := m.ownTime(readAt)
 	m.line.own = at
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -18,6 +19,12 @@ var probes = []time.Time{
 // events have no time, or no line's time can be read.
 func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 	p := m.plans[source]
+	if p != nil && p.source.Journal != nil {
+		if p.source.Timestamp == nil {
+			return newestEntry(lines)
+		}
+		lines = entries(meter.Block{Data: lines}).Data
+	}
 	if p == nil || p.source.Timestamp == nil {
 		return newest
 	}
@@ -57,6 +64,9 @@ func (m *Matcher) LastTime(sources []string, lines []byte, readAt time.Time) tim
 // ownTime reads the current line's own time.
 func (m *Matcher) ownTime(readAt time.Time) (time.Time, error) {
 	source, line := m.line.plan.source, m.line.text
+	if source.Timestamp == nil {
+		return fields.Believed(m.line.event.At, readAt)
+	}
 	if source.Timestamp.Pattern != nil {
 		if from, to := source.Timestamp.Pattern.Group(line); from >= 0 {
 			return source.Timestamp.ReadText(line[from:to], readAt)

@@ -29,9 +29,19 @@ type Source struct {
 	fields.Reader
 	Timestamp *fields.Timestamp // nil where events have the time of their reading
 	Every     time.Duration     // instead of files: an event for each such stretch of time; 0 for files
+	Journal   *Journal          // instead of files: entries of the systemd journal; nil for files
 	Pos       Pos
 
 	timeSlot int // of the timestamp's field
+}
+
+// Journal chooses entries of the systemd journal: of one of the units, with one of
+// the identifiers, and with one of the values of each field that is named. What is
+// empty chooses all.
+type Journal struct {
+	Units       []string
+	Identifiers []string
+	Matches     []string // FIELD=value
 }
 
 // SetEvery makes a source of the clock: of lines that are times.
@@ -56,8 +66,11 @@ var everyTime = func() *fields.Timestamp {
 // Stream returns the path of the generations of a source without files, and ""
 // for files. No file has such a path: those of files are absolute.
 func (s *Source) Stream() string {
-	if s.Every > 0 {
+	switch {
+	case s.Every > 0:
 		return "clock:" + s.Name
+	case s.Journal != nil:
+		return "journal:" + s.Name
 	}
 	return ""
 }
@@ -71,7 +84,7 @@ func (s *Source) has(path string) bool {
 }
 
 // Timed reports whether events of the source have a time of their own.
-func (s *Source) Timed() bool { return s.Timestamp != nil }
+func (s *Source) Timed() bool { return s.Timestamp != nil || s.Journal != nil }
 
 // Rule is a rule with its expressions compiled.
 type Rule struct {
@@ -166,6 +179,14 @@ func (s *Set) SourcesOf(path string) []string {
 		}
 	}
 	return names
+}
+
+// EntryFields returns the fields of journal entries that the set's expressions
+// name. all reports whether they may use any field.
+func (s *Set) EntryFields() (names []string, all bool) {
+	names = slices.Clone(s.slots.entryFields)
+	slices.Sort(names)
+	return slices.Compact(names), s.slots.entryAll
 }
 
 // Rule returns the rule of that name, or nil.

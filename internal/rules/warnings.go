@@ -40,7 +40,7 @@ func ofFields(n ast.Node) bool {
 		case *ast.ChainNode:
 			n = node.Node
 		case *ast.IdentifierNode:
-			return node.Value == "fields"
+			return node.Value == "fields" || node.Value == "entry"
 		default:
 			return false
 		}
@@ -125,7 +125,7 @@ func (e *Expression) FirstField() string {
 // LooksAtNothing reports whether the expression is the same for every line of
 // every file.
 func (e *Expression) LooksAtNothing() bool {
-	return !(e.line || e.source || e.file || e.wholeField || len(e.slots) > 0)
+	return !(e.line || e.source || e.file || e.entry || e.wholeField || len(e.slots) > 0)
 }
 
 // Constant returns what an expression comes to that looks at no line. ok is

@@ -35,12 +35,16 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// The worked examples of docs/rules.md are configurations but for the product,
+// The worked examples of docs/rules.md and docs/journal.md are configurations but for the product,
 // and their tests hold.
 func TestWorkedExamples(t *testing.T) {
-	text, err := os.ReadFile("../../docs/rules.md")
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, page := range []string{"rules", "journal"} {
+		part, err := os.ReadFile("../../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(append(text, '\n'), part...)
 	}
 	found := 0
 	for _, part := range strings.Split(string(text), "\n```yaml\n")[1:] {
@@ -66,7 +70,7 @@ func TestWorkedExamples(t *testing.T) {
 			}
 		}
 	}
-	if found < 8 {
+	if found < 11 {
 		t.Errorf("only %d worked examples were found", found)
 	}
 }

@@ -1,0 +1,249 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fake is a journal with a journalctl, which can do all that the real ones do
+// wrong.
+type fake struct {
+	mu      sync.Mutex
+	entries []*fakeEntry
+	changed chan struct{} // closed when something happens
+	id      string        // of the sequence
+	number  uint64
+	boot    string
+	booted  time.Time
+	clock   time.Time
+	latest  time.Time // that the clock has shown
+
+	absent   bool // there is no journalctl
+	failing  bool // journalctl fails at once
+	cutAfter int  // journalctl is killed after so many bytes; 0: never
+	written  int  // entries
+	gone     int  // entries that were deleted
+	runs     [][]string
+}
+
+type fakeEntry struct {
+	position
+	cursor string
+	order  int // in which it was written
+	fields map[string]any
+}
+
+func newFake() *fake {
+	f := &fake{changed: make(chan struct{}), clock: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	f.reboot("a", "b1")
+	return f
+}
+
+// reboot begins another boot, and another sequence where id is another.
+func (f *fake) reboot(id, boot string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.id != id {
+		f.id, f.number = id, 0
+	}
+	f.boot, f.booted = boot, f.clock
+}
+
+func (f *fake) tell() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// write adds an entry, given as FIELD=value.
+func (f *fake) write(parts ...string) *fakeEntry {
+	fields := map[string]any{}
+	for _, part := range parts {
+		field, value, _ := strings.Cut(part, "=")
+		fields[field] = value
+	}
+	return f.add(fields)
+}
+
+func (f *fake) add(fields map[string]any) *fakeEntry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.clock = f.clock.Add(time.Millisecond)
+	if f.clock.After(f.latest) {
+		f.latest = f.clock
+	}
+	f.number++
+	e := &fakeEntry{fields: fields, position: position{
+		id: f.id, number: f.number, boot: f.boot, monotonic: uint64(f.clock.Sub(f.booted).Microseconds()),
+		realtime: uint64(f.clock.UnixMicro()), understood: true,
+	}}
+	e.cursor = fmt.Sprintf("s=%s;i=%x;b=%s;m=%x;t=%x;x=1", e.id, e.number, e.boot, e.monotonic, e.realtime)
+	f.written++
+	e.order = f.written
+	fields["__CURSOR"] = e.cursor
+	fields["__REALTIME_TIMESTAMP"] = strconv.FormatUint(e.realtime, 10)
+	f.entries = append(f.entries, e)
+	f.tell()
+	return e
+}
+
+// sent writes a message of the unit app.
+func (f *fake) sent(n int) { f.write("_SYSTEMD_UNIT=app.service", fmt.Sprintf("MESSAGE=sent %d", n)) }
+
+// vacuum deletes the oldest entries, but for so many.
+func (f *fake) vacuum(keep int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := max(0, len(f.entries)-keep)
+	f.entries = slices.Clone(f.entries[n:])
+	f.gone += n
+	f.tell()
+}
+
+func (e *fakeEntry) matches(args []string) bool {
+	if len(args) == 0 {
+		return true
+	}
+	for term := range slices.Values(strings.Split(strings.Join(args, "\x00"), "\x00+\x00")) {
+		asked, has := map[string]bool{}, map[string]bool{}
+		for match := range strings.SplitSeq(term, "\x00") {
+			field, value, _ := strings.Cut(match, "=")
+			asked[field] = true
+			has[field] = has[field] || e.fields[field] == value
+		}
+		all := true
+		for field := range asked {
+			all = all && has[field]
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// run is a Runner.
+func (f *fake) run(ctx context.Context, args []string) (io.ReadCloser, func() error, error) {
+	f.mu.Lock()
+	f.runs = append(f.runs, args)
+	absent, failing, cut := f.absent, f.failing, f.cutAfter
+	f.mu.Unlock()
+	if absent {
+		return nil, nil, errors.New("no journalctl")
+	}
+	in, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		if failing {
+			out.Close()
+			ended <- errors.New("exit status 1")
+			return
+		}
+		err := f.print(ctx, &limited{out, cut}, args)
+		out.Close()
+		ended <- err
+	}()
+	return in, func() error { return <-ended }, nil
+}
+
+// limited takes so many bytes, and then its writer is killed.
+type limited struct {
+	io.Writer
+	left int
+}
+
+var errKilled = errors.New("signal: killed")
+
+func (w *limited) Write(p []byte) (int, error) {
+	if w.left == 0 {
+		return w.Writer.Write(p)
+	}
+	n := min(w.left, len(p))
+	w.Writer.Write(p[:n])
+	if w.left -= n; w.left == 0 {
+		return n, errKilled
+	}
+	return n, nil
+}
+
+func (f *fake) print(ctx context.Context, out io.Writer, args []string) error {
+	var from position
+	var query []string
+	follow, last := false, false
+	for _, arg := range args {
+		switch cursor, ok := strings.CutPrefix(arg, "--cursor="); {
+		case ok:
+			from = parseCursor(cursor)
+		case arg == "--follow":
+			follow = true
+		case arg == "--lines=1":
+			last = true
+		case !strings.HasPrefix(arg, "--"):
+			query = append(query, arg)
+		}
+	}
+	var printed *fakeEntry
+	for {
+		f.mu.Lock()
+		var fresh []*fakeEntry
+		for _, e := range f.entries {
+			behind := printed == nil || e.order > printed.order
+			if behind && e.matches(query) && (!from.understood || e.from(from)) {
+				fresh = append(fresh, e)
+			}
+		}
+		changed := f.changed
+		f.mu.Unlock()
+		if last && len(fresh) > 1 {
+			fresh = fresh[len(fresh)-1:]
+		}
+		for _, e := range fresh {
+			printed = e
+			text, err := json.Marshal(e.fields)
+			if err != nil {
+				return err
+			}
+			if _, err := out.Write(append(text, '\n')); err != nil {
+				return err
+			}
+		}
+		if !follow {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// from reports whether journalctl shows the entry if it seeks to a position.
+func (e *fakeEntry) from(at position) bool {
+	switch {
+	case e.id == at.id:
+		return e.number >= at.number
+	case e.boot == at.boot:
+		return e.monotonic >= at.monotonic
+	}
+	return e.realtime >= at.realtime
+}
+
+// numbers returns the numbers of messages "sent N".
+func numbers(data []byte) (list []int) {
+	for line := range bytes.Lines(data) {
+		var n int
+		if _, err := fmt.Sscanf(string(line), "sent %d", &n); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}

@@ -1,0 +1,173 @@
+package journal
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// each runs journalctl to its end and calls take for each entry, until take
+// returns false.
+func each(ctx context.Context, run Runner, args []string, take func(fields.Entry) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	output, wait, err := run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet"}, args...))
+	if err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(output, 64<<10)
+	for {
+		line, size, err := readLine(in)
+		if err == io.EOF {
+			return wait()
+		} else if err != nil {
+			return errors.Join(err, wait())
+		}
+		entry, ok := fields.ParseEntry(line)
+		if size > maxEntry {
+			entry = fields.Entry{Cursor: cursorIn(line)}
+		} else if !ok {
+			err = fmt.Errorf("journalctl printed something that is no entry: %s", meter.Clip(string(line), 100))
+		}
+		if err != nil || !take(entry) {
+			cancel()
+			output.Close()
+			wait()
+			return err
+		}
+	}
+}
+
+// newest returns the last entry that a query chooses.
+func newest(ctx context.Context, run Runner, q Query) (last fields.Entry, err error) {
+	args := append([]string{"--lines=1", "--output-fields=" + strings.Join(neededFields(), ",")}, q...)
+	found := false
+	if err := each(ctx, run, args, func(e fields.Entry) bool { last, found = e, true; return true }); err != nil {
+		return last, err
+	}
+	if !found {
+		err = errEmpty
+	}
+	return last, err
+}
+
+// Hint says what to do if a journal cannot be read.
+const Hint = "see that this machine has a journal, and that the user is in the group systemd-journal; it is tried again"
+
+// Check returns why this machine's journal cannot be read, or nil.
+func Check(ctx context.Context) error {
+	_, err := newest(ctx, Run, nil)
+	return err
+}
+
+// Values returns the values that a field has in this machine's journal.
+func Values(ctx context.Context, field string) ([]string, error) {
+	output, wait, err := Run(ctx, []string{"--no-pager", "--quiet", "--field=" + field})
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(output)
+	if err := errors.Join(err, wait()); err != nil {
+		return nil, err
+	}
+	values := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	slices.Sort(values)
+	return values, nil
+}
+
+// mostBehind bounds how many entries Behind counts.
+const mostBehind = 1000
+
+// Behind returns how many entries of a generation's query are after its position,
+// at most 1,000.
+func Behind(ctx context.Context, g meter.Generation) (n int64, err error) {
+	if len(g.Mark) == 0 {
+		return 0, nil
+	}
+	from := string(g.Mark)
+	args := []string{fmt.Sprintf("--lines=%d", mostBehind+1), "--cursor=" + from, "--output-fields=MESSAGE_ID"}
+	err = each(ctx, Run, append(args, queryOf(g)...), func(e fields.Entry) bool {
+		if e.Cursor != from {
+			n++
+		}
+		return true
+	})
+	return min(n, mostBehind), err
+}
+
+// Since returns what journalctl prints of the entries that a query chooses, from a
+// time on: an entry a line.
+func Since(ctx context.Context, q Query, since time.Time) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	output, wait, err := Run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", fmt.Sprintf("--since=@%d", since.Unix())}, q...))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &printed{output, cancel, wait}, nil
+}
+
+// printed is the output of a journalctl that ends with it.
+type printed struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+	wait   func() error
+}
+
+func (p *printed) Close() error {
+	p.cancel()
+	err := p.ReadCloser.Close()
+	p.wait()
+	return err
+}
+
+// ErrGone says that entries are not in the journal any more.
+var ErrGone = errors.New("the journal has these entries no more")
+
+// Entries calls take with the events of a generation from one offset to another.
+// It returns ErrGone if the journal does not have all of them.
+func Entries(ctx context.Context, g meter.Generation, from, to int64, take func(meter.Block)) error {
+	return entries(ctx, Run, g, from, to, take)
+}
+
+func entries(ctx context.Context, run Runner, g meter.Generation, from, to int64, take func(meter.Block)) error {
+	b := meter.Block{Generation: g.ID, Path: g.Path}
+	hand := func() {
+		if len(b.Data) > 0 {
+			take(b)
+		}
+		b.Data, b.Events = nil, nil
+	}
+	number, begun := int64(0), false
+	args := append([]string{"--cursor=" + string(g.Head)}, queryOf(g)...)
+	err := each(ctx, run, args, func(e fields.Entry) bool {
+		if !begun && e.Cursor != string(g.Head) {
+			return false
+		}
+		begun = true
+		if number >= from && number < to && e.Fields["MESSAGE_ID"] != suppressedID && !e.Written.IsZero() && len(e.Message) <= meter.MaxLine {
+			b.Data = append(append(b.Data, e.Message...), '\n')
+			b.Events = append(b.Events, meter.Event{End: len(b.Data), From: number, To: number + 1, At: e.At, Entry: e.Fields})
+			if len(b.Data) >= batchSize {
+				hand()
+			}
+		}
+		number++
+		return number < to
+	})
+	if err == nil && number < to {
+		err = ErrGone
+	}
+	if err == nil {
+		hand()
+	}
+	return err
+}

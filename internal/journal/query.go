@@ -1,0 +1,130 @@
+package journal
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// Query chooses entries of the journal: the arguments of journalctl that are
+// matches.
+type Query []string
+
+// suppressed chooses what journald says of messages that it did not keep.
+var suppressed = []string{"+", "_TRANSPORT=driver", "MESSAGE_ID=" + suppressedID}
+
+const suppressedID = "a596d6fe7bfa4994828e72309e95d61e"
+
+// NewQuery returns the query for what the units themselves print, of these
+// identifiers, with these fields. An entry must have one of the units, one of the
+// identifiers, and of each field that is named one of its values. The query also
+// chooses what journald says of messages that it did not keep. machine is the id of
+// the machine whose entries are chosen; "" if it has none.
+func NewQuery(machine string, units, identifiers, matches []string) (q Query) {
+	for _, unit := range units {
+		q = append(q, "_SYSTEMD_UNIT="+unit)
+	}
+	for _, identifier := range identifiers {
+		q = append(q, "SYSLOG_IDENTIFIER="+identifier)
+	}
+	if machine == "" {
+		return slices.Concat(q, matches, suppressed)
+	}
+	ours := []string{"_MACHINE_ID=" + machine}
+	return slices.Concat(q, matches, ours, suppressed, ours)
+}
+
+// MachineID returns the id by which journald knows this machine; "" if it has none.
+func MachineID() string {
+	text, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// String returns the query as a generation keeps it.
+func (q Query) String() string { return strings.Join(q, "\n") }
+
+func queryOf(g meter.Generation) Query { return strings.Split(g.Query, "\n") }
+
+// units returns the units that the query names.
+func (q Query) units() (units []string) {
+	for _, match := range q {
+		if unit, ok := strings.CutPrefix(match, "_SYSTEMD_UNIT="); ok {
+			units = append(units, unit)
+		}
+	}
+	return units
+}
+
+// position is a cursor, taken apart. Its form is journald's own, and has been the
+// same since there are cursors; a cursor of another form has no parts.
+type position struct {
+	id         string // of the sequence that number is of
+	number     uint64
+	boot       string
+	monotonic  uint64 // microseconds since the boot
+	realtime   uint64 // microseconds since 1970
+	understood bool
+}
+
+func parseCursor(cursor string) (p position) {
+	found := 0
+	for part := range strings.SplitSeq(cursor, ";") {
+		key, value, _ := strings.Cut(part, "=")
+		number, isNumber := parseHex(value)
+		switch {
+		case key == "s":
+			p.id = value
+		case key == "b":
+			p.boot = value
+		case !isNumber:
+			continue
+		case key == "i":
+			p.number = number
+		case key == "m":
+			p.monotonic = number
+		case key == "t":
+			p.realtime = number
+		default:
+			continue
+		}
+		found++
+	}
+	p.understood = found == 5
+	return p
+}
+
+func parseHex(text string) (n uint64, ok bool) {
+	if len(text) == 0 || len(text) > 16 {
+		return 0, false
+	}
+	for _, c := range []byte(text) {
+		digit := strings.IndexByte("0123456789abcdef", c)
+		if digit < 0 {
+			return 0, false
+		}
+		n = n<<4 | uint64(digit)
+	}
+	return n, true
+}
+
+// upTo reports whether an entry is the other or one before it. boot is the boot
+// that goes on now: whatever it logs comes after all of other boots, even if the
+// clock was set back.
+func (p position) upTo(other position, boot string) bool {
+	switch {
+	case p.id == other.id:
+		return p.number <= other.number
+	case p.boot == other.boot:
+		return p.monotonic <= other.monotonic
+	case p.boot == boot:
+		return false
+	case other.boot == boot:
+		return true
+	}
+	return p.realtime <= other.realtime
+}

@@ -1,0 +1,419 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+const (
+	batchSize    = 256 << 10        // bytes of messages that a batch holds, about
+	batchLength  = 4096             // entries that a batch holds at most
+	maxEntry     = 16 << 20         // a longer entry, as journalctl prints it, is not read
+	firstWait    = 10 * time.Second // for the entry of a cursor, which is the first that comes
+	steady       = 5 * time.Second  // journalctl works if it runs for so long
+	mostFailures = 3                // in a row, before a reading to the end gives up
+	heldMax      = 2 * time.Second  // that a batch may wait before journalctl is started again
+	retryMin     = 100 * time.Millisecond
+	retryMax     = 10 * time.Second
+)
+
+// batch is a run of entries that the reader has read.
+type batch struct {
+	entries int64 // with those that are no events
+	data    []byte
+	events  []event
+	first   string // the cursors of its first and last entry
+	last    string
+	written time.Time // when the journal received the last
+	gap     bool      // entries between the batch before and this one are lost
+	lost    int64     // how many, with those that journald did not keep; 0 if nobody knows
+	why     []string  // of gaps, for people
+	tooLong int64     // messages
+	skipped int64     // bytes of these
+	example string    // of these, for people
+}
+
+// event is a message, with the index of its entry in the batch.
+type event struct {
+	meter.Event
+	index int64
+}
+
+// reader runs journalctl and hands on what it prints. It is a goroutine's own.
+type reader struct {
+	run     Runner
+	query   Query
+	fields  []string
+	boot    string
+	maxLine int
+	follow  bool
+	out     chan<- batch
+	wake    func()
+	trouble func(error)
+
+	cursor  string    // of the last entry that was handed on; "" before any
+	ours    bool      // the query chooses the entry of the cursor
+	written time.Time // when the journal received that entry
+	search  bool      // the cursor was not found: read all, and leave out older entries
+	units   []string  // whose lost messages concern the source
+	held    bool      // a batch had to wait
+	current batch
+}
+
+// errLost says that the entry of the cursor did not come first.
+var errLost = errors.New("the entry that was read last is gone from the journal")
+
+// errHeld says that nobody took what was read for a while. What is deleted in that
+// time, a journalctl that runs passes over in silence.
+var errHeld = errors.New("nobody takes what is read")
+
+// work reads until ctx ends or, if it does not follow, the end of the journal.
+func (r *reader) work(ctx context.Context) {
+	defer close(r.out)
+	pause, failures := time.Duration(0), 0
+	for ctx.Err() == nil {
+		before := r.cursor
+		err := r.read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errLost):
+			r.search = true
+			continue
+		case errors.Is(err, errHeld):
+			continue
+		case err == nil && !r.follow:
+			return
+		case err == nil:
+			err = errors.New("journalctl ended")
+		}
+		if r.cursor != before {
+			pause, failures = 0, 0 // it worked for a while
+		}
+		if failures++; failures > 1 {
+			r.trouble(err)
+		}
+		if failures == mostFailures && !r.follow {
+			return
+		}
+		pause = min(max(2*pause, retryMin), retryMax)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// arguments returns what journalctl is to print.
+func (r *reader) arguments() []string {
+	args := []string{"--output=json", "--all", "--no-pager", "--quiet"}
+	if r.follow {
+		args = append(args, "--follow", "--no-tail", "--merge") // without --merge it shows the present boot only
+	}
+	if r.fields != nil {
+		args = append(args, "--output-fields="+strings.Join(append(neededFields(), r.fields...), ","))
+	}
+	if r.atCursor() {
+		args = append(args, "--cursor="+r.cursor)
+	}
+	return append(args, r.query...)
+}
+
+func neededFields() []string {
+	return []string{"MESSAGE", "_SOURCE_REALTIME_TIMESTAMP", "MESSAGE_ID", "N_DROPPED", "OBJECT_SYSTEMD_UNIT", "_SYSTEMD_UNIT"}
+}
+
+// atCursor reports whether the first entry to come is the one of the cursor.
+func (r *reader) atCursor() bool { return r.cursor != "" && r.ours && !r.search }
+
+// read runs journalctl once.
+func (r *reader) read(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	output, wait, err := r.run(ctx, r.arguments())
+	if err != nil {
+		return err
+	}
+	works := time.AfterFunc(steady, func() { r.trouble(nil) })
+	defer works.Stop()
+	late := make(chan struct{})
+	if r.atCursor() && r.follow {
+		timer := time.AfterFunc(firstWait, func() { close(late); cancel() })
+		defer timer.Stop()
+		err = r.lines(ctx, output, func() { timer.Stop() })
+	} else {
+		err = r.lines(ctx, output, func() {})
+	}
+	if err != io.EOF { // or else journalctl ends by itself
+		cancel()
+	}
+	output.Close()
+	failed := wait()
+	select {
+	case <-late:
+		return errLost
+	default:
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return cmp.Or(err, failed)
+}
+
+// lines reads what journalctl prints, an entry a line. begun is called at the
+// first.
+func (r *reader) lines(ctx context.Context, output io.Reader, begun func()) error {
+	in := bufio.NewReaderSize(output, 64<<10)
+	defer r.flush(ctx)
+	known, expected := r.cursor, r.atCursor()
+	from, written := parseCursor(known), r.written
+	filter := known != "" && !expected
+	met := false // the entry of the cursor
+	for {
+		line, size, err := readLine(in)
+		if err != nil {
+			if expected && err == io.EOF && !r.follow && ctx.Err() == nil {
+				return errLost
+			}
+			return err
+		}
+		begun()
+		entry, ok := fields.ParseEntry(line)
+		switch {
+		case size > maxEntry:
+			entry = fields.Entry{Cursor: cursorIn(line)}
+		case !ok:
+			return fmt.Errorf("journalctl printed something that is no entry: %s", meter.Clip(string(line), 100))
+		}
+		if expected && entry.Cursor != known {
+			return errLost
+		}
+		if entry.Cursor == known {
+			expected, met = false, true
+			continue
+		}
+		if filter {
+			at := parseCursor(entry.Cursor)
+			older := at.upTo(from, r.boot)
+			if !at.understood || !from.understood {
+				older = !entry.Written.After(written)
+			}
+			if older {
+				continue
+			}
+			if !met {
+				r.noteDeleted(ctx, known)
+			}
+			met = true
+		}
+		if size > maxEntry {
+			r.overlong(entry, size)
+		} else {
+			r.take(entry)
+		}
+		if len(r.current.data) >= batchSize || r.current.entries >= batchLength || !lineBuffered(in) {
+			r.flush(ctx)
+		}
+		if r.held && r.current.entries == 0 {
+			r.held = false
+			return errHeld
+		}
+	}
+}
+
+// noteDeleted notes a gap if the entry of a cursor is gone, and entries after it.
+func (r *reader) noteDeleted(ctx context.Context, cursor string) {
+	if n, gap := r.deleted(ctx, cursor); gap {
+		r.flush(ctx)
+		r.current.gap = true
+		r.lostEntries(n, "entries were deleted from the journal before they were read")
+	}
+}
+
+// deleted reports whether entries after a cursor are gone from the journal, and how
+// many; 0 if nobody knows.
+func (r *reader) deleted(ctx context.Context, cursor string) (n int64, gap bool) {
+	if r.firstFrom(ctx, "--cursor="+cursor) == cursor {
+		return 0, false
+	}
+	from, oldest := parseCursor(cursor), parseCursor(r.firstFrom(ctx))
+	if !oldest.understood || oldest.id != from.id || oldest.number <= from.number {
+		return 0, true
+	}
+	n = int64(oldest.number - from.number - 1)
+	return n, n > 0
+}
+
+// firstFrom returns the cursor of the first entry that journalctl prints; "" if it
+// prints none.
+func (r *reader) firstFrom(ctx context.Context, args ...string) (cursor string) {
+	err := each(ctx, r.run, append(args, "--output-fields=MESSAGE_ID"), func(e fields.Entry) bool {
+		cursor = e.Cursor
+		return false
+	})
+	if err != nil {
+		return ""
+	}
+	return cursor
+}
+
+// endSize is how much is kept of each end of a line that is too long.
+const endSize = 4 << 10
+
+// readLine returns the next line and its size. Of a line that is longer than
+// maxEntry it returns both ends. A line that the end of the output cuts off is
+// none.
+func readLine(in *bufio.Reader) (line []byte, size int64, err error) {
+	for {
+		part, err := in.ReadSlice('\n')
+		if size += int64(len(part)); err == nil && size == int64(len(part)) {
+			return part, size, nil
+		}
+		if line = append(line, part...); size > maxEntry {
+			line = append(line[:endSize], line[len(line)-endSize:]...)
+		}
+		if err == nil {
+			return line, size, nil
+		} else if err != bufio.ErrBufferFull {
+			return nil, size, err
+		}
+	}
+}
+
+var cursorField = regexp.MustCompile(`"__CURSOR" ?: ?"([^"]*)"`)
+
+// cursorIn returns the cursor in an entry that was not read whole; "" if it is
+// not in what was read.
+func cursorIn(text []byte) string {
+	if found := cursorField.FindSubmatch(text); found != nil {
+		return string(found[1])
+	}
+	return ""
+}
+
+// lineBuffered reports whether another line can be read without waiting.
+func lineBuffered(in *bufio.Reader) bool {
+	waiting, _ := in.Peek(in.Buffered())
+	return bytes.IndexByte(waiting, '\n') >= 0
+}
+
+// take adds an entry to the batch.
+func (r *reader) take(e fields.Entry) {
+	b := &r.current
+	r.pass(e)
+	if e.Fields["MESSAGE_ID"] == suppressedID {
+		r.dropped(e)
+		return
+	}
+	if len(e.Message) > r.maxLine {
+		b.tooLong++
+		b.skipped += int64(len(e.Message))
+		b.example = "a message has more than " + strconv.Itoa(r.maxLine) + " bytes: " + e.Cursor
+		return
+	}
+	r.noteUnit(e)
+	b.data = append(append(b.data, e.Message...), '\n')
+	b.events = append(b.events, event{meter.Event{End: len(b.data), At: e.At, Entry: e.Fields}, b.entries - 1})
+}
+
+// mostUnits bounds how many units are remembered for a source that names none.
+const mostUnits = 100
+
+// noteUnit remembers whose messages the source has, if its query names no units.
+func (r *reader) noteUnit(e fields.Entry) {
+	unit, ok := e.Fields["_SYSTEMD_UNIT"].(string)
+	if ok && len(r.units) < mostUnits && len(r.query.units()) == 0 && !slices.Contains(r.units, unit) {
+		r.units = append(r.units, unit)
+	}
+}
+
+// pass makes an entry the last one of the batch.
+func (r *reader) pass(e fields.Entry) {
+	b := &r.current
+	if b.entries == 0 {
+		b.first = e.Cursor
+	}
+	b.entries++
+	if e.Cursor == "" { // the one before it stays the last
+		return
+	}
+	b.last, b.written = e.Cursor, e.Written
+	r.cursor, r.ours, r.written, r.search = e.Cursor, true, e.Written, false
+}
+
+// overlong notes an entry that was not read whole.
+func (r *reader) overlong(e fields.Entry, size int64) {
+	r.pass(e)
+	r.current.tooLong++
+	r.current.skipped += size
+	r.current.example = "an entry of the journal has more than " + strconv.Itoa(maxEntry) + " bytes: " + e.Cursor
+}
+
+// dropped notes messages that journald did not keep, if they were of the source.
+func (r *reader) dropped(e fields.Entry) {
+	message := string(e.Message)
+	unit := message[strings.LastIndexAny(message, " /")+1:]
+	if object, ok := e.Fields["OBJECT_SYSTEMD_UNIT"].(string); ok {
+		unit = object
+	}
+	if !slices.Contains(r.units, unit) {
+		return
+	}
+	n, _ := strconv.ParseInt(fmt.Sprint(e.Fields["N_DROPPED"]), 10, 64)
+	if n == 0 {
+		fmt.Sscanf(message, "Suppressed %d messages", &n)
+	}
+	r.lostEntries(n, "journald did not keep all messages: "+message)
+}
+
+// lostEntries notes a gap of so many entries; 0 if nobody knows how many.
+func (r *reader) lostEntries(n int64, why string) {
+	if n > 0 {
+		why += fmt.Sprintf(" (%d)", n)
+	}
+	r.current.lost += n
+	r.current.why = append(r.current.why, why)
+}
+
+// flush hands on the batch.
+func (r *reader) flush(ctx context.Context) {
+	if r.current.entries == 0 && len(r.current.why) == 0 {
+		return
+	}
+	begun := time.Now()
+	select {
+	case r.out <- r.current:
+		r.wake()
+	case <-ctx.Done():
+	}
+	r.held = r.held || time.Since(begun) > heldMax
+	r.current = batch{}
+}
+
+// bootID returns the id of the boot that goes on, as cursors have it; "" if nobody
+// tells. The kernel does not tell it to a service without /proc/sys, but the last
+// entry of the journal does.
+func bootID(ctx context.Context, run Runner) string {
+	if text, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		return strings.ReplaceAll(strings.TrimSpace(string(text)), "-", "")
+	}
+	last, err := newest(ctx, run, nil)
+	if err != nil {
+		return ""
+	}
+	return parseCursor(last.Cursor).boot
+}
