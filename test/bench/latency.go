@@ -14,10 +14,9 @@ import (
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
-// latency measures the time from the write of a line to its count in memory.
-// It cannot be seen from outside, so it is measured within this process, on the
-// agent's own tailer and matcher, woken by the system's notifications: from
-// before the write until the matcher has counted the line.
+// latency measures the time from before the write of a line until the matcher has
+// counted it. Nobody outside sees that count, so this process runs the agent's own
+// tailer and matcher, woken by the system's notifications.
 func latency(r *report) error {
 	const lines = 400
 	dir, err := os.MkdirTemp("", "meterlog-bench-")

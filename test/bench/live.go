@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-const startTime = 10 * time.Second // after which the start of an agent is over
+const startTime = 10 * time.Second // an agent has started after that
 
 // follower is an agent under way.
 type follower struct {
@@ -43,8 +43,8 @@ func (f *follower) stop() error {
 	return f.cmd.Wait()
 }
 
-// during is the CPU time that the agent uses while work goes on, in percent of
-// a core, and its resident set in the end, in KiB.
+// during returns the CPU time that the agent uses during work, in percent of a core.
+// It also returns the agent's resident set after the work, in KiB.
 func (f *follower) during(work func() error) (percent float64, rss int64, err error) {
 	before, err := cpuOf(f.cmd.Process.Pid)
 	if err != nil {
@@ -63,7 +63,7 @@ func (f *follower) during(work func() error) (percent float64, rss int64, err er
 	return 100 * (after - before).Seconds() / took.Seconds(), rss, err
 }
 
-// atRest watches agents that follow files in which nothing happens.
+// atRest watches agents that follow files without new lines.
 func atRest(r *report) error {
 	fmt.Fprintf(r, "## At rest, over %v\n\n| files | CPU, %% of a core | RSS MiB |\n|---|---|---|\n", *idle)
 	for _, files := range []int{100, 1000} {
@@ -98,8 +98,8 @@ func watchIdle(binary string, files int) (percent float64, rss int64, err error)
 	return f.during(func() error { time.Sleep(*idle); return nil })
 }
 
-// underWay writes 50,000 lines a second, a hundred times a second some, and
-// watches an agent that follows them.
+// underWay writes 50,000 lines a second, in a hundred writes, and watches the agent
+// that follows them.
 func underWay(r *report) error {
 	const perSecond, writes = 50_000, 100
 	dir, err := os.MkdirTemp("", "meterlog-bench-")
@@ -158,7 +158,7 @@ func underWay(r *report) error {
 	return nil
 }
 
-// recorded is the sum of the records of an agent that has ended.
+// recorded returns the sum of the records of an agent that has ended.
 func recorded(binary string, f *follower) (int64, error) {
 	out, err := exec.Command(binary, "records", "--config", filepath.Join(f.dir, "rules.yaml"), "--state-dir", f.state, "--format", "json").Output()
 	if err != nil {

@@ -17,10 +17,10 @@ type measured struct {
 	rss       int64 // KiB
 }
 
-// rate is how many megabytes were read in a second of CPU time.
+// rate returns how many megabytes were read in a second of CPU time.
 func (m measured) rate(size int64) float64 { return float64(size) / 1e6 / m.cpu.Seconds() }
 
-// measure runs a command several times and has its output checked.
+// measure runs a command several times and checks its output each time.
 func measure(check func(out []byte) error, command ...string) (measured, error) {
 	var cpu, wall []time.Duration
 	var rss []int64
@@ -67,7 +67,7 @@ func configuration(path, source string, rules []rule) string {
 	for i, r := range rules {
 		fmt.Fprintf(&b, "  - {name: r%d, when: '%s', sku_id: %s", i, r.when, r.sku)
 		if r.quantity != "" {
-			fmt.Fprintf(&b, ", quantity: %s", r.quantity)
+			fmt.Fprintf(&b, ", quantity: '%s'", r.quantity)
 		}
 		b.WriteString("}\n")
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// installed is a tool that a variable names or that is on the path; "" where
-// there is none.
+// installed returns the path of a tool: the variable's value, or a path
+// from PATH. It returns "" if the tool is not installed.
 func installed(variable, name string) string {
 	if path := os.Getenv(variable); path != "" {
 		return path
@@ -23,8 +23,8 @@ func installed(variable, name string) string {
 	return path
 }
 
-// slowPeers measures the agents that are installed on the first part of the
-// workload's log. One that fails is told of, and ends nothing.
+// slowPeers measures the installed agents on the first part of the workload's log.
+// It reports an agent that fails, and goes on.
 func slowPeers(w workload, row func(name string, m measured, size int64)) error {
 	mtail, fluentBit := installed("MTAIL", "mtail"), installed("FLUENT_BIT", "fluent-bit")
 	if mtail == "" && fluentBit == "" {
@@ -92,12 +92,12 @@ func measureFluentBit(fluentBit string, l log) (measured, error) {
 		"-F", "grep", "-p", "regex=log email sent", "-m", "*", "-o", "stdout", "-p", "format=json_lines", "-m", "*")
 }
 
-// versions tells with what was measured.
+// versions returns the tools, their versions and the commands.
 func versions() string {
 	var b strings.Builder
 	b.WriteString("## Versions and commands\n\n")
 	for _, tool := range []struct{ variable, name, flag, missing string }{
-		{"GREP", "grep", "--version", ""}, {"RG", "rg", "--version", ""},
+		{"GREP", "grep", "--version", ""}, {"MAWK", "mawk", "-W version", ""}, {"RG", "rg", "--version", ""},
 		{"MTAIL", "mtail", "-version", ""}, {"FLUENT_BIT", "fluent-bit", "--version", ""},
 	} {
 		path := installed(tool.variable, tool.name)
@@ -105,7 +105,7 @@ func versions() string {
 			fmt.Fprintf(&b, "- %s: not installed\n", tool.name)
 			continue
 		}
-		out, err := exec.Command(path, tool.flag).CombinedOutput()
+		out, err := exec.Command(path, strings.Fields(tool.flag)...).CombinedOutput()
 		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 		if err != nil {
 			line = err.Error()
@@ -120,11 +120,12 @@ func versions() string {
 		}
 		fmt.Fprintf(&b, "# %s: %s%s\ngrep -c %s -e '%s'%s bench.log\n", w.name, w.rules[0].when, more, w.grep[0], w.grep[2], strings.Repeat(" -e …", min(1, len(w.rules)-1)))
 	}
+	b.WriteString(billedCommands())
 	b.WriteString("```\n")
 	return b.String()
 }
 
-// processor is the name of the first one.
+// processor returns the name of the first one.
 func processor() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -146,11 +147,11 @@ func kernel() string {
 	return strings.TrimSpace(string(text))
 }
 
-// pace calls step many times a second until it has done so for a while.
+// pace calls step many times a second for a while.
 func pace(perSecond int, during time.Duration, step func() error) error {
 	began := time.Now()
 	for i := range int(during.Seconds() * float64(perSecond)) {
-		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(perSecond)))) // what is late is made up for
+		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(perSecond)))) // a late step is followed at once by the next
 		if err := step(); err != nil {
 			return err
 		}

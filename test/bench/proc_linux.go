@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// peak is the largest resident set of a process that has ended, in KiB.
+// peak returns the largest resident set of a process that has ended, in KiB.
 func peak(cmd *exec.Cmd) int64 {
 	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
 }
 
-// cpuOf is the CPU time that a running process has used: the sum over its
-// threads of what the scheduler counted, in nanoseconds.
+// cpuOf returns the CPU time that a running process has used. It adds the
+// nanoseconds of all threads, as the scheduler counts them.
 func cpuOf(pid int) (time.Duration, error) {
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
@@ -37,7 +37,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// rssOf is the resident set of a running process, in KiB.
+// rssOf returns the resident set of a running process, in KiB.
 func rssOf(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
