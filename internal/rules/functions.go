@@ -32,6 +32,7 @@ var checked = map[string]func(args ...any) (any, error){
 	"__moreOrEqual": compare(runtime.MoreOrEqual),
 	"__in":          inList,
 	"__bool":        truthOf,
+	"__list":        listOf,
 	"__member":      memberOf,
 	"__sum":         sum,
 	"__abs":         abs,
@@ -367,4 +368,13 @@ func kindOf(v any) string {
 		return "a number"
 	}
 	return fmt.Sprintf("a %T", v)
+}
+
+// listOf returns its argument, which must be no text. The second argument names
+// the function that goes through it.
+func listOf(args ...any) (any, error) {
+	if _, text := args[0].(string); text {
+		return nil, fmt.Errorf("%s goes through a list, and this is a text: items() counts one or many", args[1])
+	}
+	return args[0], nil
 }

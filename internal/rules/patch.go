@@ -17,6 +17,7 @@ import (
 //     of nil; takes nil for false where a truth value is needed, and orders
 //     nil before and behind nothing (each of < <= > >= is false);
 //   - finds a value in a list by comparing it, whatever its kind;
+//   - fails where a text is taken for a list of its characters;
 //   - fails where integers overflow or a number would be rounded, instead of
 //     going on with another number;
 //   - has constant patterns of `extract` compiled beforehand;
@@ -235,6 +236,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 }
 
 func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
+	asList(n)
 	switch n.Name {
 	case "all", "none", "any", "one", "filter", "find", "findIndex", "findLast", "findLastIndex", "count":
 		if len(n.Arguments) == 2 {
@@ -245,7 +247,7 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	case "sum":
 		array := n.Arguments[0]
 		if len(n.Arguments) == 2 {
-			array = &ast.BuiltinNode{Name: "map", Arguments: n.Arguments}
+			array = &ast.BuiltinNode{Name: "map", Arguments: n.Arguments} // of what asList returned
 		}
 		ast.Patch(node, call("__sum", array))
 	case "get":
@@ -267,6 +269,18 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	case "max", "min", "mean", "median", "flatten":
 		for i := range n.Arguments {
 			looked(&n.Arguments[i])
+		}
+	}
+}
+
+// asList wraps the list that a function goes through, if it may be a text. A
+// function that went through the characters of a text would bill each of them.
+func asList(n *ast.BuiltinNode) {
+	switch n.Name {
+	case "all", "none", "any", "one", "filter", "map", "find", "findIndex", "findLast", "findLastIndex", "count", "sum", "reduce",
+		"groupBy", "sortBy":
+		if unknown(n.Arguments[0]) {
+			typed(&n.Arguments[0], call("__list", n.Arguments[0], &ast.StringNode{Value: n.Name}))
 		}
 	}
 }
