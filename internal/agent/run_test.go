@@ -62,7 +62,7 @@ func (s *site) leaveOpen(amount int64) {
 	known := must(book.Generations(s.t.Context()))
 	window := meter.WindowAt(time.Now().Add(-10*time.Second), time.Second)
 	var tally meter.Tally
-	tally.Add(meter.CountKey{Rule: &s.config.Rules[0].Rule, Window: window, Generation: known[0].ID}, amount, 0, known[0].Offset)
+	tally.Add(meter.CountKey{Rule: &s.config.Rules[0].Rule, Window: window, Generation: known[0].ID}, amount, 0, known[0].Offset, window.Start)
 	if err := book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, window.StartTime()); err != nil {
 		s.t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func (s *sending) useRules(rules []*meter.Rule) {
 	window := meter.WindowAt(time.Now(), time.Minute)
 	var tally meter.Tally
 	for _, rule := range rules {
-		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10)
+		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10, window.Start)
 	}
 	err := s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, time.Now())
 	time.Sleep(time.Until(window.EndTime()))
@@ -487,7 +487,7 @@ func (s *sending) useOld(n int) {
 	var tally meter.Tally
 	for i := range n {
 		rule := &meter.Rule{Name: fmt.Sprint("rule-", i), ProductID: product, SKU: fmt.Sprint("sku-", i), Per: 1}
-		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10)
+		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10, window.Start)
 	}
 	err := s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, time.Now())
 	_, sealing := s.book.Seal(s.t.Context(), time.Now())

@@ -104,7 +104,7 @@ const (
 
 var (
 	topKeys       = []string{"product_id", "sources", "rules", "interval", "delivery", "auth", "state", "listen", "retention", "tests"}
-	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at", "journal", "every"}
+	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at", "late", "journal", "every"}
 	timestampKeys = []string{"field", "pattern", "layout", "location"}
 	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "decimals", "per", "max", "product_id"}
 	tableKeys     = []string{"by", "map", "else"}

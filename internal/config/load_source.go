@@ -101,14 +101,17 @@ func (l *loader) readSource(o *object) *rules.Source {
 	if node := o.values["timestamp"]; node != nil {
 		s.Timestamp = l.readTimestamp(node, s)
 	}
+	if s.LateRead = o.choice("late", "own", "read") == "read"; s.LateRead && !s.Timed() {
+		l.fail(o.keys["late"], "add `timestamp:`, or remove it", "late: read needs the event's own time")
+	}
 	return s
 }
 
 // sourceKinds are the keys that say what a source reads. Each has keys that go
 // with it.
 var sourceKinds = map[string][]string{
-	"path":    {"path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at"},
-	"journal": {"journal", "format", "pattern", "prefix", "timestamp", "start_at"},
+	"path":    {"path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at", "late"},
+	"journal": {"journal", "format", "pattern", "prefix", "timestamp", "start_at", "late"},
 	"every":   {"every"},
 }
 

@@ -18,7 +18,7 @@ func TestAccount(t *testing.T) {
 	count := func(window meter.Window, generation, start, end int64) {
 		t.Helper()
 		var tally meter.Tally
-		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: generation}, 5, start, end)
+		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: generation}, 5, start, end, window.Start)
 		check(t, l.Commit(t.Context(), Batch{Tally: &tally}, noon))
 	}
 	count(ago(9), 1, 0, 100)

@@ -133,7 +133,7 @@ func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.
 		if err := t.addCount(key, &most, now); err != nil {
 			return err
 		}
-		count = &meter.Count{Amount: over, Start: count.Start, End: count.End} // its lines are counted
+		count = &meter.Count{Amount: over, Start: count.Start, End: count.End, Last: count.Last} // its lines are counted
 	}
 	units, carried, err := t.carry(key.Rule, count.Amount)
 	if err != nil {
@@ -142,7 +142,7 @@ func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.
 	if units == 0 {
 		return t.contribute(0, key, count)
 	}
-	record, err := t.bill(key, units, now)
+	record, err := t.bill(key, units, count.Last, now)
 	if err != nil {
 		return err
 	}
@@ -189,10 +189,12 @@ func (t *transaction) carry(rule *meter.Rule, amount int64) (units, carried int6
 
 // bill adds units to the open record of the key's product, SKU and window. A
 // record that cannot hold them, that is in doubt, or to which the rule has given
-// units of another size, is sealed, and another opened.
-func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (record int64, err error) {
+// units of another size, is sealed, and another opened. last is when the latest
+// event of the units happened.
+func (t *transaction) bill(key meter.CountKey, units, last int64, now time.Time) (record int64, err error) {
 	var quantity, share, per int64
 	var decimals int
+	timestamp := time.Unix(min(max(last, key.Window.Start), key.Window.End-1), 0).UTC().Format(windowLayout)
 	window := key.Window.StartTime().Format(windowLayout)
 	err = t.scan(`SELECT id, quantity, coalesce(units, 0), coalesce(per, ?), coalesce(decimals, ?) FROM records LEFT JOIN shares ON record_id = id AND rule = ?
 		WHERE product_id = ? AND sku_id = ? AND window_start = ? AND state = 'open'`,
@@ -200,7 +202,7 @@ func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (reco
 	alike := per == key.Rule.Per && decimals == key.Rule.Decimals
 	switch {
 	case err == nil && !t.doubt.has(record) && alike && quantity <= math.MaxInt64-units && fits(share, units, key.Rule.Per):
-		_, err = t.exec(`UPDATE records SET quantity = quantity + ? WHERE id = ?`, units, record)
+		_, err = t.exec(`UPDATE records SET quantity = quantity + ?, timestamp = max(timestamp, ?) WHERE id = ?`, units, timestamp, record)
 		return record, err
 	case err == nil:
 		if _, err := t.exec(`UPDATE records SET state = 'sealed', sealed_at = ? WHERE id = ?`, instant(now), record); err != nil {
@@ -214,9 +216,9 @@ func (t *transaction) bill(key meter.CountKey, units int64, now time.Time) (reco
 		return 0, err
 	}
 	err = t.scan(`
-		INSERT INTO records (uuid, product_id, sku_id, window_start, window_end, quantity, state, opened_at)
-		VALUES (?, ?, ?, ?, ?, ?, 'open', ?) RETURNING id`,
-		[]any{id.String(), key.Rule.ProductID, key.Rule.SKU, window, key.Window.EndTime().Format(windowLayout), units, instant(now)}, &record)
+		INSERT INTO records (uuid, product_id, sku_id, window_start, window_end, timestamp, quantity, state, opened_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?) RETURNING id`,
+		[]any{id.String(), key.Rule.ProductID, key.Rule.SKU, window, key.Window.EndTime().Format(windowLayout), timestamp, units, instant(now)}, &record)
 	return record, err
 }
 

@@ -125,7 +125,7 @@ func TestQuantityOverflow(t *testing.T) {
 		} {
 			var tally meter.Tally
 			for i, amount := range amounts {
-				tally.Add(meter.CountKey{Rule: rule, Window: minute(0), Generation: 1}, amount, int64(i), int64(i+1))
+				tally.Add(meter.CountKey{Rule: rule, Window: minute(0), Generation: 1}, amount, int64(i), int64(i+1), 0)
 				given.Add(given, big.NewInt(amount))
 			}
 			check(t, l.Commit(t.Context(), Batch{Tally: &tally}, noon))
@@ -172,7 +172,7 @@ func TestFullDisk(t *testing.T) {
 	limit(pages)
 	big := counts(mails, nil)
 	for i := range 200 {
-		big.Tally.Add(meter.CountKey{Rule: mails, Window: minute(i), Generation: 1}, 1, int64(i), int64(i+1))
+		big.Tally.Add(meter.CountKey{Rule: mails, Window: minute(i), Generation: 1}, 1, int64(i), int64(i+1), 0)
 	}
 	big.Generations = []meter.Generation{{ID: 1, Path: "/a", Offset: 200, State: meter.Live, Head: []byte("x"), Mark: []byte("x"), EOFAt: -1}}
 	for range 3 {
@@ -202,7 +202,7 @@ func TestCommitBrokenOff(t *testing.T) {
 	tens := &meter.Rule{Name: "tens", ProductID: product, SKU: "tens", Per: 10}
 	commit(t, l, tens, minute(0), 9)
 	batch := counts(tens, map[meter.Window]int64{minute(0): 25, minute(1): 7})
-	batch.Tally.Add(meter.CountKey{Rule: mails, Window: minute(1), Generation: 1}, 3, 40, 50)
+	batch.Tally.Add(meter.CountKey{Rule: mails, Window: minute(1), Generation: 1}, 3, 40, 50, 0)
 	batch.Tally.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: "/a"}, 1, "")
 	batch.Generations = []meter.Generation{{ID: 1, Path: "/a", Offset: 50, State: meter.Live, Head: []byte("x"), Mark: []byte("x"), EOFAt: -1}}
 	batch.Globs = map[string]time.Time{"/*": noon}
@@ -272,7 +272,7 @@ func TestContributions(t *testing.T) {
 		{1, 5, 800, 900}, {1, 9, 50, 60}, {1, 1, 300, 400},
 	} {
 		var tally meter.Tally
-		tally.Add(meter.CountKey{Rule: tens, Window: minute(0), Generation: line.generation}, line.amount, line.start, line.end)
+		tally.Add(meter.CountKey{Rule: tens, Window: minute(0), Generation: line.generation}, line.amount, line.start, line.end, 0)
 		check(t, l.Commit(t.Context(), Batch{Tally: &tally}, noon))
 	}
 	db := raw(t, dirOf(t, l))
@@ -299,5 +299,41 @@ func TestCommitsReachTheDisk(t *testing.T) {
 	check(t, l.db.QueryRow("PRAGMA journal_mode").Scan(&journal))
 	if synchronous != full || journal != "wal" {
 		t.Errorf("synchronous is %d and the journal %q, want %d and wal", synchronous, journal, full)
+	}
+}
+
+// A record has the time of the latest event that it counts, in whatever order the
+// events come. Once it is sealed, a later event opens another record.
+func TestTimestampIsOfTheLatestEvent(t *testing.T) {
+	l := open(t, t.TempDir())
+	add := func(second int64) {
+		t.Helper()
+		var tally meter.Tally
+		tally.Add(meter.CountKey{Rule: mails, Window: minute(0), Generation: 1}, 1, second, second+1, minute(0).Start+second)
+		check(t, l.Commit(t.Context(), Batch{Tally: &tally}, noon))
+	}
+	want := func(seconds ...int64) {
+		t.Helper()
+		i := 0
+		check(t, l.Records(t.Context(), Filter{}, func(r meter.Record) error {
+			if i >= len(seconds) || r.Timestamp.Unix()-minute(0).Start != seconds[i] {
+				t.Errorf("record %d has the timestamp %v", i, r.Timestamp)
+			}
+			i++
+			return nil
+		}))
+	}
+	add(20)
+	want(20)
+	add(7)
+	want(20)
+	add(59)
+	want(59)
+	_, err := l.SealAll(t.Context(), minute(0).EndTime())
+	check(t, err)
+	add(30)
+	want(59, 30)
+	if due := must(l.Pending(t.Context(), minute(2).StartTime(), minute(0).StartTime().Add(40*time.Second), 10, nil)); len(due) != 0 {
+		t.Errorf("a record ahead of the API's clock is due: %v", due)
 	}
 }

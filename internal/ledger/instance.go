@@ -155,7 +155,7 @@ func (t *transaction) completeUnits(rule *meter.Rule, window meter.Window, now t
 	if err != nil {
 		return false, err
 	}
-	record, err := t.bill(meter.CountKey{Rule: rule, Window: window}, units, now)
+	record, err := t.bill(meter.CountKey{Rule: rule, Window: window}, units, now.Unix(), now)
 	if err != nil {
 		return false, err
 	}

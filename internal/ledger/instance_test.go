@@ -17,7 +17,7 @@ var tens = &meter.Rule{Name: "tens", ProductID: product, SKU: "dn2tens", Per: 10
 func countAt(t *testing.T, l *Ledger, rule *meter.Rule, window meter.Window, amount, start int64) {
 	t.Helper()
 	var tally meter.Tally
-	tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, amount, start, start+10)
+	tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, amount, start, start+10, window.Start)
 	g := meter.Generation{ID: 1, Path: "/a.log", Offset: start + 10, EOFAt: -1, State: meter.Live}
 	check(t, l.Commit(t.Context(), Batch{Generations: []meter.Generation{g}, Tally: &tally}, noon))
 }

@@ -76,9 +76,10 @@ var laws = []struct{ law, query string }{
 		SELECT uuid FROM records WHERE in_flight <> 0 AND state <> 'sealed' OR state = 'open' AND attempts + maybe_stored <> 0`},
 	{"a uuid is one", `SELECT uuid FROM records WHERE length(uuid) <> 36 OR uuid <> lower(uuid)`},
 	{"a window has a length", `SELECT uuid FROM records WHERE window_end <= window_start`},
-	{"only a refused record is issued again, in its window", `
+	{"a timestamp is within its window", `SELECT uuid FROM records WHERE timestamp < window_start OR timestamp >= window_end`},
+	{"only a refused record is issued again, with its window and timestamp", `
 		SELECT heir.uuid FROM records heir JOIN records old ON old.id = heir.reissue_of
-		WHERE old.state <> 'refused' OR (heir.window_start, heir.window_end) <> (old.window_start, old.window_end)`},
+		WHERE old.state <> 'refused' OR (heir.window_start, heir.window_end, heir.timestamp) <> (old.window_start, old.window_end, old.timestamp)`},
 	{"what is issued again comes to what was refused", `
 		SELECT uuid FROM records AS old WHERE quantity <> (SELECT sum(quantity) FROM records AS heir WHERE heir.reissue_of = old.id)`},
 	{"parts of a refused record are what their rules gave to it", `
@@ -174,7 +175,7 @@ func counts(rule *meter.Rule, amounts map[meter.Window]int64) Batch {
 	var tally meter.Tally
 	at := int64(0)
 	for window, amount := range amounts {
-		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, amount, at, at+10)
+		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, amount, at, at+10, window.Start)
 		at += 10
 	}
 	return Batch{Tally: &tally}

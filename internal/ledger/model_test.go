@@ -171,7 +171,7 @@ func (s *simulation) readSome(tally *meter.Tally) meter.Generation {
 		}
 		end := g.Offset + 1 + s.rand.Int64N(100)
 		amount := 1 + s.rand.Int64N(2*rule.Per)
-		tally.Add(meter.CountKey{Rule: rule, Window: meter.WindowAt(at, time.Minute), Generation: id}, amount, g.Offset, end)
+		tally.Add(meter.CountKey{Rule: rule, Window: meter.WindowAt(at, time.Minute), Generation: id}, amount, g.Offset, end, at.Unix())
 		g.Offset = end
 	}
 	g.Mark = fmt.Append(nil, g.Offset)

@@ -71,14 +71,14 @@ func (l *Ledger) NextSeal(ctx context.Context) (time.Time, error) {
 	return time.Parse(windowLayout, text.String)
 }
 
-const recordColumns = `uuid, product_id, sku_id, window_start, window_end, quantity, state, reason, attempts,
+const recordColumns = `uuid, product_id, sku_id, window_start, window_end, timestamp, quantity, state, reason, attempts,
 	in_flight OR maybe_stored, in_flight AND refusable OR maybe_refused, opened_at, settled_at,
 	CASE state WHEN 'refused' THEN coalesce((SELECT group_concat(uuid) FROM (SELECT uuid FROM records AS reissue WHERE reissue.reissue_of = records.id ORDER BY id)), '') ELSE '' END`
 
 func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	var r meter.Record
-	var start, end, opened, settled string
-	err := rows.Scan(&r.UUID, &r.ProductID, &r.SKU, &start, &end, &r.Quantity, &r.State, &r.Reason, &r.Attempts,
+	var start, end, timestamp, opened, settled string
+	err := rows.Scan(&r.UUID, &r.ProductID, &r.SKU, &start, &end, &timestamp, &r.Quantity, &r.State, &r.Reason, &r.Attempts,
 		&r.MaybeStored, &r.MaybeRefused, &opened, &settled, &r.ReissuedAs)
 	if err != nil {
 		return meter.Record{}, err
@@ -86,7 +86,9 @@ func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	if r.Window, err = parseWindow(start, end); err != nil {
 		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
 	}
-	r.Timestamp = r.Window.StartTime()
+	if r.Timestamp, err = time.Parse(windowLayout, timestamp); err != nil {
+		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
+	}
 	r.OpenedAt, r.SettledAt = parseInstant(opened), parseInstant(settled)
 	return r, nil
 }
@@ -108,7 +110,7 @@ const longestHold = 5 * time.Minute
 // that are ahead of the API's clock and have not waited long for it.
 const (
 	due  = `state = 'sealed' AND (not_before <= @now OR not_before > @longestDelay)`
-	held = `window_start > @apiNow AND sealed_at > @longestHold AND sealed_at <= @now`
+	held = `timestamp > @apiNow AND sealed_at > @longestHold AND sealed_at <= @now`
 )
 
 func dueAt(now, apiNow time.Time) []any {
@@ -126,8 +128,8 @@ func dueAt(now, apiNow time.Time) []any {
 // selects records, oldest first; nil selects all.
 func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int, choose func(meter.Record) bool) ([]meter.Record, error) {
 	for _, side := range []string{">=", "<"} {
-		records, err := l.sealedRecords(ctx, "pending", limit, choose, `WHERE `+due+` AND NOT (`+held+`) AND window_start `+side+` @horizon
-			ORDER BY window_start, id`, dueAt(now, apiNow)...)
+		records, err := l.sealedRecords(ctx, "pending", limit, choose, `WHERE `+due+` AND NOT (`+held+`) AND timestamp `+side+` @horizon
+			ORDER BY timestamp, id`, dueAt(now, apiNow)...)
 		if err != nil || len(records) > 0 {
 			return records, err
 		}
@@ -138,7 +140,7 @@ func (l *Ledger) Pending(ctx context.Context, now, apiNow time.Time, limit int, 
 // Held returns the records that Pending leaves out only because they are ahead of
 // the API's clock, the oldest first.
 func (l *Ledger) Held(ctx context.Context, now, apiNow time.Time, limit int) ([]meter.Record, error) {
-	return l.sealedRecords(ctx, "held", limit, nil, `WHERE `+due+` AND `+held+` ORDER BY window_start, id`, dueAt(now, apiNow)...)
+	return l.sealedRecords(ctx, "held", limit, nil, `WHERE `+due+` AND `+held+` ORDER BY timestamp, id`, dueAt(now, apiNow)...)
 }
 
 // sealedRecords returns at most limit records that the query gives and choose wants.
@@ -243,8 +245,8 @@ func (t *transaction) reissue(refused string, p part, notBefore time.Time) (mete
 	}
 	var record int64
 	err = t.scan(`
-		INSERT INTO records (uuid, product_id, sku_id, window_start, window_end, quantity, state, not_before, opened_at, sealed_at, reissue_of)
-		SELECT ?, ?, ?, window_start, window_end, ?, 'sealed', ?, opened_at, sealed_at, id
+		INSERT INTO records (uuid, product_id, sku_id, window_start, window_end, timestamp, quantity, state, not_before, opened_at, sealed_at, reissue_of)
+		SELECT ?, ?, ?, window_start, window_end, timestamp, ?, 'sealed', ?, opened_at, sealed_at, id
 		FROM records WHERE uuid = ? RETURNING id`, []any{id.String(), p.productID, p.sku, p.quantity, instant(notBefore), refused}, &record)
 	if err != nil {
 		return meter.Record{}, err

@@ -261,6 +261,13 @@ ALTER TABLE generations ADD COLUMN before INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE shares     ADD COLUMN decimals INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE remainders ADD COLUMN decimals INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE set_aside  ADD COLUMN decimals INTEGER NOT NULL DEFAULT 0;
+`, `
+-- When the latest event happened that the record counts: within its window. The
+-- API gets it as the record's time.
+ALTER TABLE records ADD COLUMN timestamp TEXT NOT NULL DEFAULT '';
+UPDATE records SET timestamp = window_start;
+DROP INDEX records_pending;
+CREATE INDEX records_pending ON records (timestamp, id) WHERE state = 'sealed';
 `,
 }
 

@@ -41,7 +41,7 @@ func wholeUnits(sum any) int64 {
 }
 
 // timestampColumn holds the time that the API gets for a record.
-const timestampColumn = "window_start"
+const timestampColumn = "timestamp"
 
 // sumOfQuantities is in two halves, which do not overflow.
 const sumOfQuantities = `sum(quantity >> 32), sum(quantity & 4294967295)`
@@ -104,12 +104,12 @@ func (r *Reader) Unbilled(ctx context.Context) ([]Unbilled, error) {
 		GROUP BY product_id, sku_id, state, reason ORDER BY state, reason, product_id, sku_id`)
 }
 
-// OldestUnsettled returns the start of the earliest window of a record that is
-// open or sealed. If all records are settled, it returns the zero time.
+// OldestUnsettled returns the earliest timestamp of a record that is open or
+// sealed. If all records are settled, it returns the zero time.
 func (r *Reader) OldestUnsettled(ctx context.Context) (time.Time, error) {
 	var text sql.NullString
 	err := r.db.QueryRowContext(ctx, `SELECT min(first) FROM (
-		SELECT min(window_start) AS first FROM records WHERE state = 'open' UNION ALL SELECT min(window_start) FROM records WHERE state = 'sealed')`).Scan(&text)
+		SELECT min(timestamp) AS first FROM records WHERE state = 'open' UNION ALL SELECT min(timestamp) FROM records WHERE state = 'sealed')`).Scan(&text)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ledger: oldest unsettled: %w", err)
 	}

@@ -141,6 +141,9 @@ func TestMigration(t *testing.T) {
 	if aside := keepRemainders(t, l, mails, tens); aside != nil {
 		t.Errorf("set aside: %+v", aside)
 	}
+	if r := one(t, l, Filter{}); !r.Timestamp.Equal(r.Window.StartTime()) {
+		t.Errorf("the timestamp became %v", r.Timestamp)
+	}
 	commit(t, l, mails, minute(0), 4)
 	if got := stateTotals(t, l)[meter.Open]; got.Records != 1 || got.Units != 7 {
 		t.Errorf("%+v", got)

@@ -9,3 +9,7 @@ const UsableFor = time.Hour
 // MaxLine is the longest line that is read, in bytes. Longer lines are counted
 // as anomalies and skipped.
 const MaxLine = 1 << 20
+
+// LateAfter is how old an event may be when it is read to count with its own time,
+// if its source has `late: read`. Five minutes are left to deliver it.
+const LateAfter = 55 * time.Minute

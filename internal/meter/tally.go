@@ -36,6 +36,7 @@ type Count struct {
 	Lines      int64 // lines that counted
 	Amount     int64 // sum of their quantities, before `per` divides it
 	Start, End int64 // byte range of the generation from the first of these lines to behind the last
+	Last       int64 // when the latest of these events happened, in seconds since 1970: within the window
 }
 
 // AnomalyKey names something that went wrong with the input and is counted,
@@ -58,6 +59,7 @@ const (
 	StaleRemainder   AnomalyKind = "remainder"     // less than a unit was set aside, as its rule changed; Subject: the rule
 	History          AnomalyKind = "history"       // files that were there before the first scan of a source; Subject: the source
 	StretchMissed    AnomalyKind = "missed"        // no agent ran at the end of a stretch of an every source, so it is not billed; Subject: the source
+	LateEvent        AnomalyKind = "late_read"     // an event was too old for the API, and its source has `late: read`, so the time it was read was taken; Subject: the source
 	BytesMissed      AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
 )
 
@@ -85,8 +87,9 @@ type Tally struct {
 	last    *Count
 }
 
-// Add counts one line of a generation, at [start, end), with its amount ≥ 0.
-func (t *Tally) Add(key CountKey, amount, start, end int64) {
+// Add counts one line of a generation, at [start, end), with its amount ≥ 0. at is
+// when the event happened, in seconds since 1970: within the key's window.
+func (t *Tally) Add(key CountKey, amount, start, end, at int64) {
 	if t.last == nil || t.lastKey != key || t.last.Amount > math.MaxInt64-amount {
 		t.turn(key, amount, start, end)
 	}
@@ -95,6 +98,7 @@ func (t *Tally) Add(key CountKey, amount, start, end int64) {
 	c.Amount += amount
 	c.Start = min(c.Start, start)
 	c.End = max(c.End, end)
+	c.Last = max(c.Last, at)
 }
 
 // turn points t.last to a count with the key and with room for the amount.

@@ -20,19 +20,19 @@ func TestTallyAdds(t *testing.T) {
 		t.Error("the zero value is not empty")
 	}
 	first := CountKey{Rule: mails, Window: Window{0, 60}, Generation: 1}
-	tally.Add(first, 2, 100, 110)
-	tally.Add(first, 3, 50, 60) // lines need not come in order
-	tally.Add(first, 0, 200, 210)
+	tally.Add(first, 2, 100, 110, 7)
+	tally.Add(first, 3, 50, 60, 9) // lines need not come in order
+	tally.Add(first, 0, 200, 210, 8)
 	others := []CountKey{
 		{Rule: bytes, Window: Window{0, 60}, Generation: 1},
 		{Rule: mails, Window: Window{60, 120}, Generation: 1},
 		{Rule: mails, Window: Window{0, 60}, Generation: 2},
 	}
 	for i, key := range others {
-		tally.Add(key, int64(i), 1, 2)
+		tally.Add(key, int64(i), 1, 2, 0)
 	}
 	want := map[CountKey]Count{
-		first:     {Lines: 3, Amount: 5, Start: 50, End: 210},
+		first:     {Lines: 3, Amount: 5, Start: 50, End: 210, Last: 9},
 		others[0]: {Lines: 1, Amount: 0, Start: 1, End: 2},
 		others[1]: {Lines: 1, Amount: 1, Start: 1, End: 2},
 		others[2]: {Lines: 1, Amount: 2, Start: 1, End: 2},
@@ -67,7 +67,7 @@ func TestTallyOverflow(t *testing.T) {
 			var tally Tally
 			want := new(big.Int)
 			for i, amount := range amounts {
-				tally.Add(key, amount, int64(i), int64(i+1))
+				tally.Add(key, amount, int64(i), int64(i+1), 0)
 				want.Add(want, big.NewInt(amount))
 			}
 			wantSum(t, &tally, want, len(amounts))

@@ -59,7 +59,7 @@ func (s *site) check(err error) {
 func (s *site) count(at time.Time, units int64) {
 	s.t.Helper()
 	var tally meter.Tally
-	tally.Add(meter.CountKey{Rule: &s.Config.Rules[0].Rule, Window: meter.WindowAt(at, time.Minute), Generation: 1}, units, 0, 1)
+	tally.Add(meter.CountKey{Rule: &s.Config.Rules[0].Rule, Window: meter.WindowAt(at, time.Minute), Generation: 1}, units, 0, 1, at.Unix())
 	s.check(s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, at))
 }
 

@@ -227,7 +227,7 @@ func (p *pass) read(ctx context.Context, content *logfile.Content) error {
 // reading is what a line comes to when it is read at some time.
 type reading struct {
 	window   meter.Window
-	believed bool // the line's own time was taken
+	believed bool // the line's own time is taken
 }
 
 // flush counts what is in the buffer.
@@ -295,7 +295,7 @@ func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, rea
 			disbelieved, of = h.Start, h.Source
 		}
 		if h.Rule == p.rule && (h.Err != nil || p.ofSKU(h)) {
-			hit(h, reading{h.Window, disbelieved != h.Start || of != h.Source})
+			hit(h, reading{h.Window, !h.Late && (disbelieved != h.Start || of != h.Source)})
 		}
 	})
 }

@@ -71,6 +71,8 @@ type lineState struct {
 	named  bool           // `line` stands in env
 	timed  bool
 	window meter.Window // once timed
+	at     int64        // once timed: when the event counts, in seconds since 1970
+	late   bool         // once timed: the event is too old, and counts at its reading
 	own    time.Time    // once timed: the event's own time, also if it is not believed; zero where it cannot be read
 	event  *meter.Event // nil if the line is of a file
 }
@@ -139,6 +141,8 @@ type Hit struct {
 	Start, End int64  // byte range in the generation; End is behind the newline
 	Quantity   int64  // > 0 unless Err
 	Window     meter.Window
+	At         int64     // the time that it counts with, in seconds since 1970: within Window
+	Late       bool      // its own time is too old for the API, so it counts at the time of its reading: see Source.LateRead
 	Time       time.Time // the event's own time, also if it is not believed; zero where it cannot be read, or its source has none
 	TimeErr    error     // why the event's own time was not taken, on the line's first hit: Window is that of its reading
 	Err        error     // the expression failed: nothing was counted
@@ -216,7 +220,10 @@ func count(tally *meter.Tally, generation int64, h *Hit) {
 	if h.TimeErr != nil {
 		addAnomaly(tally, meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: h.Source}, size, h.TimeErr.Error(), h.Line)
 	}
-	tally.Add(meter.CountKey{Rule: h.Bills, Window: h.Window, Generation: generation}, h.Quantity, h.Start, h.End)
+	if h.Late {
+		addAnomaly(tally, meter.AnomalyKey{Kind: meter.LateEvent, Subject: h.Source}, size, "the event is of "+h.Time.UTC().Format(time.RFC3339), h.Line)
+	}
+	tally.Add(meter.CountKey{Rule: h.Bills, Window: h.Window, Generation: generation}, h.Quantity, h.Start, h.End, h.At)
 }
 
 // MaxExample is the most bytes of a line that an anomaly's example holds.
@@ -502,11 +509,11 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	from, to := b.place(start, end)
 	h := Hit{
 		Rule: r, Bills: bills, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
-		Start: from, End: to, Window: b.window, size: int64(end - start),
+		Start: from, End: to, Window: b.window, At: b.ReadAt.Unix(), size: int64(end - start),
 	}
 	if err == nil && m.line.plan.source.Timed() {
-		h.Window, h.TimeErr = m.window(b.ReadAt, b.window)
-		h.Time = m.line.own
+		h.TimeErr = m.takeTime(b)
+		h.Window, h.At, h.Late, h.Time = m.line.window, m.line.at, m.line.late, m.line.own
 	}
 	b.hit(h)
 	return err == nil
@@ -659,23 +666,29 @@ func (p *plan) find(m *Matcher) {
 	m.line.judged, m.line.alien = true, !p.fields.Find(m.line.text, m.found)
 }
 
-// window is the one that the current line's own time falls into, or else the
-// given one of its reading, and, the first time it is asked for, why.
-func (m *Matcher) window(readAt time.Time, read meter.Window) (meter.Window, error) {
-	if m.line.timed {
-		return m.line.window, nil
+// takeTime decides once a line which time its events count with. It returns why
+// the event's own time is not believed, on the line's first call only.
+func (m *Matcher) takeTime(b *reading) error {
+	l := &m.line
+	if l.timed {
+		return nil
 	}
-	m.line.timed, m.line.window, m.line.own = true, read, time.Time{}
-	if m.line.plan.source.Timestamp == nil && (m.line.event == nil || m.line.event.At.IsZero()) {
-		return read, nil // a message without its entry
+	l.timed, l.late, l.own = true, false, time.Time{}
+	l.window, l.at = b.window, b.ReadAt.Unix()
+	if l.plan.source.Timestamp == nil && (l.event == nil || l.event.At.IsZero()) {
+		return nil // a message without its entry
 	}
-	at, err := m.ownTime(readAt)
-	m.line.own = at
-	if err != nil {
-		return read, err
+	own, err := m.ownTime(b.ReadAt)
+	l.own = own
+	switch {
+	case err != nil:
+		return err
+	case l.plan.source.LateRead && b.ReadAt.Sub(own) > meter.LateAfter:
+		l.late = true
+	default:
+		l.window, l.at = meter.WindowAt(own, m.set.Interval), own.Unix()
 	}
-	m.line.window = meter.WindowAt(at, m.set.Interval)
-	return m.line.window, nil
+	return nil
 }
 
 // evaluationError says in one line why an expression failed.

@@ -28,6 +28,7 @@ type Source struct {
 	StartAt string // beginning or end: where a file found at the first start begins
 	fields.Reader
 	Timestamp *fields.Timestamp // nil where events have the time of their reading
+	LateRead  bool              // an event that is older than meter.LateAfter counts at the time of its reading
 	Every     time.Duration     // instead of files: an event for each such stretch of time; 0 for files
 	Journal   *Journal          // instead of files: entries of the systemd journal; nil for files
 	Pos       Pos

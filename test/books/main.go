@@ -100,7 +100,7 @@ func fill(ctx context.Context) error {
 		var tally meter.Tally
 		for i := range min(atOnce, *records-made) {
 			key := meter.CountKey{Rule: rules[i%skus], Window: meter.WindowAt(window, time.Minute), Generation: 1}
-			tally.Add(key, 1, offset, offset+10)
+			tally.Add(key, 1, offset, offset+10, window.Unix())
 			offset += 10
 			if i%skus == skus-1 {
 				window = window.Add(time.Minute)
