@@ -164,6 +164,7 @@ func (e *explanation) print(w io.Writer) {
 		{"record", e.UUID},
 		{"SKU", fmt.Sprintf("%s of product %s", e.SKU, e.ProductID)},
 		{"window", stamp(e.Window.StartTime()) + " to " + stamp(e.Window.EndTime())},
+		{"timestamp", stamp(e.Timestamp)},
 		{"quantity", fmt.Sprint(e.Quantity)},
 		{"state", string(e.State) + joinReason(e.Reason)},
 		{"opened", instantText(e.OpenedAt)},

@@ -163,13 +163,14 @@ type publishedRecord struct {
 
 	ReissuedAs string `json:"reissued_as"` // the uuids of the records that issue it again, with commas; "" where none do
 	ProductID  string `json:"product_id"`
+	Timestamp  string `json:"timestamp"` // what the API gets: when the last event happened that it counts
 }
 
 func publish(r meter.Record) publishedRecord {
 	p := publishedRecord{
 		UUID: r.UUID, SKU: r.SKU, Window: r.Window.StartTime().Format(time.RFC3339), Quantity: r.Quantity,
 		State: string(r.State), Reason: r.Reason, Attempts: r.Attempts, OpenedAt: r.OpenedAt.Format(time.RFC3339),
-		ReissuedAs: r.ReissuedAs, ProductID: r.ProductID,
+		ReissuedAs: r.ReissuedAs, ProductID: r.ProductID, Timestamp: r.Timestamp.Format(time.RFC3339),
 	}
 	if !r.SettledAt.IsZero() {
 		at := r.SettledAt.Format(time.RFC3339)
@@ -180,7 +181,7 @@ func publish(r meter.Record) publishedRecord {
 
 func csvSink(w io.Writer) recordSink {
 	out := csv.NewWriter(w)
-	out.Write([]string{"uuid", "sku_id", "window", "quantity", "state", "reason", "attempts", "opened_at", "settled_at", "reissued_as", "product_id"})
+	out.Write([]string{"uuid", "sku_id", "window", "quantity", "state", "reason", "attempts", "opened_at", "settled_at", "reissued_as", "product_id", "timestamp"})
 	return recordSink{
 		record: func(r meter.Record) error {
 			p := publish(r)
@@ -189,7 +190,7 @@ func csvSink(w io.Writer) recordSink {
 				settled = *p.SettledAt
 			}
 			return out.Write(csvCells(p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
-				strconv.Itoa(p.Attempts), p.OpenedAt, settled, p.ReissuedAs, p.ProductID))
+				strconv.Itoa(p.Attempts), p.OpenedAt, settled, p.ReissuedAs, p.ProductID, p.Timestamp))
 		},
 		end: func() error { out.Flush(); return out.Error() },
 	}

@@ -178,6 +178,7 @@ func (s Subject) historyMessage(a ledger.Anomaly) string {
 var anomalyWords = map[meter.AnomalyKind]string{
 	meter.RuleError:        "a rule failed on lines, which it did not count",
 	meter.BadTimestamp:     "the time of events could not be taken from their lines",
+	meter.LateEvent:        "events were over 55 minutes old when they were read, and counted at the time of reading",
 	meter.NotParsed:        "lines that a rule looks for are not of their source's format: perhaps they are usage",
 	meter.TornLine:         "the ends of lines came after their beginnings had counted as whole lines",
 	meter.LineTooLong:      "lines were too long to be read",
@@ -191,6 +192,7 @@ var anomalyWords = map[meter.AnomalyKind]string{
 var anomalyHints = map[meter.AnomalyKind]string{
 	meter.RuleError:        "try the rule with `meterlog test FILE`, and mend it",
 	meter.BadTimestamp:     "see timestamp: of the source; the time of reading was taken",
+	meter.LateEvent:        "nothing, if the contract with the marketplace allows `late: read`; see why such events are read so late",
 	meter.NotParsed:        "see format:, pattern: and prefix: of the source; `meterlog test FILE` shows such lines",
 	meter.TornLine:         "let the program that writes the log reopen it after a rotation, or rotate it less often",
 	meter.LineTooLong:      "lines over 1 MiB are skipped: see what writes them",

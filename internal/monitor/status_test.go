@@ -182,7 +182,7 @@ func TestEveryProblemSaysWhatToDo(t *testing.T) {
 	}
 	st := s.status(noon.Add(time.Hour))
 	all := append(st.Problems, st.Notes...)
-	if want := len(anomalyWords) + 3 + 1; len(all) != want || len(st.Notes) != 3 { // 1: no files, 3: the history, what is foreign and what was missed
+	if want := len(anomalyWords) + 3 + 1; len(all) != want || len(st.Notes) != 4 { // 1: no files, 4: the history, what is foreign, what was missed and late events
 		t.Errorf("%d problems and notes, want %d: %+v", len(all), want, all)
 	}
 	for _, p := range all {
