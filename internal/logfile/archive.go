@@ -112,11 +112,11 @@ func (a *Archive) ReadAt(p []byte, offset int64) (int, error) {
 			return copy(p, a.rest), nil
 		}
 		if err := a.pull(); err != nil {
-			if a.discard(offset); a.base < offset {
-				p = nil
-			}
 			if errors.Is(err, ErrUndecided) && len(p) <= mostProbed {
 				a.ask(offset, len(p))
+			}
+			if a.discard(offset); a.base < offset {
+				return 0, err
 			}
 			return copy(p, a.rest), err
 		}

@@ -120,6 +120,7 @@ func (t *Tailer) work(now time.Time) bool {
 	if len(t.queue) > 0 && time.Since(t.worked) < stepTime {
 		return t.sweep != nil
 	}
+	t.heed(t.watch.heard(), time.Now())
 	working := t.sweep != nil
 	if working {
 		t.scanOn()

@@ -539,14 +539,26 @@ func (t *Tailer) Wait(ctx context.Context, until time.Time) {
 	if torn := now.Add(tornPoll); len(t.late) > 0 && torn.Before(until) {
 		until = torn
 	}
-	hints := t.watch.wait(ctx, until.Sub(now))
+	t.heed(t.watch.wait(ctx, until.Sub(now)), time.Now())
+	for _, s := range t.late {
+		if s.State == meter.Rotated && s.file != nil {
+			t.lookAgain(s, time.Now())
+		}
+	}
+}
+
+// heed has the files read that hints name, and brings the next scan forward where
+// that is not enough.
+func (t *Tailer) heed(hints hints, now time.Time) {
 	rescan := hints.missed
 	for _, name := range hints.written {
 		if s := t.byName[name]; s != nil && s.isOpen() {
 			t.enqueue(s)
+		} else if t.sweep != nil {
+			rescan = true // the scan under way may have passed it
 		} else if e, ok := t.entry(name); ok && t.byInode[e.Inode] != nil {
 			e.path = t.pathOf(name, nil)
-			t.rejoin(e, nil, time.Now()) // it was closed to make room
+			t.rejoin(e, nil, now) // it was closed to make room
 		} else {
 			rescan = rescan || len(t.sourcesOf(name)) > 0
 		}
@@ -556,11 +568,6 @@ func (t *Tailer) Wait(ctx context.Context, until time.Time) {
 	}
 	if soon := t.lastScan.Add(max(minScanPause, time.Duration(t.scanned)*minScanFile)); rescan && soon.Before(t.nextScan) {
 		t.nextScan = soon
-	}
-	for _, s := range t.late {
-		if s.State == meter.Rotated && s.file != nil {
-			t.lookAgain(s, time.Now())
-		}
 	}
 }
 

@@ -120,7 +120,33 @@ func (w *watcher) wait(ctx context.Context, timeout time.Duration) hints {
 	}
 	w.lastHit = time.Now()
 	for range maxHints { // what has come in the meantime
-		if !w.takeNext(&h) {
+		wait := time.Duration(0)
+		if len(h.moved) > 0 {
+			wait = stormLull
+		}
+		if !w.takeNext(&h, wait) {
+			break
+		}
+	}
+	return h
+}
+
+// heard returns what notifications have said already, without waiting for more.
+func (w *watcher) heard() hints {
+	var h hints
+	if w == nil {
+		return h
+	}
+	select {
+	case event := <-w.notify.Events:
+		w.take(&h, event)
+	case err := <-w.notify.Errors:
+		w.lost(&h, err)
+	default:
+		return h
+	}
+	for range maxHints { // they come one by one
+		if !w.takeNext(&h, stormLull) {
 			break
 		}
 	}
@@ -135,11 +161,7 @@ const (
 // takeNext takes what has come next, and reports whether there was something. For
 // the rest of a storm it waits a moment; for that of a stream of writes it does
 // not, as the files have it all.
-func (w *watcher) takeNext(h *hints) bool {
-	wait := time.Duration(0)
-	if len(h.moved) > 0 {
-		wait = stormLull
-	}
+func (w *watcher) takeNext(h *hints, wait time.Duration) bool {
 	lull := time.NewTimer(wait)
 	defer lull.Stop()
 	select {
