@@ -113,22 +113,22 @@ const mostSkipped = 32 << 20
 // may have been cut off. It returns the offset behind them; 0 where the file does
 // not have them. It has them if the run goes back to the file's first whole line or
 // to the trail's first, and if its lines are not all alike.
-func RunIn(lines []ReadLine, f io.ReaderAt, size int64) (behind int64, err error) {
+func RunIn(lines []ReadLine, f io.Reader) (behind int64, err error) {
 	if len(lines) < LeastRun {
 		return 0, nil
 	}
 	var hashes []uint32
-	reader := bufio.NewReaderSize(io.NewSectionReader(f, 0, min(size, mostSkipped)), TrailBytes)
+	reader := bufio.NewReaderSize(io.LimitReader(f, mostSkipped), TrailBytes)
 	for at := int64(0); ; {
 		line, err := reader.ReadSlice('\n')
 		at += int64(len(line))
 		if errors.Is(err, bufio.ErrBufferFull) {
 			hashes = append(hashes, 0)
 			continue
-		} else if err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
-		} else if err != nil {
+		} else if errors.Is(err, io.EOF) || errors.Is(err, ErrDamaged) {
 			return behind, nil
+		} else if err != nil {
+			return 0, err
 		}
 		hashes = append(hashes, TrailHash(line))
 		n := 0
@@ -136,7 +136,8 @@ func RunIn(lines []ReadLine, f io.ReaderAt, size int64) (behind int64, err error
 			n++
 		}
 		different := slices.ContainsFunc(lines[len(lines)-n:], func(l ReadLine) bool { return l.Hash != lines[len(lines)-1].Hash })
-		if n >= LeastRun && different && (n == len(lines) || len(hashes)-n <= 1) {
+		fromZero := n == len(lines) && lines[0].Start == 0 // then its beginning is there
+		if n >= LeastRun && different && !fromZero && (n == len(lines) || len(hashes)-n <= 1) {
 			behind = at
 		}
 	}

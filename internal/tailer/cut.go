@@ -123,6 +123,7 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 		held, unsure = t.heldElsewhere(s, e, entries)
 	}
 	if err == nil && !held && !unsure {
+		t.takeFromIndex(s)
 		err = s.jump(f, c.at)
 	}
 	if err != nil {
@@ -143,6 +144,7 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 				fmt.Sprintf("%s lost more of its end than can be found out: reading goes on at offset %d, and what was written since then before it may be missed", e.name, c.at))
 		}
 	}
+	t.index(s)
 	t.bind(s, e, f, nil, now)
 	return true
 }

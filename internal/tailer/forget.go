@@ -112,12 +112,7 @@ func (t *Tailer) drop(gone map[*stream]bool) {
 		if t.byInode[s.inode()] == s {
 			delete(t.byInode, s.inode())
 		}
-		if s.indexed {
-			key := headKey(s.Head)
-			if t.byHead[key] = slices.DeleteFunc(t.byHead[key], isGone); len(t.byHead[key]) == 0 {
-				delete(t.byHead, key)
-			}
-		}
+		t.takeFromIndex(s)
 		if s.State = meter.Forgotten; s.taken {
 			t.forgotten = append(t.forgotten, s.Generation)
 		}

@@ -102,15 +102,37 @@ func repeats(head []byte) bool {
 
 var headSeed = maphash.MakeSeed()
 
+// beginning is how many bytes find a generation that was hardly read yet.
+const beginning = 64
+
+func beginningKey(head []byte) uint64 { return maphash.Bytes(headSeed, head[:beginning]) }
+
 // headKey is what generations are found by that may begin like a file.
 func headKey(head []byte) uint64 { return maphash.Bytes(headSeed, head[:meter.HeadSize]) }
 
 // index takes a generation into the index by content, once its beginning is known.
 func (t *Tailer) index(s *stream) {
-	if !s.indexed && isEvidence(s.Head) {
-		key := headKey(s.Head)
-		t.byHead[key] = append(t.byHead[key], s)
-		s.indexed = true
+	switch {
+	case s.indexed:
+	case isEvidence(s.Head):
+		t.takeFromIndex(s)
+		s.key, s.indexed = headKey(s.Head), true
+		t.byHead[s.key] = append(t.byHead[s.key], s)
+	case !s.begins && len(s.Head) >= beginning && len(s.Head) < meter.HeadSize:
+		s.key, s.begins = beginningKey(s.Head), true
+		t.byHead[s.key] = append(t.byHead[s.key], s)
+	}
+}
+
+// takeFromIndex takes a generation out of the index by content.
+func (t *Tailer) takeFromIndex(s *stream) {
+	if !s.indexed && !s.begins {
+		return
+	}
+	s.indexed, s.begins = false, false
+	t.byHead[s.key] = slices.DeleteFunc(t.byHead[s.key], func(other *stream) bool { return other == s })
+	if len(t.byHead[s.key]) == 0 {
+		delete(t.byHead, s.key)
 	}
 }
 
@@ -124,6 +146,14 @@ func (t *Tailer) kin(head []byte) []*stream {
 	kin := make([]*stream, 0, len(all))
 	for i := range all {
 		if s := all[len(all)-1-i]; bytes.Equal(s.Head, head[:meter.HeadSize]) {
+			kin = append(kin, s)
+		}
+	}
+	for _, s := range t.byHead[beginningKey(head)] { // its file tells the rest
+		if s.file == nil || s.finished() || !bytes.HasPrefix(head, s.Head) {
+			continue
+		}
+		if begins, err := logfile.ReadAt(s.file, 0, meter.HeadSize); err == nil && bytes.Equal(begins, head[:meter.HeadSize]) {
 			kin = append(kin, s)
 		}
 	}
@@ -253,6 +283,9 @@ func isRandom(head []byte) bool {
 // byte, and reports whether it may be read now. It may not while that is not
 // clear, or if another generation counts what the file holds.
 func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
+	if s.arch != nil {
+		return t.askArchive(s, now)
+	}
 	info, err := s.file.Stat()
 	if err != nil {
 		return false, err
@@ -304,9 +337,49 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 			return false, t.obey(judge(facts{relation: headless, own: t.placeOf(g), finished: g.finished()}), s, g, at, now)
 		}
 	}
-	s.asked = true
+	s.asked, s.askedTo = size >= meter.HeadSize, size
 	return true, nil
 }
+
+// askArchive is ask for a compressed file, of which the scan has found that no
+// generation begins like it: it may hold the last lines of one, and not its beginning.
+func (t *Tailer) askArchive(s *stream, now time.Time) (bool, error) {
+	s.asked = true
+	for _, g := range t.byPath[s.Path] {
+		lines := logfile.TrailLines(g.past)
+		if g == s || g.finished() || len(lines) == 0 || t.placeOf(g) != gone {
+			continue
+		}
+		archive, err := t.disk.OpenArchive(s.name)
+		if err != nil {
+			return false, err
+		}
+		behind, err := logfile.RunIn(lines, io.LimitReader(archive.From(0), mostUnpacked))
+		archive.Close()
+		if behind == 0 || err != nil {
+			continue
+		}
+		at := behind + g.Offset - lines[len(lines)-1].End // what was read since the trail was left
+		from := max(0, at-meter.MarkSize)
+		mark := make([]byte, at-from)
+		n, err := s.arch.ReadAt(mark, from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			s.asked = false
+			return false, err
+		}
+		if n == len(mark) && bytes.HasSuffix(g.Mark, mark) {
+			t.cfg.Log.Debug("an archive goes on without its beginning", "name", s.name, "generation", g.ID, "offset", at)
+			s.Head, s.Mark, s.Offset, s.readTo, s.changed = bytes.Clone(s.arch.Head), mark, at, at, true
+			g.State, g.EOFAt, g.changed = meter.Done, g.Offset, true
+			break
+		}
+	}
+	t.enqueue(s)
+	return true, nil
+}
+
+// mostUnpacked is how many bytes of an archive are searched for the end of a trail.
+const mostUnpacked = 1 << 20
 
 // trimmedAt returns where a generation goes on in the file of s, if the file holds
 // the generation's last lines and not its beginning; 0 otherwise.
@@ -315,7 +388,7 @@ func (t *Tailer) trimmedAt(g, s *stream, size int64) (int64, error) {
 	if len(lines) == 0 || g.Offset < lines[len(lines)-1].End {
 		return 0, nil
 	}
-	at, err := logfile.RunIn(lines, s.file, size)
+	at, err := logfile.RunIn(lines, io.NewSectionReader(s.file, 0, size))
 	if at == 0 || err != nil {
 		return 0, err
 	}

@@ -39,7 +39,10 @@ type stream struct {
 	past    []byte    // the last trail that was committed
 	pastAt  int64     // the position that it was committed with
 	asked   bool      // what the file is was settled: it may count from its first byte
-	indexed bool      // it is found by its first bytes
+	askedTo int64     // how much of its beginning there was when that was asked last
+	indexed bool      // it is found by its first bytes, which are evidence
+	begins  bool      // it is found by its first bytes, which are few
+	key     uint64    // by which it is found
 	taken   bool      // the ledger may know of it
 	renewed bool      // it comes from the ledger and was not opened since
 	holder  string    // the name of a copy of it
@@ -55,7 +58,7 @@ type stream struct {
 func (s *stream) isOpen() bool { return s.file != nil || s.arch != nil }
 
 // isUnasked reports whether nobody has settled yet what the stream's file is.
-func (s *stream) isUnasked() bool { return s.Offset == 0 && !s.asked && s.file != nil }
+func (s *stream) isUnasked() bool { return s.Offset == 0 && !s.asked && s.isOpen() }
 
 // finished reports whether nothing more is expected of it.
 func (s *stream) finished() bool { return s.State == meter.Done || s.State == meter.Gap }

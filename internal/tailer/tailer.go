@@ -309,6 +309,10 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if err != nil {
 		return meter.Block{}, err
 	}
+	if s.isUnasked() && int64(n) > s.askedTo { // it grew since it was asked
+		t.enqueue(s)
+		return meter.Block{}, nil
+	}
 	if s.late && n > 0 {
 		return meter.Block{}, t.skipTorn(s, buf[:n], now)
 	}
@@ -468,6 +472,7 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 		}
 	}
 	s.ending, s.parked, s.changed = false, false, true
+	s.metAt, s.heldAt = time.Time{}, time.Time{} // what the last scan met is another file
 	if s.carries() {
 		t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, int64(len(s.Carry)),
 			fmt.Sprintf("the end of a line was gone before it could be read; its first %d bytes are in the file before", len(s.Carry)))
