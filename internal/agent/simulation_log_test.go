@@ -42,7 +42,7 @@ type writing struct {
 }
 
 // usage is what lines are worth to the rules of the simulation.
-type usage struct{ events, bytes int64 }
+type usage struct{ events, bytes, odd int64 } // odd: bytes of odd sizes
 
 func (l *appLog) create() {
 	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -61,7 +61,7 @@ func (l *appLog) line() (string, usage) {
 		return fmt.Sprintf("%s %d mail queued %s\n", stamp, l.lines, padding), usage{}
 	}
 	size := l.chance.Int64N(700)
-	return fmt.Sprintf("%s %d mail sent size=%d %s\n", stamp, l.lines, size, padding), usage{1, size}
+	return fmt.Sprintf("%s %d mail sent size=%d %s\n", stamp, l.lines, size, padding), usage{1, size, size * (size % 2)}
 }
 
 // append writes whole lines, the rest of a torn one first.
@@ -102,6 +102,7 @@ func (l *appLog) mend(w *writing) {
 func (u *usage) add(more usage) {
 	u.events += more.events
 	u.bytes += more.bytes
+	u.odd += more.odd
 }
 
 // mendLate completes lines before they are taken for a file's last.

@@ -32,6 +32,7 @@ var (
 
 const (
 	bytesSKU     = "dn2bbbbbbbbbbbbbbbbb"
+	oddSKU       = "dn2ooooooooooooooooo"
 	otherProduct = "f2eoooooooooooooooo"
 )
 
@@ -42,7 +43,7 @@ const (
 )
 
 // simulated counts the events of a log by number, in kilobytes, and in bytes of
-// another product.
+// another product, whose SKU is chosen by the last digit of the size.
 const simulated = `
 sources:
   - path: DIR/logs/GLOB
@@ -53,12 +54,13 @@ TIMESTAMPrules:
   - name: kilobytes
     when: line contains "sent"
     sku_id: ` + gibSKU + `
-    quantity: 'extract(line, "size=([0-9]+)")'
-    per: 1000
-  - name: bytes
+KILOBYTES  - name: bytes
     product_id: ` + otherProduct + `
     when: line contains "sent" and not (line contains "size=0 ")
-    sku_id: ` + bytesSKU + `
+    sku_id:
+      by: 'extract(line, "size=[0-9]*([0-9]) ")'
+      map: {1: ` + oddSKU + `, 3: ` + oddSKU + `, 5: ` + oddSKU + `, 7: ` + oddSKU + `, 9: ` + oddSKU + `}
+      else: ` + bytesSKU + `
     quantity: 'extract(line, "size=([0-9]+)")'
 `
 
@@ -132,7 +134,11 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	if s.chance.IntN(2) == 0 {
 		timestamp = "    timestamp: {pattern: '^(\\S+)', layout: rfc3339}\n"
 	}
-	s.configure(strings.NewReplacer("GLOB", glob, "TIMESTAMP", timestamp).Replace(simulated))
+	kilobytes := "    quantity: 'extract(line, \"size=([0-9]+)\")'\n    per: 1000\n"
+	if s.chance.IntN(2) == 0 { // the same, in eighths
+		kilobytes = "    quantity: 'int(extract(line, \"size=([0-9]+)\")) / 8'\n    decimals: 3\n    per: 125\n"
+	}
+	s.configure(strings.NewReplacer("GLOB", glob, "TIMESTAMP", timestamp, "KILOBYTES", kilobytes).Replace(simulated))
 	s.check(os.Mkdir(filepath.Join(dir, "logs"), 0o755))
 	s.logs = append(s.logs, newAppLog(s, "app.log"))
 	if s.chance.IntN(3) == 0 {
@@ -506,7 +512,7 @@ func (s *simulation) ills() (ills ills) {
 	case 1:
 		ills.dates = []time.Duration{-20 * 365 * 24 * time.Hour, -2 * time.Hour, -10 * time.Minute, 50 * time.Minute, 3 * time.Hour}
 	case 2, 3:
-		ills.poison = []string{sku, gibSKU, bytesSKU}[s.chance.IntN(3)]
+		ills.poison = []string{sku, gibSKU, bytesSKU, oddSKU}[s.chance.IntN(4)]
 		ills.fails = []int{0, 1, 403, 404, 429, 500, 503}[s.chance.IntN(7)]
 	case 4:
 		ills.twice = true
@@ -670,7 +676,7 @@ func (s *simulation) verify() {
 	for _, want := range []struct {
 		sku   string
 		units int64
-	}{{sku, s.written.events}, {gibSKU, s.written.bytes / perKilobyte}, {bytesSKU, s.written.bytes}} {
+	}{{sku, s.written.events}, {gibSKU, s.written.bytes / perKilobyte}, {bytesSKU, s.written.bytes - s.written.odd}, {oddSKU, s.written.odd}} {
 		if got := s.billed(want.sku) + s.lost()[want.sku]; got != want.units {
 			s.fail("%s: wrote %d, billed %d (%+d)", want.sku, want.units, got, got-want.units)
 		}
@@ -692,7 +698,7 @@ func (s *simulation) verify() {
 		s.fail("what did not happen was reported: %s", text)
 	}
 	for _, r := range s.box.Records() {
-		if (r.ProductID == otherProduct) != (r.SKU == bytesSKU) {
+		if (r.ProductID == otherProduct) != (r.SKU == bytesSKU || r.SKU == oddSKU) {
 			s.fail("%s is billed of product %s", r.SKU, r.ProductID)
 		}
 	}
