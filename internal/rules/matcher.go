@@ -246,22 +246,29 @@ func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, why string
 // once a rule would count it, or asks for a field.
 func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 	var plans []*plan
-	for _, name := range block.Sources {
+	var names []string
+	for i, name := range block.Sources {
 		if p := m.plans[name]; p != nil && len(p.rules) > 0 {
 			plans = append(plans, p)
+			if block.Names != nil {
+				names = append(names, block.Names[i])
+			}
 		}
 	}
 	if len(plans) == 0 {
 		return
 	}
 	m.env["file"] = block.Path
+	if names != nil {
+		m.env["file"] = names[0]
+	}
 	if plans[0].source.Journal != nil && block.Events == nil {
 		block = entries(block)
 	}
 	read := &reading{Block: block, window: meter.WindowAt(block.ReadAt, m.set.Interval), hit: hit}
 	switch {
 	case len(plans) > 1 || m.plain != nil:
-		m.severalSources(read, plans)
+		m.severalSources(read, plans, names)
 	case plans[0].search.Always.Empty() && block.Events == nil:
 		if plans[0].direct > 0 && m.efforts == nil {
 			m.withoutSearch(read, plans[0])
@@ -393,7 +400,7 @@ func (m *Matcher) wantedRules(b *reading, p *plan, start, end int) {
 // severalSources evaluates the rules of several sources on every line, as each
 // of them has it. With plain every rule is evaluated. A line that counts under one
 // source is not told of as unparsed under another.
-func (m *Matcher) severalSources(b *reading, plans []*plan) {
+func (m *Matcher) severalSources(b *reading, plans []*plan, names []string) {
 	counted := make([]bool, len(m.set.Rules))
 	var alien []*plan
 	for _, p := range plans {
@@ -403,7 +410,10 @@ func (m *Matcher) severalSources(b *reading, plans []*plan) {
 		end := b.lineEnd(start)
 		clear(counted)
 		alien = alien[:0]
-		for _, p := range plans {
+		for i, p := range plans {
+			if names != nil {
+				m.env["file"] = names[i]
+			}
 			clear(m.wanted)
 			copy(m.wanted, p.search.Always)
 			p.search.Take(b.Data, end, m.wanted)

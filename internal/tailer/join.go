@@ -19,6 +19,7 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		return
 	}
 	s.metAt = now
+	t.rename(s, e)
 	stillEmpty := e.rotated() && e.Size == 0 && s.finished() && s.Offset == 0
 	if s.isOpen() || stillEmpty || s.seen == e.Look && !s.isBehind() { // or nothing was written since it was closed
 		s.parked = s.parked || s.renewed && !s.finished()
@@ -152,6 +153,7 @@ func (t *Tailer) disown(s *stream) {
 // bind gives the generation its file.
 func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive, now time.Time) {
 	t.own(s, e.Inode, now)
+	t.rename(s, e)
 	if s.State == meter.Gap {
 		t.anomalies.TakeBack(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed)
 	}
@@ -171,7 +173,7 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 		s.Compressed, s.changed = e.archived, true
 	}
 	switch {
-	case !e.rotated() && e.name == s.Path && !e.archived:
+	case !e.rotated() && !e.archived && (e.name == s.Path || s.isNamed(map[string]logfile.Inode{e.path: e.Inode})):
 		t.become(s, meter.Live)
 	case s.State == meter.Done && e.archived:
 		s.close()

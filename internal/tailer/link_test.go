@@ -1,6 +1,7 @@
 package tailer
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -52,5 +53,94 @@ func TestLinkIsRefused(t *testing.T) {
 	}
 	if n := strings.Count(said.String(), "no longer refused"); n != 2 {
 		t.Errorf("the end was logged %d times, want 2:\n%s", n, said)
+	}
+}
+
+// bySource returns how many lines there are for each source, and how it calls the
+// file.
+func (s *scene) bySource() string {
+	s.t.Helper()
+	if s.tailer == nil {
+		s.start()
+	}
+	counts := make(map[string]int)
+	for range 3 {
+		s.pass(1100 * time.Millisecond)
+		for {
+			b, ok := nextOf(s.tailer, s.now)
+			if !ok {
+				break
+			}
+			for i, source := range b.Sources {
+				name := b.Path
+				if b.Names != nil {
+					name = b.Names[i]
+				}
+				counts[source+" "+strings.TrimPrefix(name, s.dir+"/")] += len(splitLines(b.Data))
+			}
+		}
+	}
+	s.commit()
+	return strings.TrimPrefix(fmt.Sprint(counts), "map")
+}
+
+// A file has the sources of all its names, each under its own name. A link in
+// another folder takes nothing away, and a name that goes takes its source along,
+// except for what the file held by then.
+func TestSourcesOfAllNames(t *testing.T) {
+	for kind, link := range map[string]func(string, string) error{"hard": os.Link, "symbolic": os.Symlink} {
+		t.Run(kind, func(t *testing.T) {
+			s := follow(t, "a/*.log", "b/*.log")
+			s.check(os.MkdirAll(s.path("a"), 0o755))
+			s.check(os.MkdirAll(s.path("b"), 0o755))
+			s.check(os.MkdirAll(s.path("real"), 0o755))
+			want := func(want string) {
+				t.Helper()
+				if got := s.bySource(); got != want {
+					t.Fatalf("got %s, want %s", got, want)
+				}
+			}
+			s.append("real/x", "1\n")
+			s.check(link(s.path("real/x"), s.path("a/x.log")))
+			want("[s0 a/x.log:1]")
+			s.check(link(s.path("real/x"), s.path("b/y.log")))
+			s.pass(10 * time.Second)
+			want("[]")
+			s.append("real/x", "2\n3\n")
+			want("[s0 a/x.log:2 s1 b/y.log:2]")
+			s.append("real/x", "4\n")
+			s.check(os.Remove(s.path("a/x.log")))
+			want("[s0 a/x.log:1 s1 b/y.log:1]")
+			s.append("real/x", "5\n")
+			want("[s1 b/y.log:1]")
+			s.pass(time.Hour)
+			want("[]")
+			s.append("real/x", "6\n")
+			want("[s1 b/y.log:1]")
+			s.kill()
+			s.append("real/x", "7\n")
+			s.pass(10 * time.Second)
+			s.check(link(s.path("real/x"), s.path("a/x.log")))
+			want("[s0 a/x.log:1 s1 b/y.log:1]")
+		})
+	}
+}
+
+// A link to the file of today and a pattern for all of them are two sources of one
+// file, before and after the link goes on to the next.
+func TestCurrentAndDatedNames(t *testing.T) {
+	s := follow(t, "current.log", "app-*.log")
+	s.append("app-1.log", "1\n2\n")
+	s.check(os.Symlink(s.path("app-1.log"), s.path("current.log")))
+	if got := s.bySource(); got != "[s0 current.log:2 s1 app-1.log:2]" {
+		t.Fatal(got)
+	}
+	s.kill()
+	s.append("app-1.log", "3\n")
+	s.append("app-2.log", "4\n5\n")
+	s.check(os.Remove(s.path("current.log")))
+	s.check(os.Symlink(s.path("app-2.log"), s.path("current.log")))
+	if got := s.bySource(); got != "[s0 current.log:3 s1 app-1.log:1 s1 app-2.log:2]" {
+		t.Fatal(got)
 	}
 }

@@ -71,6 +71,8 @@ func (t *Tailer) scan(now time.Time) {
 	}
 	defer clear(t.looks)
 	clear(t.truncations)
+	t.nameInodes(entries)
+	t.linksFirst(entries)
 	t.noteRotations(entries, now)
 	t.noteUnseen(entries, now)
 	census := t.callCensus(now)
@@ -80,6 +82,8 @@ func (t *Tailer) scan(now time.Time) {
 		return
 	}
 	entries = append(entries, forms...)
+	t.nameInodes(entries)
+	defer func() { t.names = nil }()
 	for _, e := range entries {
 		if !t.breathe() {
 			return
@@ -247,14 +251,14 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 	at := make(map[string]logfile.Inode, len(entries))
 	for _, e := range entries {
 		at[e.name] = e.Inode
-		if len(t.byPath[e.path]) > 0 {
+		if s := t.byInode[e.Inode]; len(t.byPath[e.path]) > 0 || s != nil && s.Path != e.path {
 			continue
 		}
 		t.restless[e.path] = 2 // it may have been rotated before anybody saw it
 	}
 	for _, s := range t.streams {
 		where, found := at[s.Path]
-		if s.State == meter.Live && where != s.inode() && (found || !t.isHidden(s.Path)) {
+		if s.State == meter.Live && where != s.inode() && !s.isNamed(at) && (found || !t.isHidden(s.Path)) {
 			s.State, s.grewAt, s.changed = meter.Rotated, now, true
 			t.restless[s.Path] = 2
 		}

@@ -15,7 +15,9 @@ import (
 // idle, lost, or done.
 type stream struct {
 	meter.Generation
-	sources []string // names of those that follow its path
+	sources []string // names of those that follow it
+	under   []string // how each of them calls its file; nil: by the path
+	names   []named  // by which it was met; nil: by the path
 
 	name string           // under which its file was opened
 	file logfile.File     // nil while it is not open, or open as an archive

@@ -76,6 +76,7 @@ type Tailer struct {
 	byName      map[string]*stream             // by the name under which it is found at present
 	late        []*stream                      // those that were rotated and open at the last scan
 	looks       map[logfile.Inode]logfile.Look // by the scan under way
+	names       map[logfile.Inode][]string     // followed paths, by the scan under way
 	truncations map[logfile.Inode]*stream      // that the scan under way found in files that were not open
 	copies      map[logfile.Inode]copyOf       // files that hold what is counted elsewhere
 	newCopies   []meter.Copy                   // verdicts since the last Take
@@ -353,7 +354,11 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	case whole == 0 && s.ending && t.atEnd(s):
 		whole = n // the last line of a finished file, without its newline
 	}
-	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Start: s.Offset, Data: buf[:whole], ReadAt: now}
+	if same := t.sameNames(s, buf[:whole]); same < whole {
+		whole = same
+		t.enqueue(s)
+	}
+	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Names: s.otherNames(), Start: s.Offset, Data: buf[:whole], ReadAt: now}
 	if whole > 0 {
 		s.consume(block.Data)
 		s.readTo = block.Start + int64(n)
@@ -457,6 +462,10 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 	fresh := t.begin(s.Path, logfile.LookAt(info), state)
 	fresh.Before, fresh.Born = s.ID, logfile.BornAt(file)
 	fresh.name, fresh.file, fresh.grewAt = name, file, now
+	fresh.names = slices.DeleteFunc(slices.Clone(s.names), func(n named) bool { return n.until >= 0 })
+	if len(fresh.names) > 0 {
+		t.applyNames(fresh)
+	}
 	t.byName[name] = fresh
 	t.enqueue(fresh)
 }

@@ -154,7 +154,7 @@ func (t *Tailer) readCarried(s *stream, now time.Time) (meter.Block, error) {
 	default:
 		end = from + n
 	}
-	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Start: s.Offset - int64(from), Data: t.long[:end], ReadAt: now}
+	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Names: s.otherNames(), Start: s.Offset - int64(from), Data: t.long[:end], ReadAt: now}
 	read := s.readTo
 	s.consume(t.long[from:end])
 	if end == from { // the file has nothing of it

@@ -1,0 +1,144 @@
+package tailer
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/meterlog/meterlog/internal/logfile"
+)
+
+// A file may have several names, by hard or symbolic links, and its generation has
+// the sources of all of them. Names come and go: a new one brings its sources for
+// what is not read yet; one that is gone keeps them for what the file held when
+// that was seen.
+
+// named is a followed path that leads to a generation's file, or led there.
+type named struct {
+	path   string
+	until  int64 // what lies before this offset counts for its sources, too; -1 while it leads there
+	beside bool  // it led there while another did: no rotation made it
+}
+
+// nameInodes notes by which followed paths each file was met in this scan. Of
+// several names links come first: what they led to before is looked for by them.
+func (t *Tailer) nameInodes(entries []entry) {
+	t.names = make(map[logfile.Inode][]string, len(entries))
+	for _, e := range entries {
+		if names := t.names[e.Inode]; !slices.Contains(names, e.path) {
+			t.names[e.Inode] = append(names, e.path)
+		}
+	}
+	for at, names := range t.names {
+		if len(names) > 1 {
+			slices.SortStableFunc(names, func(a, b string) int { return linkRank(a) - linkRank(b) })
+			t.names[at] = names
+		}
+	}
+}
+
+func linkRank(name string) int {
+	if info, err := os.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return 0
+	}
+	return 1
+}
+
+// linksFirst puts the entries of links before those of the files that they lead to.
+func (t *Tailer) linksFirst(entries []entry) {
+	rank := func(e entry) int {
+		if names := t.names[e.Inode]; len(names) > 1 {
+			return slices.Index(names, e.path)
+		}
+		return 0
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return rank(a) - rank(b) })
+}
+
+// rename takes in the names by which the scan has met a generation's file.
+func (t *Tailer) rename(s *stream, e entry) {
+	now := t.names[e.Inode]
+	if len(now) == 0 {
+		return // no scan has met it
+	}
+	if s.names == nil {
+		s.names = []named{{path: s.Path, until: -1}}
+	}
+	changed := false
+	for i, n := range s.names {
+		if n.until < 0 && !slices.Contains(now, n.path) {
+			s.names[i].until, changed = e.Size, true
+		}
+	}
+	for _, path := range now {
+		i := slices.IndexFunc(s.names, func(n named) bool { return n.path == path })
+		switch {
+		case i < 0:
+			s.names, changed = append(s.names, named{path: path, until: -1}), true
+		case s.names[i].until >= 0:
+			s.names[i].until, changed = -1, true
+		}
+	}
+	if !changed {
+		return
+	}
+	for i, n := range s.names {
+		s.names[i].beside = n.beside || len(now) > 1 && n.until < 0
+	}
+	t.applyNames(s)
+}
+
+// applyNames works out the generation's sources, and how each calls its file.
+func (t *Tailer) applyNames(s *stream) {
+	gone := func(n named) bool { return n.until >= 0 && n.until <= s.Offset }
+	if slices.ContainsFunc(s.names, func(n named) bool { return !gone(n) }) {
+		s.names = slices.DeleteFunc(s.names, gone)
+	}
+	s.sources, s.under = nil, nil
+	for _, source := range t.cfg.Sources {
+		for _, n := range s.names {
+			if source.follows(n.path) {
+				s.sources, s.under = append(s.sources, source.Name), append(s.under, n.path)
+				break
+			}
+		}
+	}
+}
+
+// isNamed reports whether a link beside the generation's path leads to its file
+// still, by the inodes of the names that the scan has listed.
+func (s *stream) isNamed(at map[string]logfile.Inode) bool {
+	return slices.ContainsFunc(s.names, func(n named) bool { return n.beside && n.until < 0 && at[n.path] == s.inode() })
+}
+
+// sameNames returns how many bytes of data, whole lines from the position on, count
+// for the same sources.
+func (t *Tailer) sameNames(s *stream, data []byte) int {
+	whole := len(data)
+	for _, n := range s.names {
+		switch rest := n.until - s.Offset; {
+		case n.until < 0:
+		case rest <= 0 && len(s.names) > 1:
+			before := len(s.names)
+			if t.applyNames(s); len(s.names) < before {
+				return t.sameNames(s, data)
+			}
+		case rest <= 0:
+		case rest < int64(whole):
+			if whole = bytes.LastIndexByte(data[:rest], '\n') + 1; whole == 0 {
+				whole = bytes.IndexByte(data, '\n') + 1
+			}
+		}
+	}
+	return whole
+}
+
+// otherNames returns the names of the file beside its sources, or nil where all of
+// them call it by the path.
+func (s *stream) otherNames() []string {
+	if slices.ContainsFunc(s.under, func(name string) bool { return name != s.Path }) {
+		return s.under
+	}
+	return nil
+}
