@@ -346,7 +346,7 @@ func (s Subject) files(st *Status, known []meter.Generation, globs map[string]ti
 	s.streams(st, sources, known, at)
 	for _, source := range st.Sources {
 		slices.SortFunc(source.Files, func(a, b FileStatus) int { return cmp.Compare(a.Path, b.Path) })
-		if len(source.Files) == 0 && s.Config != nil {
+		if len(source.Files) == 0 && s.Config != nil && !everFollowed(s.Config.Source(source.Name), known) {
 			st.problem("no_files", "source "+source.Name+" matches no file", "see its path: in the configuration; files that appear later are followed from their beginning")
 		}
 	}
@@ -432,4 +432,14 @@ func followable(of []*rules.Source) []tailer.Source {
 		sources = append(sources, tailer.Source{Name: s.Name, Paths: s.Paths, Exclude: s.Exclude, AtEnd: s.StartAt == "end"})
 	}
 	return sources
+}
+
+// everFollowed reports whether the ledger knows of a file of the source. Files that
+// were read to their end may be gone.
+func everFollowed(source *rules.Source, known []meter.Generation) bool {
+	if source == nil {
+		return false
+	}
+	files := glob.Set{Paths: source.Paths, Exclude: source.Exclude}
+	return slices.ContainsFunc(known, func(g meter.Generation) bool { return g.State != meter.Forgotten && files.Covers(g.Path) })
 }
