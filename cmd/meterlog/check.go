@@ -43,7 +43,7 @@ With --format json it prints one object, for a build pipeline:
   {"config","ok",
    "errors":[{"file","line","column","message","hint"}],"warnings":[as errors],
    "sources":[{"name","format","files","unreadable":[text]}],
-   "rules":[{"name","sku_id","per","sources","product_id"}],
+   "rules":[{"name","sku_id","per","sources","product_id","decimals","max"}],
    "tests":[{"name","line","column","ok","failures":[text],
      "counts":[{"rule","sku_id","units","amount","windows"}],
      "errors":[{"kind","subject","count","example"}]}],

@@ -48,7 +48,9 @@ type (
 		Per     int64    `json:"per"`
 		Sources []string `json:"sources"`
 
-		ProductID string `json:"product_id"`
+		ProductID string      `json:"product_id"`
+		Decimals  int         `json:"decimals"`
+		Max       json.Number `json:"max"` // 0: there is no limit
 	}
 	publishedTest struct {
 		Name     string                 `json:"name"`
@@ -143,7 +145,7 @@ func (p *publishedCheck) describe(ctx context.Context, conf *config.Config) {
 		p.Sources = append(p.Sources, publishedSource{s.Name, s.Format, len(files), append([]string{}, problems...)})
 	}
 	for _, r := range conf.Rules {
-		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKUText(), r.Per / meter.One(r.Decimals), r.Sources, r.ProductID})
+		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKUText(), r.Per / meter.One(r.Decimals), r.Sources, r.ProductID, r.Decimals, number(r.Max, r.Decimals)})
 	}
 }
 

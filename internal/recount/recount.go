@@ -20,13 +20,13 @@ import (
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
-// Outcome is what a recount came to. The names are published.
+// Outcome is the result of a recount. The names are published.
 type Outcome string
 
 const (
 	Equal     Outcome = "equal"
 	Different Outcome = "different"
-	Unknown   Outcome = "unknown" // it cannot be told
+	Unknown   Outcome = "unknown" // nobody can tell
 	Gone      Outcome = "gone"    // no file holds the lines any more
 )
 
@@ -34,9 +34,9 @@ const (
 type Finding struct {
 	ledger.Contribution
 	Outcome   Outcome
-	Note      string // why, for people; "" where there is nothing to add
-	File      string // where the lines are now; "" where they are not
-	Found     Sum    // what was recounted: of the record alone, or of all that overlap
+	Note      string // why, for people; may be ""
+	File      string // where the lines are now; "" if no file has them
+	Found     Sum    // the recount: of the record alone, or of all ranges that overlap
 	Recounted []Line
 }
 
@@ -151,28 +151,28 @@ func shareOf(a ledger.Account, rule string) ledger.Share {
 
 // pass is one reading of the lines of a contribution.
 //
-// In a generation, what a rule counts for one record stands in one range. Where
-// no other range of the rule overlaps it, all that counts in it is the
-// record's. Ranges overlap where lines bear their own time, as the lines of two
-// windows may be mixed: then the time of each tells which are the record's,
-// unless the time was not believed and the line counted when it was read. Where a
-// table chooses the SKU, only lines and ranges of the same SKU are compared. A
-// remainder that is carried from window to window breaks that rule, too: then
-// all that overlap are counted together.
+// In a generation, one range holds the lines that a rule counts for one record.
+// If no other range of the rule overlaps it, every line that counts in it is the
+// record's. Ranges overlap if lines have their own times, since lines of two
+// windows may be mixed. Then the time of a line tells its record, unless the line
+// counted at the time of its reading because its own was wrong. If a table chooses
+// the SKU, a pass compares lines and ranges of one SKU alone. Ranges also overlap
+// where a remainder is carried from window to window. Then the pass counts all
+// ranges that overlap together.
 type pass struct {
 	*Recounter
 	account ledger.Account
 	ledger.Contribution
 	rule       *rules.Rule
-	start, end int64 // what is read
-	byTime     bool  // lines are told apart by their time
+	start, end int64 // the range to read
+	byTime     bool  // the time of a line decides whose it is
 	early      time.Time
 	late       time.Time // no line of the record was read after it
 
-	all    Sum   // what counts in the range that is read
-	own    Sum   // what is the record's, as far as can be told
-	likely Sum   // the part of own whose time may not have been believed when it was counted
-	unsure Sum   // what is no part of own, but is the record's if its time was not believed
+	all    Sum   // all lines that count in the range
+	own    Sum   // lines of the record, as far as anybody can tell
+	likely Sum   // the part of own that may have counted at the time of its reading
+	unsure Sum   // not in own, but the record's if they counted at the time of their reading
 	failed int64 // lines
 	lines  []Line
 
@@ -224,7 +224,7 @@ func (p *pass) read(ctx context.Context, content *logfile.Content) error {
 	return err
 }
 
-// reading is what a line comes to when it is read at some time.
+// reading tells when a line counts if it is read at some time.
 type reading struct {
 	window   meter.Window
 	believed bool // the line's own time is taken
@@ -273,7 +273,7 @@ func (p *pass) count(block meter.Block) {
 }
 
 // amount returns what a line counts now with the decimals that the record's amounts
-// have. Places that these do not have are cut off, and make a difference.
+// have. Further places are cut off, so the recount differs.
 func (p *pass) amount(quantity int64) int64 {
 	now, then := meter.One(p.rule.Decimals), meter.One(p.Decimals)
 	if then < now {
@@ -291,7 +291,7 @@ func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, rea
 	block.ReadAt = readAt
 	disbelieved, of := int64(-1), "" // a line, and the source by which it is read
 	p.matcher.Each(block, func(h rules.Hit) {
-		if h.TimeErr != nil { // told once a line, of whatever rule
+		if h.TimeErr != nil { // set once a line, under its first rule
 			disbelieved, of = h.Start, h.Source
 		}
 		if h.Rule == p.rule && (h.Err != nil || p.ofSKU(h)) {
@@ -301,7 +301,7 @@ func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, rea
 }
 
 // ofSKU reports whether a line counts under the SKU of the contribution. If the
-// table of its rule has that SKU no more, the values tell that led to it.
+// table of its rule does not have that SKU any more, the remembered values decide.
 func (p *pass) ofSKU(h rules.Hit) bool {
 	if h.Rule.Table == nil || !p.unlisted() {
 		return h.Rule.Table == nil || h.Bills.SKU == p.SKU
@@ -309,12 +309,12 @@ func (p *pass) ofSKU(h rules.Hit) bool {
 	return slices.ContainsFunc(h.Bills.Values, func(value string) bool { return slices.Contains(p.Values, value) })
 }
 
-// unlisted reports whether the rule's table has the SKU of the contribution no more.
+// unlisted reports whether the contribution's SKU is not in the rule's table now.
 func (p *pass) unlisted() bool {
 	return p.rule.Table != nil && !slices.ContainsFunc(p.rule.Bills(), func(b *meter.Rule) bool { return b.SKU == p.SKU })
 }
 
-// judge compares what was read with what was counted.
+// judge compares the recount with the ledger.
 func (p *pass) judge(f *Finding) {
 	f.Found, f.Recounted = p.own, p.lines
 	recorded := Sum{p.Lines, p.Amount}
