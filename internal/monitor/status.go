@@ -306,20 +306,6 @@ func (s Subject) unsettled(ctx context.Context, st *Status, r *ledger.Reader) er
 	return nil
 }
 
-// followed looks at the files as the agent would.
-func (s Subject) followed(ctx context.Context, st *Status, r *ledger.Reader) error {
-	known, err := r.Generations(ctx)
-	if err != nil {
-		return err
-	}
-	globs, err := r.Globs(ctx)
-	if err != nil {
-		return err
-	}
-	s.files(st, known, globs, st.At)
-	return nil
-}
-
 func (s Subject) files(st *Status, known []meter.Generation, globs map[string]time.Time, now time.Time) {
 	sources := s.sources(globs)
 	t := tailer.New(tailer.Config{Sources: followable(sources), Known: known, Globs: globs, NoWatch: true})

@@ -25,6 +25,8 @@ type Vitals struct {
 
 	lastMatch, unmatched *prometheus.GaugeVec // by rule: see SetActivity
 
+	survey survey // the last look at the files
+
 	mu       sync.Mutex
 	rules    []string // that MatchedLines may know
 	problems map[problemKey]meter.Problem

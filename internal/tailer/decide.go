@@ -202,6 +202,9 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 // adopt begins a generation for a file that none holds.
 func (t *Tailer) adopt(e entry, now time.Time) {
 	known, since := t.followedSince(e.path)
+	if t.surveying && t.listOnly(e) {
+		return
+	}
 	f, arch, err := t.openEntry(e)
 	if err != nil {
 		return

@@ -110,7 +110,7 @@ func (t *Tailer) scan(now time.Time) {
 		}
 	}
 	for _, e := range entries {
-		if !t.breathe() {
+		if !t.breathe() || !t.awaitRoom() {
 			return
 		}
 		t.decide(e, entries, now)

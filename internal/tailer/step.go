@@ -16,9 +16,11 @@ type sweep struct {
 	next  func() (struct{}, bool)
 	stop  func()
 	yield func(struct{}) bool
-	ended bool          // it was broken off
-	began time.Time     // the beginning of its step
-	cost  time.Duration // of its steps so far
+	ended bool // it was broken off
+
+	waiting bool          // for descriptors, in its last part
+	began   time.Time     // the beginning of its step
+	cost    time.Duration // of its steps so far
 }
 
 // beginScan begins a scan. Two scans never have the same time, as a file that one
@@ -55,10 +57,32 @@ func (t *Tailer) endScan() {
 	}
 	t.sweep.stop()
 	t.sweep = nil
+	t.askNow()
+}
+
+// askNow has the files read that the scan has found.
+func (t *Tailer) askNow() {
 	for _, s := range t.unasked {
 		t.enqueue(s)
 	}
 	t.unasked = nil
+}
+
+// awaitRoom lets the open files be read, if no more can be opened, so that some can
+// be closed. The scan has found all files by then. It reports whether the scan may
+// go on.
+func (t *Tailer) awaitRoom() bool {
+	if t.sweep == nil || t.opened < t.cfg.MaxOpen {
+		return true
+	}
+	t.askNow()
+	t.sweep.waiting = true
+	for len(t.queue) > 0 && !t.sweep.ended {
+		clear(t.looks)
+		t.sweep.ended = !t.sweep.yield(struct{}{})
+	}
+	t.sweep.waiting = false
+	return !t.sweep.ended
 }
 
 // breathe ends a step of the scan when it has cost enough, and reports whether the

@@ -58,6 +58,25 @@ func (t *Tailer) Survey(now time.Time) []File {
 	return files
 }
 
+// mostPeeked is how many new files a survey opens, to see whether they can be read.
+const mostPeeked = 500
+
+// listOnly begins a generation for a new log without opening it, once the survey
+// has opened many.
+func (t *Tailer) listOnly(e entry) bool {
+	if e.rotated() || e.archived {
+		return false
+	}
+	if t.peeked++; t.peeked <= mostPeeked {
+		return false
+	}
+	s := t.begin(e.path, e.Look, meter.Live)
+	s.seen = e.Look
+	t.rename(s, e)
+	t.found(s, e)
+	return true
+}
+
 func (t *Tailer) survey(s *stream) File {
 	f := File{
 		Path: s.Path, Name: cmp.Or(s.name, s.Path), Sources: s.sources, Generation: s.ID,

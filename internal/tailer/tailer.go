@@ -88,6 +88,7 @@ type Tailer struct {
 	queue       []*stream                      // those that may have something to read
 	opened      int                            // descriptors at the last count, and those opened since
 	archives    int                            // what compressed files weigh that were open at the last count or opened since
+	peeked      int                            // new files that a survey has opened
 	surveying   bool                           // nothing is read on: what is open may be closed
 	crowded     bool                           // a file could not be opened for want of descriptors
 	undecided   bool                           // the scan could not tell what a file is
@@ -243,7 +244,7 @@ func (t *Tailer) readNext(now, until time.Time) (meter.Block, bool) {
 		if !s.isOpen() {
 			continue
 		}
-		if t.sweep != nil && s.isUnasked() {
+		if t.sweep != nil && !t.sweep.waiting && s.isUnasked() {
 			t.unasked = append(t.unasked, s)
 			continue
 		}
