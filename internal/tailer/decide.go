@@ -177,7 +177,7 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 		} else if s.arch == nil {
 			gone = !slices.ContainsFunc(entries, func(other entry) bool { return other.Inode == s.inode() })
 		}
-		if logfile.Alike(s.Head) && (s.finished() || e.Size == s.Offset) {
+		if isTimeless(s.Head) && (s.finished() || e.Size == s.Offset) {
 			continue // which a new file looks like as well
 		}
 		if !gone || s.heldAt.Equal(now) || s.unsure || e.Size < s.Offset || s.Offset == 0 {

@@ -89,3 +89,66 @@ func TestCutAtItsHeadAndCompressed(t *testing.T) {
 		}
 	}
 }
+
+// TestHeaderOfAFileThatIsOpen rotates a file that begins like a longer finished
+// one and goes on otherwise, while the longer one is open.
+func TestHeaderOfAFileThatIsOpen(t *testing.T) {
+	s := follow(t, "app.log")
+	header, first := lines("banner of the program, long enough to make evidence", 60)
+	text, want := lines("one", 30)
+	s.append("app.log", header+text)
+	s.expect(append(first, want...)...)
+	s.rename("app.log", "app.log.1")
+	s.append("app.log", "only\n")
+	s.expect("only")
+	s.pass(10 * time.Second)
+	s.expect()
+	s.kill()
+	s.rename("app.log.1", "app.log.3")
+	s.rename("app.log", "app.log.2")
+	text, want = lines("two", 20)
+	s.append("app.log.1", header+text)
+	s.append("app.log", "new\n")
+	_, first = lines("banner of the program, long enough to make evidence", 60)
+	s.expect(slices.Concat(first, want, []string{"new"})...)
+}
+
+// TestOneLineUnderOneNameAgainAndAgain removes a log of one line and makes another
+// just like it.
+func TestOneLineUnderOneNameAgainAndAgain(t *testing.T) {
+	s := follow(t, "job.log")
+	for range 5 {
+		s.append("job.log", "EV id=1 done\n")
+		s.expect("EV id=1 done")
+		s.pass(10 * time.Second)
+		s.expect()
+		s.check(os.Remove(s.path("job.log")))
+		s.expect()
+	}
+}
+
+// TestArchiveThatHoldsMoreThanTheMirror brings, as rsync does, a new log in place
+// of the old one, and later an archive with lines that the old one never had.
+func TestArchiveThatHoldsMoreThanTheMirror(t *testing.T) {
+	s := follow(t, "app.log*")
+	text, want := lines("line of some length to make evidence", 60)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.append("tmp", "new\n")
+	s.rename("tmp", "app.log")
+	s.expect("new")
+	s.pass(6 * time.Second)
+	s.expect()
+	s.check(os.WriteFile(s.path("app.log.1.gz"), compressed(t, ".gz", text+"more\n"), 0o644))
+	s.pass(10 * time.Second)
+	s.check(os.Chtimes(s.path("app.log.1.gz"), s.now, s.now))
+	s.append("app.log", "newer\n")
+	got := append(s.read(), s.read()...)
+	s.commit()
+	s.pass(10 * time.Second)
+	got = append(got, s.read()...)
+	s.commit()
+	if slices.Sort(got); !slices.Equal(got, []string{"more", "newer"}) {
+		t.Errorf("read %q", short(got))
+	}
+}

@@ -108,7 +108,7 @@ func apart(a, b byte) bool {
 // isHeld reports whether the scan under way met a file that is the generation's
 // own, or a copy of it.
 func (t *Tailer) isHeld(s *stream, now time.Time) bool {
-	return s.isOpen() || s.metAt.Equal(now) || s.heldAt.Equal(now)
+	return s.arch != nil || s.file != nil && !isUnlinked(s.file) || s.metAt.Equal(now) || s.heldAt.Equal(now)
 }
 
 func (t *Tailer) fileOrigin(f logfile.File, e entry, s *stream, now time.Time) answer {

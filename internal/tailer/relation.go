@@ -100,6 +100,12 @@ func repeats(head []byte) bool {
 	return bytes.Equal(head[end:], head[:len(head)-end])
 }
 
+// isTimeless reports whether a new file may well have just this content: one line,
+// once or again and again.
+func isTimeless(head []byte) bool {
+	return logfile.Alike(head) || repeats(head) || bytes.IndexByte(head, '\n')+1 == len(head)
+}
+
 var headSeed = maphash.MakeSeed()
 
 // beginning is how many bytes find a generation that was hardly read yet.
@@ -165,7 +171,7 @@ func (t *Tailer) kin(head []byte) []*stream {
 func (t *Tailer) placeOf(s *stream) place {
 	switch {
 	case s.file != nil:
-		if info, err := s.file.Stat(); err == nil && logfile.LookAt(info).Unlinked {
+		if isUnlinked(s.file) {
 			return gone
 		}
 		return there
@@ -231,16 +237,20 @@ func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (pro
 		text, err := logfile.ReadAt(f, last.Start, int(last.End-last.Start))
 		return err == nil, err == nil && logfile.TrailHash(text) == last.Hash, err
 	}
-	if own != there || s.file != nil || !s.finished() {
-		return false, true, nil // or it is compared with the open file
+	if own != there || !s.finished() {
+		return false, true, nil // or all of it is compared with the open file
 	}
-	name := cmp.Or(s.holder, s.lastName())
-	held, arch, err := t.openEntry(entry{name: name, archived: logfile.Compression(name) != "", anyInode: true})
-	if err != nil {
-		return false, true, nil
+	held := s.file
+	var arch *logfile.Archive
+	if held == nil {
+		name := cmp.Or(s.holder, s.lastName())
+		held, arch, err = t.openEntry(entry{name: name, archived: logfile.Compression(name) != "", anyInode: true})
+		if err != nil {
+			return false, true, nil
+		}
+		defer logfile.CloseFile(held)
+		defer t.putBack(arch)
 	}
-	defer logfile.CloseFile(held)
-	defer t.putBack(arch)
 	from := max(0, size-meter.MarkSize)
 	end, err := logfile.ReadAt(f, from, int(size-from))
 	if err != nil {
@@ -248,11 +258,18 @@ func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (pro
 	}
 	found := make([]byte, len(end))
 	if arch != nil {
-		_, err = arch.ReadAt(found, from)
+		if _, err = arch.ReadAt(found, from); errors.Is(err, logfile.ErrUndecided) {
+			return false, true, err
+		}
 	} else {
 		_, err = held.ReadAt(found, from)
 	}
 	return err == nil, bytes.Equal(found, end), nil
+}
+
+func isUnlinked(f logfile.File) bool {
+	info, err := f.Stat()
+	return err == nil && logfile.LookAt(info).Unlinked
 }
 
 // isBusy reports whether the generation's own file was removed, and something of it

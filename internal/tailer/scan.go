@@ -437,7 +437,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	if s.grewAt.IsZero() || now.Before(s.grewAt) { // it was taken over, or the clock was set back
 		s.grewAt = now
 	}
-	if s.Before != 0 && !s.begun() {
+	if s.Before != 0 && !s.begun() || s.isUnasked() && s.seen.Size > 0 {
 		t.enqueue(s) // it may have waited
 	}
 	quiet := now.Sub(s.grewAt)
