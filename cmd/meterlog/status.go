@@ -100,19 +100,23 @@ func printStatus(w io.Writer, st monitor.Status) {
 
 func printSKUs(w io.Writer, st monitor.Status) {
 	rows, names := [][]string{{"SKU", "LAST\nHOUR", "TODAY\n(UTC)", "TOTAL", "ACCEPTED", "WAITING", "IN\nDOUBT", "NOT\nBILLABLE"}}, 1
-	for _, s := range st.SKUs {
+	shown := st.MostUsed(mostSKUs)
+	for _, s := range shown {
 		rows = append(rows, []string{s.SKU, fmt.Sprint(s.LastHour), fmt.Sprint(s.Today), fmt.Sprint(s.Total),
 			fmt.Sprint(s.Accepted), fmt.Sprint(s.Waiting), fmt.Sprint(s.InDoubt), fmt.Sprint(s.NotBillable)})
 	}
 	if st.SeveralProducts() {
 		names = 2
 		rows[0] = slices.Insert(rows[0], 0, "PRODUCT")
-		for i, s := range st.SKUs {
+		for i, s := range shown {
 			rows[i+1] = slices.Insert(rows[i+1], 0, s.ProductID)
 		}
 	}
 	if len(rows) > 1 {
 		writeColumns(w, rows, names)
+		if more := len(st.SKUs) - len(shown); more > 0 {
+			fmt.Fprintf(w, "and %d more SKUs with smaller totals, see --format json\n", more)
+		}
 		fmt.Fprintf(w, "last hour: %s\n\n", sparkline(st.LastMinutes))
 	}
 }
@@ -150,9 +154,10 @@ func printWaiting(w io.Writer, st monitor.Status) {
 	fmt.Fprintln(w)
 }
 
-// The page shows at most these numbers of files of a source, furthest behind
-// first, and of problems of a code.
+// The page shows at most these numbers of SKUs, the most used, of files of a
+// source, furthest behind first, and of problems of a code.
 const (
+	mostSKUs     = 50
 	mostFiles    = 10
 	mostProblems = 5
 )

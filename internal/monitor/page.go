@@ -27,11 +27,14 @@ import (
 var pagesText string
 
 var pages = page.Parse(pagesText, template.FuncMap{
-	"age": age, "behind": behind, "shown": shownFiles, "more": moreFiles, "state": stateName, "at": utcText, "decimal": meter.Decimal,
+	"age": age, "behind": behind, "shown": shownFiles, "more": moreFiles, "state": stateName, "at": utcText, "decimal": meter.Decimal, "skus": func(st Status) []SKUStatus { return st.MostUsed(skusShown) },
+	"unshown": func(st Status) int { return max(0, len(st.SKUs)-skusShown) },
 })
 
 const (
 	latestShown = 20
+	skusPlotted = 30
+	skusShown   = 200
 	filesShown  = 100 // of one source
 )
 
@@ -160,7 +163,7 @@ func (s Subject) plots(ctx context.Context, full *statusPage) error {
 		}
 		bySKU[key][sum.Period] = billed(sum)
 	}
-	for _, sku := range full.SKUs {
+	for _, sku := range full.MostUsed(skusPlotted) {
 		usage := skuUsage{SKU: sku.SKU}
 		buckets := make([]page.Bucket, full.Span.bars)
 		for i := range buckets {

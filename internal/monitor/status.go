@@ -266,15 +266,43 @@ func (s Subject) counted(ctx context.Context, st *Status, r *ledger.Reader) erro
 	for _, of := range skus {
 		st.SKUs = append(st.SKUs, *of)
 	}
-	slices.SortFunc(st.SKUs, func(a, b SKUStatus) int {
+	sortSKUs(st.SKUs)
+	return nil
+}
+
+func sortSKUs(list []SKUStatus) {
+	slices.SortFunc(list, func(a, b SKUStatus) int {
 		return cmp.Or(cmp.Compare(a.ProductID, b.ProductID), cmp.Compare(a.SKU, b.SKU))
 	})
-	return nil
 }
 
 // SeveralProducts reports whether the SKUs belong to more than one product.
 func (st Status) SeveralProducts() bool {
 	return len(st.SKUs) > 0 && st.SKUs[0].ProductID != st.SKUs[len(st.SKUs)-1].ProductID
+}
+
+// MostUsed returns at most n of the SKUs, in their order: those with the largest
+// totals. A table may bill thousands.
+func (st Status) MostUsed(n int) []SKUStatus {
+	if len(st.SKUs) <= n {
+		return st.SKUs
+	}
+	totals := make([]int64, len(st.SKUs))
+	for i, s := range st.SKUs {
+		totals[i] = s.Total
+	}
+	slices.Sort(totals)
+	least := totals[len(totals)-n]
+	var most []SKUStatus
+	for _, more := range []bool{true, false} { // those above the least total, then as many of it as there is room for
+		for _, s := range st.SKUs {
+			if more && s.Total > least || !more && s.Total == least && len(most) < n {
+				most = append(most, s)
+			}
+		}
+	}
+	sortSKUs(most)
+	return most
 }
 
 // add adds two sums ≥ 0 that may be more than an int64 holds.

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -299,5 +300,22 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, p := range found {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// Of thousands of SKUs the largest are shown, in the order of all.
+func TestMostUsed(t *testing.T) {
+	var st Status
+	for i := range int64(10) {
+		st.SKUs = append(st.SKUs, SKUStatus{SKU: fmt.Sprint("sku-", i), Total: i % 5})
+	}
+	for n, want := range map[int]string{1: "[sku-4]", 3: "[sku-3 sku-4 sku-9]", 4: "[sku-3 sku-4 sku-8 sku-9]", 20: "[sku-0 sku-1 sku-2 sku-3 sku-4 sku-5 sku-6 sku-7 sku-8 sku-9]"} {
+		var got []string
+		for _, s := range st.MostUsed(n) {
+			got = append(got, s.SKU)
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("of %d: %v, want %s", n, got, want)
+		}
 	}
 }
