@@ -177,7 +177,7 @@ func (c *Clock) turnTo(r *run) {
 }
 
 // block returns the events of the stretches from one time to another. Each
-// text is the last second of its stretch: the time at which it counts.
+// text is the last second of its stretch, and the event counts at that time.
 func (c *Clock) block(g meter.Generation, from, to int64, now time.Time) meter.Block {
 	b := Stretches(g, from, to)
 	b.Sources, b.ReadAt, b.Fresh = []string{c.cfg.Source}, now, now.Unix()-to < 60

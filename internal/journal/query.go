@@ -12,7 +12,7 @@ import (
 // matches.
 type Query []string
 
-// suppressed chooses what journald says of messages that it did not keep.
+// suppressed chooses what journald says of messages that it dropped.
 var suppressed = []string{"+", "_TRANSPORT=driver", "MESSAGE_ID=" + suppressedID}
 
 const suppressedID = "a596d6fe7bfa4994828e72309e95d61e"
@@ -20,8 +20,8 @@ const suppressedID = "a596d6fe7bfa4994828e72309e95d61e"
 // NewQuery returns the query for what the units themselves print, of these
 // identifiers, with these fields. An entry must have one of the units, one of the
 // identifiers, and of each field that is named one of its values. The query also
-// chooses what journald says of messages that it did not keep. machine is the id of
-// the machine whose entries are chosen; "" if it has none.
+// chooses what journald says of messages that it dropped. machine is the id of the
+// machine whose entries are chosen; "" chooses those of any machine.
 func NewQuery(machine string, units, identifiers, matches []string) (q Query) {
 	for _, unit := range units {
 		q = append(q, "_SYSTEMD_UNIT="+unit)
@@ -36,7 +36,8 @@ func NewQuery(machine string, units, identifiers, matches []string) (q Query) {
 	return slices.Concat(q, matches, ours, suppressed, ours)
 }
 
-// MachineID returns the id by which journald knows this machine; "" if it has none.
+// MachineID returns the id that journald has for this machine; "" if the machine
+// does not tell it.
 func MachineID() string {
 	text, err := os.ReadFile("/etc/machine-id")
 	if err != nil {
@@ -60,8 +61,8 @@ func (q Query) units() (units []string) {
 	return units
 }
 
-// position is a cursor, taken apart. Its form is journald's own, and has been the
-// same since there are cursors; a cursor of another form has no parts.
+// position holds the parts of a cursor. journald has always written cursors in this
+// form. A cursor of another form is not understood.
 type position struct {
 	id         string // of the sequence that number is of
 	number     uint64

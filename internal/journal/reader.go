@@ -24,7 +24,7 @@ const (
 	batchLength  = 4096             // entries that a batch holds at most
 	maxEntry     = 16 << 20         // a longer entry, as journalctl prints it, is not read
 	firstWait    = 10 * time.Second // for the entry of a cursor, which is the first that comes
-	steady       = 5 * time.Second  // journalctl works if it runs for so long
+	steady       = 5 * time.Second  // journalctl works if it runs for this long
 	mostFailures = 3                // in a row, before a reading to the end gives up
 	heldMax      = 2 * time.Second  // that a batch may wait before journalctl is started again
 	retryMin     = 100 * time.Millisecond
@@ -33,14 +33,14 @@ const (
 
 // batch is a run of entries that the reader has read.
 type batch struct {
-	entries int64 // with those that are no events
+	entries int64 // all of them, also those without an event
 	data    []byte
 	events  []event
 	first   string // the cursors of its first and last entry
 	last    string
 	written time.Time // when the journal received the last
 	gap     bool      // entries between the batch before and this one are lost
-	lost    int64     // how many, with those that journald did not keep; 0 if nobody knows
+	lost    int64     // how many, with messages that journald dropped; 0 if nobody knows
 	why     []string  // of gaps, for people
 	tooLong int64     // messages
 	skipped int64     // bytes of these
@@ -77,8 +77,8 @@ type reader struct {
 // errLost says that the entry of the cursor did not come first.
 var errLost = errors.New("the entry that was read last is gone from the journal")
 
-// errHeld says that nobody took what was read for a while. What is deleted in that
-// time, a journalctl that runs passes over in silence.
+// errHeld says that nobody took the last batch for a while. If entries are deleted
+// in that time, a running journalctl passes over them in silence.
 var errHeld = errors.New("nobody takes what is read")
 
 // work reads until ctx ends or, if it does not follow, the end of the journal.
@@ -158,7 +158,7 @@ func (r *reader) read(ctx context.Context) error {
 	} else {
 		err = r.lines(ctx, output, func() {})
 	}
-	if err != io.EOF { // or else journalctl ends by itself
+	if err != io.EOF { // at the end of its output, journalctl ends without help
 		cancel()
 	}
 	output.Close()
@@ -275,8 +275,8 @@ func (r *reader) firstFrom(ctx context.Context, args ...string) (cursor string) 
 const endSize = 4 << 10
 
 // readLine returns the next line and its size. Of a line that is longer than
-// maxEntry it returns both ends. A line that the end of the output cuts off is
-// none.
+// maxEntry it returns both ends. A line that the end of the output cuts off
+// is left out.
 func readLine(in *bufio.Reader) (line []byte, size int64, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
@@ -363,7 +363,7 @@ func (r *reader) overlong(e fields.Entry, size int64) {
 	r.current.example = "an entry of the journal has more than " + strconv.Itoa(maxEntry) + " bytes: " + e.Cursor
 }
 
-// dropped notes messages that journald did not keep, if they were of the source.
+// dropped notes messages that journald dropped, if they were of the source.
 func (r *reader) dropped(e fields.Entry) {
 	message := string(e.Message)
 	unit := message[strings.LastIndexAny(message, " /")+1:]
@@ -380,7 +380,7 @@ func (r *reader) dropped(e fields.Entry) {
 	r.lostEntries(n, "journald did not keep all messages: "+message)
 }
 
-// lostEntries notes a gap of so many entries; 0 if nobody knows how many.
+// lostEntries notes a gap of n entries; 0 if nobody knows how many.
 func (r *reader) lostEntries(n int64, why string) {
 	if n > 0 {
 		why += fmt.Sprintf(" (%d)", n)

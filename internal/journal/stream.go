@@ -31,8 +31,8 @@ type Config struct {
 }
 
 const (
-	longestGeneration = 100_000   // entries: so many are read again at most to find one of them
-	oldestGeneration  = time.Hour // the same, for a journal that is vacuumed meanwhile
+	longestGeneration = 100_000   // entries, because all of them are read again to find the last
+	oldestGeneration  = time.Hour // because a vacuum of its first entry hides all of it
 	beginPause        = 5 * time.Second
 )
 
@@ -54,7 +54,7 @@ type Stream struct {
 
 	tried   time.Time // when the first start was last tried
 	follow  bool
-	cancel  context.CancelFunc // ends the reader; nil while there is none
+	cancel  context.CancelFunc // ends the reader; nil while no reader runs
 	batches chan batch
 	done    chan struct{} // closed when the reader has ended
 
@@ -83,8 +83,8 @@ func NewStream(cfg Config) *Stream {
 	return s
 }
 
-// Next returns the next entries, and false if there is none at present. They are
-// consumed then: the position that Take returns is behind them.
+// Next returns the next entries, and false if the journal has no more at present.
+// They are consumed then: the position that Take returns is behind them.
 func (s *Stream) Next(now time.Time) (meter.Block, bool) {
 	if s.cancel == nil && !s.start(now) {
 		return meter.Block{}, false
@@ -139,13 +139,13 @@ func (s *Stream) start(now time.Time) bool {
 	return true
 }
 
-// begin finds where the first start begins. At the end, or if the journal has no
-// entry of the query yet, the last entry of the journal is the position. Otherwise
-// there is no position, and all entries are read.
+// begin finds where the first start begins. At the end, or before the first entry of
+// the query, the last entry of the journal is the position. Otherwise the stream
+// reads all entries.
 func (s *Stream) begin(now time.Time) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	last, err := newest(ctx, s.cfg.Run, nil) // before the query: what comes later is behind it
+	last, err := newest(ctx, s.cfg.Run, nil) // asked first, so that every later entry is behind it
 	if errors.Is(err, errEmpty) && !s.cfg.AtEnd {
 		return nil
 	} else if err != nil {
@@ -275,7 +275,7 @@ func (s *Stream) ToEnd() {
 	s.follow = false
 }
 
-// Close ends journalctl. What was read and not returned by Next is read again.
+// Close ends journalctl. The next stream reads again whatever Next has not returned.
 func (s *Stream) Close() {
 	if s.cancel == nil {
 		return
@@ -285,11 +285,11 @@ func (s *Stream) Close() {
 	s.cancel = nil
 }
 
-// IsJournal reports whether a generation's or an anomaly's path is that of a
-// journal source.
+// IsJournal reports whether a generation or an anomaly is of a journal source, by
+// its path.
 func IsJournal(path string) bool { return strings.HasPrefix(path, journalPath) }
 
 const journalPath = "journal:"
 
-// errEmpty says that a journal has no entry.
+// errEmpty is returned when journalctl prints no entries at all.
 var errEmpty = errors.New("the journal has no entries, or this user may not read it")
