@@ -3,9 +3,9 @@
 // and removed as a service should be, and was every unit billed exactly once?
 //
 // Applications write logs there which logrotate rotates by its timer, by renaming
-// and by copytruncate, while all this happens; the sandbox takes the records. In
-// the end the sums must agree, and the journal must hold no error that was not
-// provoked.
+// and by copytruncate, while all this happens. Another prints to the journal, which
+// is rotated, vacuumed and restarted as well. The sandbox takes the records. In the
+// end the sums must agree, and the journal must hold no error that was not provoked.
 //
 // It needs root, systemd-nspawn and debootstrap. Where a machine cannot be run
 // it says why and exits with 77.
@@ -36,6 +36,8 @@ func main() {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == "write": // within the machine
 		err = write(os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == "print": // the same
+		err = printLines(os.Args[2:])
 	case len(os.Args) > 2 && os.Args[1] == "get": // the same
 		err = get(os.Args[2])
 	default:

@@ -12,11 +12,11 @@ import (
 // billed ends the applications, waits until all is settled, and compares what
 // they have written with what the API took and with what the ledger says.
 func (s *story) billed(ctx context.Context) error {
-	if _, err := s.output(ctx, "systemctl", "stop", "mailer", "exporter"); err != nil {
+	if _, err := s.output(ctx, "systemctl", "stop", "mailer", "exporter", "courier"); err != nil {
 		return err
 	}
-	var mailer, exporter sums
-	for file, sum := range map[string]*sums{"/var/lib/mailer.json": &mailer, "/var/lib/exporter.json": &exporter} {
+	var mailer, exporter, courier sums
+	for file, sum := range map[string]*sums{"/var/lib/mailer.json": &mailer, "/var/lib/exporter.json": &exporter, "/var/lib/courier.json": &courier} {
 		data, err := s.get(file)
 		if err != nil {
 			return err
@@ -25,8 +25,8 @@ func (s *story) billed(ctx context.Context) error {
 			return err
 		}
 	}
-	written := map[string]int64{"sku-emails": mailer.Events, "sku-exported": exporter.Bytes / 1000}
-	fmt.Printf("        written: %d and %d lines, to be billed as %v\n", mailer.Lines, exporter.Lines, written)
+	written := map[string]int64{"sku-emails": mailer.Events, "sku-exported": exporter.Bytes / 1000, "sku-courier": courier.Events}
+	fmt.Printf("        written: %d and %d lines, and %d printed, to be billed as %v\n", mailer.Lines, exporter.Lines, courier.Lines, written)
 	return within(ctx, time.Minute, "the sums to agree", func() error {
 		accepted, err := s.accepted()
 		if err != nil {
