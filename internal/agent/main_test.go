@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/sandbox"
@@ -88,6 +89,8 @@ type site struct {
 	http     http.RoundTripper    // to the API
 	remote   func() sender.Config // how to reach the API otherwise; nil: by http
 	logged   logs
+
+	journalctl journal.Runner // nil: the machine's
 }
 
 // oneRule counts the lines with "sent" of every file of logs/.
@@ -173,7 +176,7 @@ func (s *site) agent() (*Agent, func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	a, err := New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Log: slog.New(&s.logged)})
+	a, err := New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Log: slog.New(&s.logged), journalctl: s.journalctl})
 	if err != nil {
 		s.t.Fatal(err)
 	}
