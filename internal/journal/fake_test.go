@@ -40,6 +40,8 @@ type fakeEntry struct {
 	cursor string
 	order  int // in which it was written
 	fields map[string]any
+
+	deleted bool
 }
 
 func newFake() *fake {
@@ -103,9 +105,19 @@ func (f *fake) vacuum(keep int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := max(0, len(f.entries)-keep)
+	for _, e := range f.entries[:n] {
+		e.deleted = true
+	}
 	f.entries = slices.Clone(f.entries[n:])
 	f.gone += n
 	f.tell()
+}
+
+// files changes when entries are deleted.
+func (f *fake) files() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strconv.Itoa(f.gone)
 }
 
 func (e *fakeEntry) matches(args []string) bool {
@@ -207,6 +219,12 @@ func (f *fake) print(ctx context.Context, out io.Writer, args []string) error {
 		}
 		for _, e := range fresh {
 			printed = e
+			f.mu.Lock()
+			deleted := e.deleted
+			f.mu.Unlock()
+			if deleted {
+				continue
+			}
 			text, err := json.Marshal(e.fields)
 			if err != nil {
 				return err

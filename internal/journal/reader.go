@@ -26,7 +26,6 @@ const (
 	firstWait    = 10 * time.Second // for the entry of a cursor, which is the first that comes
 	steady       = 5 * time.Second  // journalctl works if it runs for this long
 	mostFailures = 3                // in a row, before a reading to the end gives up
-	heldMax      = 2 * time.Second  // that a batch may wait before journalctl is started again
 	retryMin     = 100 * time.Millisecond
 	retryMax     = 10 * time.Second
 )
@@ -70,16 +69,18 @@ type reader struct {
 	written time.Time // when the journal received that entry
 	search  bool      // the cursor was not found: read all, and leave out older entries
 	units   []string  // whose lost messages concern the source
-	held    bool      // a batch had to wait
 	current batch
+
+	files  func() string // changes when files of the journal are deleted
+	state  string        // what files returned last
+	oldest position      // of the journal, as it was then
+
+	resumed bool   // what is between the last entry and the next was looked at
+	jumps   []jump // since then
 }
 
 // errLost says that the entry of the cursor did not come first.
 var errLost = errors.New("the entry that was read last is gone from the journal")
-
-// errHeld says that nobody took the last batch for a while. If entries are deleted
-// in that time, a running journalctl passes over them in silence.
-var errHeld = errors.New("nobody takes what is read")
 
 // work reads until ctx ends or, if it does not follow, the end of the journal.
 func (r *reader) work(ctx context.Context) {
@@ -93,8 +94,6 @@ func (r *reader) work(ctx context.Context) {
 			return
 		case errors.Is(err, errLost):
 			r.search = true
-			continue
-		case errors.Is(err, errHeld):
 			continue
 		case err == nil && !r.follow:
 			return
@@ -144,6 +143,7 @@ func (r *reader) atCursor() bool { return r.cursor != "" && r.ours && !r.search 
 func (r *reader) read(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.state, r.oldest, r.jumps = r.files(), position{}, nil
 	output, wait, err := r.run(ctx, r.arguments())
 	if err != nil {
 		return err
@@ -217,6 +217,7 @@ func (r *reader) lines(ctx context.Context, output io.Reader, begun func()) erro
 			}
 			if !met {
 				r.noteDeleted(ctx, known)
+				r.resumed = true
 			}
 			met = true
 		}
@@ -227,10 +228,6 @@ func (r *reader) lines(ctx context.Context, output io.Reader, begun func()) erro
 		}
 		if len(r.current.data) >= batchSize || r.current.entries >= batchLength || !lineBuffered(in) {
 			r.flush(ctx)
-		}
-		if r.held && r.current.entries == 0 {
-			r.held = false
-			return errHeld
 		}
 	}
 }
@@ -351,6 +348,11 @@ func (r *reader) pass(e fields.Entry) {
 	if e.Cursor == "" { // the one before it stays the last
 		return
 	}
+	before, at := parseCursor(r.cursor), parseCursor(e.Cursor)
+	if at.understood && at.id == before.id && at.number > before.number+1 && !r.resumed {
+		r.jumps = append(r.jumps, jump{at.id, before.number, at.number})
+	}
+	r.resumed = false
 	b.last, b.written = e.Cursor, e.Written
 	r.cursor, r.ours, r.written, r.search = e.Cursor, true, e.Written, false
 }
@@ -389,18 +391,46 @@ func (r *reader) lostEntries(n int64, why string) {
 	r.current.why = append(r.current.why, why)
 }
 
+// jump is a place between two entries of the query that followed one another, and
+// not in the journal. What was between is of others, or it was deleted.
+type jump struct {
+	id       string
+	from, to uint64
+}
+
+// noteJumps notes a gap if the journal has deleted entries that came after the last
+// one that was read at that time: a journalctl that runs passes over them in silence.
+// It may print some older entries before.
+func (r *reader) noteJumps(ctx context.Context) {
+	if len(r.jumps) == 0 {
+		return
+	}
+	if state := r.files(); state != r.state {
+		r.state, r.oldest = state, parseCursor(r.firstFrom(ctx))
+	}
+	lost := int64(0)
+	for _, j := range r.jumps {
+		if r.oldest.id == j.id && r.oldest.number > j.from+1 {
+			lost += int64(min(j.to, r.oldest.number) - j.from - 1)
+		}
+	}
+	if lost > 0 {
+		r.lostEntries(lost, "entries were deleted from the journal before they were read")
+	}
+	r.jumps = r.jumps[:0]
+}
+
 // flush hands on the batch.
 func (r *reader) flush(ctx context.Context) {
 	if r.current.entries == 0 && len(r.current.why) == 0 {
 		return
 	}
-	begun := time.Now()
+	r.noteJumps(ctx)
 	select {
 	case r.out <- r.current:
 		r.wake()
 	case <-ctx.Done():
 	}
-	r.held = r.held || time.Since(begun) > heldMax
 	r.current = batch{}
 }
 

@@ -26,6 +26,10 @@ type Config struct {
 	// Wake is called by another goroutine when Next may return a block.
 	Wake func()
 
+	// Files returns what changes when files of the journal are deleted; nil: it looks
+	// at this machine's.
+	Files func() string
+
 	Run  Runner // nil: this machine's journalctl
 	Boot string // the id of the boot that goes on; "": this machine's
 }
@@ -66,6 +70,9 @@ type Stream struct {
 func NewStream(cfg Config) *Stream {
 	if cfg.MaxLine == 0 {
 		cfg.MaxLine = meter.MaxLine
+	}
+	if cfg.Files == nil {
+		cfg.Files = filesOf(MachineID())
 	}
 	if cfg.Run == nil {
 		cfg.Run = Run
@@ -127,7 +134,7 @@ func (s *Stream) start(now time.Time) bool {
 	s.cancel, s.batches, s.done = cancel, batches, done
 	r := &reader{
 		run: s.cfg.Run, query: s.cfg.Query, fields: s.cfg.Fields, boot: s.cfg.Boot, maxLine: s.cfg.MaxLine, follow: s.follow,
-		out: batches, wake: s.wake, trouble: s.fail, cursor: s.cursor, ours: s.ours, written: s.written, units: s.cfg.Query.units(),
+		out: batches, wake: s.wake, trouble: s.fail, cursor: s.cursor, ours: s.ours, written: s.written, units: s.cfg.Query.units(), files: s.cfg.Files,
 	}
 	go func() {
 		defer close(done)

@@ -49,7 +49,7 @@ func (r *reading) start() {
 	r.batch = map[int]place{}
 	r.stream = NewStream(Config{
 		Source: "app", Path: "journal:app", Query: r.query, AtEnd: r.atEnd, MaxLine: 1000, Known: known,
-		NewID: func() int64 { r.lastID++; return r.lastID }, Run: r.fake.run, Boot: r.fake.boot,
+		NewID: func() int64 { r.lastID++; return r.lastID }, Run: r.fake.run, Boot: r.fake.boot, Files: r.fake.files,
 	})
 }
 
@@ -252,6 +252,41 @@ func TestStreamMissesWhatWasDeleted(t *testing.T) {
 		if n, _ := r.gaps(); n != 1 || r.seen[50] != 1 {
 			t.Errorf("%d gaps", n)
 		}
+	})
+}
+
+// A journal that is vacuumed while the agent cannot read on: the journalctl that
+// runs says nothing of it.
+func TestStreamHeldWhileTheJournalIsVacuumed(t *testing.T) {
+	test(t, func(t *testing.T, r *reading) {
+		r.write(1, 20)
+		r.expect(1, 20, 0)
+		r.write(21, 4*batchLength) // more than waits in memory
+		synctest.Wait()
+		r.fake.vacuum(10)
+		r.read()
+		r.commit()
+		missing := int64(0)
+		for n := 1; n <= 4*batchLength; n++ {
+			if r.seen[n] == 0 {
+				missing++
+			}
+		}
+		if n, entries := r.gaps(); missing == 0 || n == 0 || entries < missing {
+			t.Errorf("%d messages are missing, and %d gaps of %d entries are told of", missing, n, entries)
+		}
+	})
+}
+
+// A vacuum of what was read is no gap, although others wrote in between.
+func TestStreamFollowsOverVacuums(t *testing.T) {
+	test(t, func(t *testing.T, r *reading) {
+		for n := range 20 {
+			r.write(10*n+1, 10*n+10)
+			r.read()
+			r.fake.vacuum(3)
+		}
+		r.expect(1, 200, 0)
 	})
 }
 

@@ -52,7 +52,8 @@ func (s *story) mistreated(ctx context.Context) error {
 	if err := s.outputs(ctx,
 		"journalctl --rotate",
 		"systemctl restart systemd-journald",
-		"journalctl --rotate --vacuum-size=1M",
+		"sleep 3", // until what was rotated is read
+		"journalctl --vacuum-size=1",
 	); err != nil {
 		return err
 	}
