@@ -10,12 +10,11 @@ import (
 // folders are where journald keeps a machine's journal.
 var folders = []string{"/var/log/journal", "/run/log/journal"}
 
-// recent is how long after a change the next one may bear the same time.
+// recent is how long a change may hide another one: their times may be equal.
 const recent = 2 * time.Second
 
-// filesOf returns a function that tells of the files of a machine's journal. What it
-// returns changes when a file is made, renamed or deleted, and may change at other
-// times.
+// filesOf returns a function for the files of a machine's journal. Its result changes
+// when somebody makes, renames or deletes a file. It may change at other times, too.
 func filesOf(machine string) func() string {
 	return func() (state string) {
 		for _, folder := range folders {

@@ -391,16 +391,15 @@ func (r *reader) lostEntries(n int64, why string) {
 	r.current.why = append(r.current.why, why)
 }
 
-// jump is a place between two entries of the query that followed one another, and
-// not in the journal. What was between is of others, or it was deleted.
+// jump is a place between two entries of the query that are not neighbours in the
+// journal. The entries between them are not of the query, or somebody deleted them.
 type jump struct {
 	id       string
 	from, to uint64
 }
 
-// noteJumps notes a gap if the journal has deleted entries that came after the last
-// one that was read at that time: a journalctl that runs passes over them in silence.
-// It may print some older entries before.
+// noteJumps notes a gap if the journal has deleted entries before they were read. A
+// running journalctl passes over them in silence, perhaps after some older entries.
 func (r *reader) noteJumps(ctx context.Context) {
 	if len(r.jumps) == 0 {
 		return
