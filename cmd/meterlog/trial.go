@@ -254,11 +254,11 @@ func (t *trial) block(in *input, start int64, data []byte) {
 	}
 	now := time.Now()
 	t.matcher.Each(in.block(start, data, now), func(h rules.Hit) {
-		t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start - start))) })
+		repeat := t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start - start))) })
 		if h.Time.After(in.newest) {
 			in.newest = h.Time
 		}
-		if !t.options.summary {
+		if !t.options.summary && !repeat {
 			t.print.hit(in, cursor.at(int(h.Start-start)), h, t.matcher.Highlights)
 		}
 	})

@@ -38,6 +38,17 @@ type publishedMatch struct {
 	Amount     json.Number `json:"amount"`
 	Window     string      `json:"window"` // its start, RFC 3339, UTC
 	Line       string      `json:"line"`
+
+	Key *string `json:"key,omitempty"` // of a rule with once
+}
+
+// keyOf returns the key of a line, nil if its rule has no once.
+func keyOf(h rules.Hit) *string {
+	if h.Key == nil {
+		return nil
+	}
+	text := string(h.KeyText)
+	return &text
 }
 
 // hit prints a line that a rule counts, or, for people, on which it failed;
@@ -49,7 +60,7 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 	if p.json != nil {
 		if h.Err == nil {
 			amount := number(h.Quantity, h.Rule.Decimals)
-			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line)})
+			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line), keyOf(h)})
 		}
 		return
 	}

@@ -30,8 +30,10 @@ type trialTally struct {
 
 // ruleCount is what one rule came to.
 type ruleCount struct {
-	lines  int64
-	errors troubles
+	lines    int64
+	repeated int64      // lines whose key had counted
+	keys     meter.Keys // that counted
+	errors   troubles
 }
 
 // billCount is what one rule came to under one SKU.
@@ -76,13 +78,18 @@ func newTrialTally(config *config.Config) *trialTally {
 	return t
 }
 
-// add counts a hit; place says where its line stands.
-func (t *trialTally) add(h rules.Hit, place func() string) {
+// add counts a hit; place says where its line stands. It reports whether the line
+// is a repeat, so it counts nothing.
+func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
 	t.matched++
 	count := t.rules[h.Rule]
 	if h.Err != nil {
 		count.errors.note(h, h.Err, place)
-		return
+		return false
+	}
+	if h.Key != nil && !count.keys.First(h.Key) {
+		count.repeated++
+		return true
 	}
 	count.lines++
 	bill := t.bills[h.Bills]
@@ -100,6 +107,7 @@ func (t *trialTally) add(h rules.Hit, place func() string) {
 	if !h.Time.IsZero() {
 		t.addTime(h.Source, h.Time)
 	}
+	return false
 }
 
 func (t *trialTally) addTime(source string, at time.Time) {
@@ -219,6 +227,11 @@ func (t *trialTally) json(config *config.Config) string {
 			s.Rules = append(s.Rules, publishedCount{r.Name, b.sku, b.count.lines, b.units})
 		}
 	}
+	for _, r := range config.Rules {
+		if r.Once != nil {
+			s.Repeated = append(s.Repeated, publishedRepeated{r.Name, t.rules[r].repeated})
+		}
+	}
 	for name, e := range t.troubles(config) {
 		s.Errors = append(s.Errors, publishedErrors{name, e.count, e.examples[0]})
 	}
@@ -280,6 +293,12 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 			continue
 		}
 		tell(e, meter.Plural(e.count, "error")+" of "+name+", which count nothing")
+	}
+	for _, r := range config.Rules {
+		if r.Once != nil {
+			n := t.rules[r].repeated
+			fmt.Fprintf(&b, "%s of %s, whose keys had counted\n", meter.Plural(n, "repeated line"), r.Name)
+		}
 	}
 	for _, source := range config.Sources {
 		if e := t.unparsed[source.Name]; e != nil {

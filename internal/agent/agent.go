@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,11 +118,15 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	matcher, err := newMatcher(ctx, cfg, tally)
+	if err != nil {
+		return nil, err
+	}
 	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Copies: copies, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
 		meter: &meterLoop{
 			tailer:   newInput(cfg, follow),
-			matcher:  rules.NewMatcher(&cfg.Rules.Set),
+			matcher:  matcher,
 			ledger:   cfg.Ledger,
 			vitals:   cfg.Vitals,
 			pulse:    cfg.Vitals.Pulse("meter"),
@@ -135,6 +140,23 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		send:   send,
 		keeper: &keeper{ledger: cfg.Ledger, vitals: cfg.Vitals, log: cfg.Log},
 	}, nil
+}
+
+// newMatcher returns the matcher of the configuration's rules. If one of them counts
+// the first line of each key, their keys are hashed with the ledger's secret, and
+// the tally keeps those that the ledger has lately taken.
+func newMatcher(ctx context.Context, cfg Config, tally *meter.Tally) (*rules.Matcher, error) {
+	matcher := rules.NewMatcher(&cfg.Rules.Set)
+	if !slices.ContainsFunc(cfg.Rules.Rules, func(r *rules.Rule) bool { return r.Once != nil }) {
+		return matcher, nil
+	}
+	secret, err := cfg.Ledger.KeySecret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	matcher.SetSecret(secret)
+	tally.Recent = new(meter.RecentKeys)
+	return matcher, nil
 }
 
 // newPace returns the pace of this agent's deliveries.

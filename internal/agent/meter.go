@@ -16,6 +16,7 @@ import (
 const (
 	commitPause = time.Second            // between commits while there is something to commit
 	tallyLimit  = 10_000                 // counts in memory; more are committed at once
+	keyedLimit  = 65_536                 // lines with keys in memory; more are committed at once
 	idlePause   = time.Minute            // the longest sleep; the tailer's own poll is shorter
 	finalCommit = 3 * time.Second        // how long the last commit of a shutdown may take
 	retryCommit = 500 * time.Millisecond // first pause after a failed commit; doubles up to maxRetry
@@ -124,7 +125,12 @@ func (l *meterLoop) match(block meter.Block) {
 // ended, or much has been counted.
 func (l *meterLoop) due(now time.Time) bool {
 	since := now.Sub(l.lastCommit)
-	return since >= commitPause || since < 0 || l.sealDue(now) || len(l.batch.Tally.Counts) >= tallyLimit
+	return since >= commitPause || since < 0 || l.sealDue(now) || l.full()
+}
+
+// full reports whether much has been counted since the last commit.
+func (l *meterLoop) full() bool {
+	return len(l.batch.Tally.Counts) >= tallyLimit || len(l.batch.Tally.Keyed) >= keyedLimit
 }
 
 func (l *meterLoop) sealDue(now time.Time) bool {
@@ -203,7 +209,7 @@ func (l *meterLoop) report(tally *meter.Tally) {
 			l.log.Info("a source held lines before its first scan", "source", key.Subject, "files", a.Count, "bytes", a.Bytes, "example", a.Example)
 			continue
 		}
-		if l.reported[key] {
+		if l.reported[key] || key.Kind == meter.Repeated {
 			continue
 		}
 		if key.Kind == meter.StretchMissed {
@@ -295,7 +301,7 @@ func (l *meterLoop) readAll(ctx context.Context) error {
 			l.match(block)
 		}
 		now := l.now()
-		if ok && now.Sub(l.lastCommit) < commitPause && len(l.batch.Tally.Counts) < tallyLimit {
+		if ok && now.Sub(l.lastCommit) < commitPause && !l.full() {
 			continue
 		}
 		l.take()

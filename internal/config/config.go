@@ -87,6 +87,8 @@ type Expectation struct {
 	Windows []time.Time // the beginnings of its windows, in order
 	SKU     string      // that it bills
 
+	Repeated *int64 // lines whose key had counted before; nil: any number
+
 	// Each says what the rule must come to under each SKU; a SKU that is not in it
 	// must count 0. nil: the SKUs are taken together.
 	Each []Expectation

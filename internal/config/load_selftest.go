@@ -15,7 +15,7 @@ import (
 
 var (
 	testKeys        = []string{"name", "source", "lines", "file", "now", "expect", "expect_errors"}
-	expectationKeys = []string{"units", "amount", "windows", "sku_id"}
+	expectationKeys = []string{"units", "amount", "windows", "sku_id", "repeated"}
 )
 
 func (l *loader) readTests(top *object) {
@@ -157,6 +157,9 @@ func (l *loader) readExpectation(rule string, value *yaml.Node) Expectation {
 	}
 	if node := o.values["amount"]; node != nil {
 		e.Amount = l.expectedAmount(node, rule)
+	}
+	if node := o.values["repeated"]; node != nil {
+		e.Repeated = l.natural(node, rule, "repeated")
 	}
 	e.SKU = l.id(o, "sku_id")
 	e.Windows = l.expectedWindows(o)

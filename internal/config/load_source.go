@@ -304,18 +304,26 @@ func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timesta
 			t.Layouts = append(t.Layouts, l.layout(nodes[i], text))
 		}
 	}
-	if name := o.text("location", "UTC"); name != "UTC" {
-		location, err := time.LoadLocation(name)
-		switch {
-		case name == "Local":
-			l.fail(o.at("location"), "name the zone, such as Europe/Berlin", "the machine's zone is not available: the same line must always count the same")
-		case err != nil:
-			l.fail(o.at("location"), zoneHint(name), "unknown location %q", name)
-		default:
-			t.Location = location
-		}
-	}
+	t.Location = l.location(o)
 	return t
+}
+
+// location returns the zone of the key of this name: UTC if there is none.
+func (l *loader) location(o *object) *time.Location {
+	name := o.text("location", "UTC")
+	if name == "UTC" {
+		return time.UTC
+	}
+	location, err := time.LoadLocation(name)
+	switch {
+	case name == "Local":
+		l.fail(o.at("location"), "name the zone, such as Europe/Berlin", "the machine's zone is not available: the same line must always count the same")
+	case err != nil:
+		l.fail(o.at("location"), zoneHint(name), "unknown location %q", name)
+	default:
+		return location
+	}
+	return time.UTC
 }
 
 func (l *loader) timestampField(o *object, s *rules.Source, t *fields.Timestamp) {

@@ -31,12 +31,21 @@ func (b Batch) Empty() bool {
 
 // Commit makes positions and counts durable in one transaction. After an error
 // nothing of the batch is in the ledger, and the same batch can be committed
-// again. now is the time that new records get as OpenedAt.
+// again. now is the time that new records get as OpenedAt. The tally's lines with
+// keys are counts or repeats after it.
 func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 	l.binding.Lock()
 	defer l.binding.Unlock()
-	return l.update(ctx, "commit", func(tx *transaction) error {
+	var outcomes []meter.Outcome
+	err := l.update(ctx, "commit", func(tx *transaction) (err error) {
 		tx.doubt = l.doubt
+		tally := b.Tally
+		if len(tally.Keyed) > 0 {
+			if outcomes, err = tx.decide(tally.Keyed, now); err != nil {
+				return err
+			}
+			tally = tally.Resolved(outcomes)
+		}
 		for pattern, first := range b.Globs {
 			if _, err := tx.exec(`INSERT INTO globs (pattern, first_scan) VALUES (?, ?)
 				ON CONFLICT DO UPDATE SET first_scan = max(first_scan, excluded.first_scan)`, pattern, instant(first)); err != nil {
@@ -53,18 +62,22 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 				return err
 			}
 		}
-		for _, entry := range inOrder(b.Tally.Counts) {
+		for _, entry := range inOrder(tally.Counts) {
 			if err := tx.addCount(entry.CountKey, entry.Count, now); err != nil {
 				return fmt.Errorf("rule %s: %w", entry.Rule.Name, err)
 			}
 		}
-		for key, a := range b.Tally.Anomalies {
+		for key, a := range tally.Anomalies {
 			if err := tx.addAnomaly(key, a, now); err != nil {
 				return err
 			}
 		}
 		return tx.putActivity(b.Activity, now)
 	})
+	if err == nil {
+		b.Tally.Resolve(outcomes)
+	}
+	return err
 }
 
 type countEntry struct {

@@ -89,6 +89,16 @@ var laws = []struct{ law, query string }{
 		SELECT * FROM (SELECT product_id, sku_id, state, count(*) AS n, sum(1.0 * quantity) AS sum FROM records GROUP BY product_id, sku_id, state)
 		FULL JOIN (SELECT * FROM totals WHERE records <> 0 OR units <> 0) USING (product_id, sku_id, state)
 		WHERE n IS NOT records OR abs(sum - units) > abs(sum) * 1e-9`},
+	{"a key that is to count once in a stretch stands in it once", `
+		SELECT hash FROM keys JOIN stretches ON id = stretch_id WHERE within = 0 GROUP BY stretch_id, hash HAVING count(*) > 1`},
+	{"two lines of a key that counted are within apart", `
+		SELECT hash FROM (SELECT hash, within, start * 1000 + at - lag(start * 1000 + at) OVER (PARTITION BY rule, form, hash ORDER BY start, at) AS apart
+		FROM keys JOIN stretches ON id = stretch_id WHERE within > 0) WHERE apart < within * 1000`},
+	{"a key has a contribution that holds its line", `
+		SELECT hash FROM keys k JOIN stretches s ON s.id = stretch_id WHERE NOT EXISTS (SELECT 1 FROM totals WHERE pruned_records > 0)
+		AND NOT EXISTS (SELECT 1 FROM set_aside a WHERE a.rule = s.rule) AND NOT EXISTS (SELECT 1 FROM contributions c WHERE c.rule = s.rule
+		AND c.generation_id = k.generation_id AND c.start_offset <= k.offset AND c.end_offset > k.offset)`},
+	{"a key has a stretch", `SELECT hash FROM keys WHERE stretch_id NOT IN (SELECT id FROM stretches)`},
 	{"the database is whole", `SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'`},
 	{"references lead somewhere", `SELECT "table", rowid FROM pragma_foreign_key_check`},
 }

@@ -322,6 +322,8 @@ func (t *transaction) prune(before time.Time) (deleted int64, err error) {
 			ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes, example = excluded.example,
 				first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)`,
 		`DELETE FROM anomalies WHERE kind IN ('gap', 'too_long') AND subject <> '' AND last_at < ?`,
+		`DELETE FROM stretches WHERE forgotten = 1 AND touched < unixepoch(?)
+			AND NOT EXISTS (SELECT 1 FROM keys WHERE stretch_id = stretches.id)`,
 	} {
 		if _, err := t.exec(statement, instant(before)); err != nil {
 			return 0, err

@@ -268,6 +268,32 @@ ALTER TABLE records ADD COLUMN timestamp TEXT NOT NULL DEFAULT '';
 UPDATE records SET timestamp = window_start;
 DROP INDEX records_pending;
 CREATE INDEX records_pending ON records (timestamp, id) WHERE state = 'sealed';
+`, `
+-- Stretches of time in which rules with once have counted keys. The keys of a
+-- forgotten one are gone, and a line of its time counts nothing.
+CREATE TABLE stretches (
+	id        INTEGER PRIMARY KEY,
+	rule      TEXT    NOT NULL,
+	form      TEXT    NOT NULL, -- the key and the stretch in the configuration's words
+	start     INTEGER NOT NULL, -- seconds since 1970
+	length    INTEGER NOT NULL, -- seconds
+	within    INTEGER NOT NULL, -- seconds; 0: a key counts once in the stretch
+	touched   INTEGER NOT NULL, -- when a key was added last, in seconds since 1970
+	forgotten INTEGER NOT NULL DEFAULT 0,
+	UNIQUE (rule, form, start)
+) STRICT;
+
+-- The keys that rules with once have counted, hashed, and the line that counted
+-- each. Its record is that of its window whose contribution holds the offset.
+CREATE TABLE keys (
+	stretch_id    INTEGER NOT NULL,
+	hash          BLOB    NOT NULL,
+	at            INTEGER NOT NULL, -- with within: milliseconds since the stretch began
+	generation_id INTEGER NOT NULL,
+	offset        INTEGER NOT NULL,
+	window        INTEGER NOT NULL, -- its start, in seconds since the stretch began
+	PRIMARY KEY (stretch_id, hash, at)
+) STRICT, WITHOUT ROWID;
 `,
 }
 

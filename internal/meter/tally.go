@@ -58,6 +58,8 @@ const (
 	ForeignRemainder AnomalyKind = "foreign"       // less than a unit was set aside, as another machine had counted it; Subject: the rule
 	StaleRemainder   AnomalyKind = "remainder"     // less than a unit was set aside, as its rule changed; Subject: the rule
 	History          AnomalyKind = "history"       // files that were there before the first scan of a source; Subject: the source
+	Repeated         AnomalyKind = "repeated"      // a line whose key had counted before, under a rule with `once`; Subject: the rule
+	LateKey          AnomalyKind = "late_key"      // a line that came after its rule had forgotten the keys of its time, so it counts nothing; Subject: the rule
 	StretchMissed    AnomalyKind = "missed"        // no agent ran at the end of a stretch of an every source, so it is not billed; Subject: the source
 	LateEvent        AnomalyKind = "late_read"     // an event was too old for the API, and its source has `late: read`, so the time it was read was taken; Subject: the source
 	BytesMissed      AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
@@ -81,6 +83,12 @@ func (t *Tally) TakeBack(key AnomalyKey, bytes int64) {
 type Tally struct {
 	Counts    map[CountKey]*Count
 	Anomalies map[AnomalyKey]*Anomaly
+
+	// Keyed are the lines with a key that count unless the ledger holds it, in the
+	// order of their reading. Resolve turns them into counts.
+	Keyed  []Keyed
+	Recent *RecentKeys    // of the ledger; nil: nobody keeps them
+	begun  map[keyAt]bool // keys of Keyed, of rules that count one in each stretch
 
 	// The count that a line was added to last, for the next line often goes there.
 	lastKey CountKey
@@ -120,6 +128,79 @@ func (t *Tally) turn(key CountKey, amount, start, end int64) {
 	}
 }
 
+// AddKeyed counts a line with a key, or a repeat, or leaves it to Resolve.
+func (t *Tally) AddKeyed(k Keyed) {
+	key := keyAt{k.Hash, k.Stretch.Start}
+	if t.Recent.Repeats(&k.KeyRef) || t.begun[key] {
+		t.addOutcome(Repeated, k.Once.Rule)
+		return
+	}
+	if k.Once.Within == 0 {
+		if t.begun == nil {
+			t.begun = make(map[keyAt]bool)
+		}
+		t.begun[key] = true
+	}
+	t.Keyed = append(t.Keyed, k)
+}
+
+// Outcome is what becomes of a line with a key.
+type Outcome byte
+
+const (
+	FirstOfKey  Outcome = iota // it counts
+	RepeatOfKey                // an earlier line counted
+	LateForKey                 // its keys are forgotten: nobody can tell
+)
+
+// Resolve counts the lines of Keyed by their outcomes, one for each.
+func (t *Tally) Resolve(outcomes []Outcome) {
+	for i, k := range t.Keyed {
+		switch outcomes[i] {
+		case FirstOfKey:
+			t.Add(k.CountKey, k.Amount, k.Start, k.End, k.Time)
+		case RepeatOfKey:
+			t.addOutcome(Repeated, k.Once.Rule)
+		case LateForKey:
+			t.addOutcome(LateKey, k.Once.Rule)
+		}
+		known := outcomes[i] == FirstOfKey || outcomes[i] == RepeatOfKey && k.Once.Within == 0
+		if t.Recent != nil && known {
+			t.Recent.Add(&k.KeyRef)
+		}
+	}
+	t.Keyed = t.Keyed[:0]
+	clear(t.begun)
+}
+
+// ResolveWith counts the lines of Keyed as keys in memory have it.
+func (t *Tally) ResolveWith(keys *Keys) {
+	outcomes := make([]Outcome, len(t.Keyed))
+	for i := range t.Keyed {
+		if !keys.First(&t.Keyed[i].KeyRef) {
+			outcomes[i] = RepeatOfKey
+		}
+	}
+	t.Resolve(outcomes)
+}
+
+// Resolved returns a tally with what t comes to by these outcomes. It leaves t as
+// it is. The two share the anomalies' examples alone.
+func (t *Tally) Resolved(outcomes []Outcome) *Tally {
+	all := &Tally{Keyed: t.Keyed, Counts: make(map[CountKey]*Count, len(t.Counts))}
+	for key, c := range t.Counts {
+		one := *c
+		all.Counts[key] = &one
+	}
+	all.AddAnomalies(t)
+	all.Resolve(outcomes)
+	return all
+}
+
+func (t *Tally) addOutcome(kind AnomalyKind, rule string) {
+	t.AddAnomaly(AnomalyKey{kind, rule}, 0, "")
+}
+
 // AddAnomaly counts one occurrence under key. Of the examples the first stays.
 func (t *Tally) AddAnomaly(key AnomalyKey, bytes int64, example string) {
 	if t.Anomalies == nil {
@@ -152,11 +233,13 @@ func (t *Tally) AddAnomalies(other *Tally) {
 }
 
 // Empty reports whether nothing was added since the last Reset.
-func (t *Tally) Empty() bool { return len(t.Counts) == 0 && len(t.Anomalies) == 0 }
+func (t *Tally) Empty() bool { return len(t.Counts) == 0 && len(t.Anomalies) == 0 && len(t.Keyed) == 0 }
 
 // Reset empties the tally and keeps its memory.
 func (t *Tally) Reset() {
 	clear(t.Counts)
 	clear(t.Anomalies)
+	t.Keyed = t.Keyed[:0]
+	clear(t.begun)
 	t.lastKey, t.last = CountKey{}, nil
 }

@@ -30,7 +30,7 @@ var (
 	timeLeft  = description("time_left_seconds", "Time until the API takes the oldest unsettled usage no longer.")
 	files     = description("followed_files", "Files that are followed, by source.", "source")
 	lag       = description("lag_bytes", "Bytes of followed files that are not read yet, by source.", "source")
-	anomalies = description("anomalies_total", "Input that could not be counted as it should be, since the ledger was made; of rules and sources with their name.", "kind", "subject")
+	anomalies = description("anomalies_total", "Input that could not be counted as it should be, and repeated lines, since the ledger was made; of rules and sources with their name.", "kind", "subject")
 	missed    = description("missed_bytes_total", "Bytes concerned by anomalies of files, where known, since the ledger was made.", "kind")
 	problems  = description("problems", "Things that are wrong at present, by code.", "code")
 	size      = description("ledger_size_bytes", "Size of the ledger on disk, with its journal.")
@@ -149,6 +149,9 @@ func (c collector) nothingWrong() (map[meter.AnomalyKey]int64, map[meter.Anomaly
 	for _, rule := range c.of.Config.Rules {
 		counts[meter.AnomalyKey{Kind: meter.RuleError, Subject: rule.Name}] = 0
 		counts[meter.AnomalyKey{Kind: meter.StaleRemainder, Subject: rule.Name}] = 0
+		if rule.Once != nil {
+			counts[meter.AnomalyKey{Kind: meter.Repeated, Subject: rule.Name}] = 0
+		}
 	}
 	for _, source := range c.of.Config.Sources {
 		counts[meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: source.Name}] = 0

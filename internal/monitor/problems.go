@@ -60,6 +60,10 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 		return err
 	}
 	for _, a := range anomalies {
+		if a.Kind == meter.Repeated {
+			st.Repeated = append(st.Repeated, RepeatedStatus{a.Subject, a.Count})
+			continue
+		}
 		if st.At.Sub(a.Last) < recentAnomaly {
 			hint := anomalyHints[a.Kind]
 			if a.Kind == meter.BytesMissed && journal.IsJournal(a.Subject) {
@@ -185,6 +189,7 @@ var anomalyWords = map[meter.AnomalyKind]string{
 	meter.ForeignRemainder: "less than a unit was set aside",
 	meter.StaleRemainder:   "less than a unit was set aside, since the rule changed",
 	meter.History:          "files held lines before their source was first read",
+	meter.LateKey:          "lines came so late that the keys of their time are forgotten: they counted nothing",
 	meter.StretchMissed:    "no agent ran when a stretch of time ended, so it is not billed",
 	meter.BytesMissed:      "log lines were gone before they could be read",
 }
@@ -199,6 +204,7 @@ var anomalyHints = map[meter.AnomalyKind]string{
 	meter.ForeignRemainder: "nothing: the machine that counted it goes on with it",
 	meter.StaleRemainder:   "bill it by hand if it matters; `sqlite3` finds it in the table set_aside of the ledger",
 	meter.History:          "nothing, if that is meant; `start_at: end` at a source leaves such lines out, and is read once, at its first scan",
+	meter.LateKey:          "let the log be written and read sooner: keys are kept for an hour after their hour, day or month",
 	meter.StretchMissed:    "nothing, if the machine or the service was stopped then",
 	meter.BytesMissed:      "keep rotated logs for longer than meterlog may be down (logrotate: rotate), and do not delete live ones",
 }

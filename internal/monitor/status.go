@@ -45,9 +45,17 @@ type Status struct {
 	SKUs            []SKUStatus         `json:"skus"`
 	Problems        []ProblemStatus     `json:"problems"`
 	Notes           []ProblemStatus     `json:"notes"` // what is good to know; nobody has to act
+	Repeated        []RepeatedStatus    `json:"repeated"`
 
 	LastMinutes []int64   `json:"-"` // quantities of all SKUs in each of the last 60 minutes, oldest first
 	At          time.Time `json:"-"` // when it was read
+}
+
+// RepeatedStatus is how many lines of a rule counted nothing, since the ledger was
+// made, because their key had counted.
+type RepeatedStatus struct {
+	Rule  string `json:"rule"`
+	Count int64  `json:"count"`
 }
 
 // SourceStatus is a source and the files that it follows.
@@ -101,7 +109,7 @@ type ProblemStatus struct {
 func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	st := Status{
 		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(meter.UsableFor / time.Second),
-		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{},
+		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{}, Repeated: []RepeatedStatus{},
 		Records: make(map[meter.State]int), LastMinutes: make([]int64, 60),
 	}
 	for _, state := range meter.States {

@@ -17,6 +17,9 @@ func (m *Matcher) Highlights(r *Rule) [][2]int {
 	if r.Quantity != nil {
 		h.all(r.Quantity.value)
 	}
+	if r.Once != nil {
+		h.all(r.Once.Key.value)
+	}
 	if r.Table != nil {
 		h.all(r.Table.By.value)
 	}

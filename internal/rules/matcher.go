@@ -38,7 +38,8 @@ type Matcher struct {
 	wanted  search.Set
 	efforts []Effort // by rule; nil where they are not measured
 	seen    Seen
-	counted []bool // by rule: it counted a line of the block that Match reads
+	counted []bool  // by rule: it counted a line of the block that Match reads
+	keys    []keyed // by rule, of those with once
 
 	// Unparsed, where it is set, is called for each line that counts nothing
 	// because it is not of its source's format: after the line's hits.
@@ -61,20 +62,21 @@ type plan struct {
 
 // lineState is the line that is being evaluated.
 type lineState struct {
-	number uint64 // of the lines that the matcher has looked at
-	plan   *plan
-	text   []byte // without its line end
-	parsed bool
-	judged bool           // it is known whether it is of its source's format
-	alien  bool           // it is not, as far as that is known
-	fields map[string]any // where they were wanted as a whole
-	named  bool           // `line` stands in env
-	timed  bool
-	window meter.Window // once timed
-	at     int64        // once timed: when the event counts, in seconds since 1970
-	late   bool         // once timed: the event is too old, and counts at its reading
-	own    time.Time    // once timed: the event's own time, also if it is not believed; zero where it cannot be read
-	event  *meter.Event // nil if the line is of a file
+	number   uint64 // of the lines that the matcher has looked at
+	plan     *plan
+	text     []byte // without its line end
+	parsed   bool
+	judged   bool           // it is known whether it is of its source's format
+	alien    bool           // it is not, as far as that is known
+	fields   map[string]any // where they were wanted as a whole
+	named    bool           // `line` stands in env
+	timed    bool
+	window   meter.Window // once timed
+	at       int64        // once timed: when the event counts, in seconds since 1970
+	late     bool         // once timed: the event is too old, and counts at its reading
+	believed bool         // once timed: the event's own time is taken, or was before it was found late
+	own      time.Time    // once timed: the event's own time, also if it is not believed; zero where it cannot be read
+	event    *meter.Event // nil if the line is of a file
 }
 
 // NewMatcher returns a matcher for the configuration's rules.
@@ -95,6 +97,7 @@ func NewMatcher(s *Set) *Matcher {
 	for _, source := range s.Sources {
 		m.plans[source.Name] = newPlan(s, source)
 	}
+	m.SetSecret(nil)
 	return m
 }
 
@@ -123,6 +126,9 @@ func newPlan(s *Set, source *Source) *plan {
 		if r.Table != nil {
 			want(r.Table.By.slots...)
 		}
+		if r.Once != nil {
+			want(r.Once.Key.slots...)
+		}
 	}
 	if source.Timestamp != nil && source.Timestamp.Pattern == nil {
 		want(source.timeSlot)
@@ -148,6 +154,11 @@ type Hit struct {
 	Err        error     // the expression failed: nothing was counted
 
 	size int64 // bytes of the line
+
+	// Of a rule with once: the line counts only if it is the first of its key. Both
+	// are valid until the callback returns.
+	Key     *meter.KeyRef // nil where the rule has no once
+	KeyText []byte
 }
 
 // Unparsed is a line that is not of its source's format, and that a rule asked for.
@@ -213,17 +224,22 @@ func (m *Matcher) see(h *Hit) {
 // count adds a hit to a tally.
 func count(tally *meter.Tally, generation int64, h *Hit) {
 	size := h.size
+	if h.TimeErr != nil {
+		addAnomaly(tally, meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: h.Source}, size, h.TimeErr.Error(), h.Line)
+	}
 	if h.Err != nil {
 		addAnomaly(tally, meter.AnomalyKey{Kind: meter.RuleError, Subject: h.Rule.Name}, size, h.Err.Error(), h.Line)
 		return
 	}
-	if h.TimeErr != nil {
-		addAnomaly(tally, meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: h.Source}, size, h.TimeErr.Error(), h.Line)
-	}
 	if h.Late {
 		addAnomaly(tally, meter.AnomalyKey{Kind: meter.LateEvent, Subject: h.Source}, size, "the event is of "+h.Time.UTC().Format(time.RFC3339), h.Line)
 	}
-	tally.Add(meter.CountKey{Rule: h.Bills, Window: h.Window, Generation: generation}, h.Quantity, h.Start, h.End, h.At)
+	key := meter.CountKey{Rule: h.Bills, Window: h.Window, Generation: generation}
+	if h.Key != nil {
+		tally.AddKeyed(meter.Keyed{CountKey: key, KeyRef: *h.Key, Amount: h.Quantity, Start: h.Start, End: h.End, Time: h.At})
+		return
+	}
+	tally.Add(key, h.Quantity, h.Start, h.End, h.At)
 }
 
 // MaxExample is the most bytes of a line that an anomaly's example holds.
@@ -525,8 +541,22 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 		h.TimeErr = m.takeTime(b)
 		h.Window, h.At, h.Late, h.Time = m.line.window, m.line.at, m.line.late, m.line.own
 	}
+	if err == nil && r.Once != nil {
+		m.setKey(b, &h)
+	}
 	b.hit(h)
-	return err == nil
+	return h.Err == nil
+}
+
+// setKey sets the key of a hit. Without a key the line is an error.
+func (m *Matcher) setKey(b *reading, h *Hit) {
+	at := b.ReadAt
+	if m.line.timed && m.line.believed {
+		at = m.line.own
+	}
+	if h.Key, h.KeyText, h.Err = m.key(h.Rule, at); h.Err != nil {
+		h.Quantity, h.Bills = 0, nil
+	}
 }
 
 // evaluate returns what a rule counts on the current line: 0 for nothing.
@@ -683,13 +713,13 @@ func (m *Matcher) takeTime(b *reading) error {
 	if l.timed {
 		return nil
 	}
-	l.timed, l.late, l.own = true, false, time.Time{}
+	l.timed, l.late, l.believed, l.own = true, false, false, time.Time{}
 	l.window, l.at = b.window, b.ReadAt.Unix()
 	if l.plan.source.Timestamp == nil && (l.event == nil || l.event.At.IsZero()) {
 		return nil // a message without its entry
 	}
 	own, err := m.ownTime(b.ReadAt)
-	l.own = own
+	l.own, l.believed = own, err == nil
 	switch {
 	case err != nil:
 		return err

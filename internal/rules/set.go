@@ -99,6 +99,7 @@ type Rule struct {
 	Constant     int64       // the quantity where it is constant
 	Max          int64       // a line of more is an error; 0: there is no limit
 	Table        *Table      // by which the SKU is chosen; nil where the rule has one SKU
+	Once         *Once       // nil where every line counts
 
 	index int // among the set's rules
 }
@@ -128,6 +129,9 @@ func (r *Rule) Patterns() []*fields.Pattern {
 	}
 	if r.Table != nil {
 		patterns = slices.Concat(patterns, r.Table.By.patterns)
+	}
+	if r.Once != nil {
+		patterns = slices.Concat(patterns, r.Once.Key.patterns)
 	}
 	return patterns
 }

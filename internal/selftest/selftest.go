@@ -60,6 +60,7 @@ func Run(c *config.Config) []Result {
 func run(t config.Test, c *config.Config, m *rules.Matcher) Result {
 	var tally meter.Tally
 	m.Match(t.Block(t.Clock(m)), &tally)
+	tally.ResolveWith(new(meter.Keys))
 	r := Result{Name: t.Name, Pos: t.Pos, Troubles: troubles(&tally)}
 	counted, zero := false, false
 	for _, rule := range c.Rules {
@@ -74,6 +75,9 @@ func run(t config.Test, c *config.Config, m *rules.Matcher) Result {
 		if named || some {
 			r.Counts = append(r.Counts, counts...)
 			r.Failures = append(r.Failures, compare(want, counts, rule)...)
+			if got := repeats(&tally, rule); want.Repeated != nil && *want.Repeated != got {
+				r.Failures = append(r.Failures, fmt.Sprintf("%s found %s, expected %d", rule.Name, meter.Plural(got, "repeated line"), *want.Repeated))
+			}
 		}
 	}
 	unexpected := compareErrors(t, r.Troubles)
@@ -92,6 +96,14 @@ func aRule(t config.Test, c *config.Config) string {
 		}
 	}
 	return c.Rules[0].Name
+}
+
+// repeats returns how many lines counted nothing because their key had counted.
+func repeats(tally *meter.Tally, rule *rules.Rule) int64 {
+	if a := tally.Anomalies[meter.AnomalyKey{Kind: meter.Repeated, Subject: rule.Name}]; a != nil {
+		return a.Count
+	}
+	return 0
 }
 
 func isZero(n *int64) bool { return n != nil && *n == 0 }
@@ -200,6 +212,9 @@ func windowsText(windows []time.Time) string {
 // troubles returns the tally's anomalies in a fixed order.
 func troubles(tally *meter.Tally) (all []Trouble) {
 	for key, a := range tally.Anomalies {
+		if key.Kind == meter.Repeated {
+			continue // it is what the rule is for
+		}
 		all = append(all, Trouble{key.Kind, key.Subject, a.Count, a.Example})
 	}
 	slices.SortFunc(all, func(a, b Trouble) int {
