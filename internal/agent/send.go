@@ -60,6 +60,10 @@ type sendLoop struct {
 	released   time.Time
 	nextPrune  time.Time
 
+	nextForget time.Time // when keys are forgotten again
+	clockThen  time.Time // what the clock showed when they were forgotten last
+	over       time.Time // keys of stretches that were over then are being forgotten; zero: none are
+
 	delivering, accounting, pruning, identifying trouble
 }
 
@@ -136,6 +140,7 @@ func (l *sendLoop) sleep(ctx context.Context, pause time.Duration) {
 // what became of it. It returns how long to wait before the next step.
 func (l *sendLoop) step(ctx context.Context) time.Duration {
 	l.prune(ctx)
+	l.forgetKeys(ctx)
 	l.unaccepted.tell(time.Now())
 	if pause, err := l.bindInstance(ctx); err != nil {
 		return pause
@@ -342,6 +347,35 @@ func (l *sendLoop) prune(ctx context.Context) {
 		l.nextPrune = now.Add(pruneAgain)
 		l.pruning.begin(slog.LevelWarn, "old records cannot be deleted: the ledger grows, and nothing is lost", err,
 			"free space on the disk of the state folder, or see what the kernel's log says of it", pruneAgain)
+	}
+}
+
+// forgetPause is between two times at which keys are forgotten.
+const forgetPause = time.Hour
+
+// forgetKeys forgets the keys of hours, days and months that were over an hour ago:
+// the API takes no usage of them. A clock that is wrong for less than an hour
+// forgets nothing: the earlier of two looks at it counts.
+func (l *sendLoop) forgetKeys(ctx context.Context) {
+	now := time.Now()
+	if !now.Before(l.nextForget) {
+		if clock := now.Round(0); !l.clockThen.IsZero() {
+			l.over = clock.Add(-meter.UsableFor)
+			if l.clockThen.Before(clock) {
+				l.over = l.clockThen.Add(-meter.UsableFor)
+			}
+		}
+		l.clockThen, l.nextForget = now.Round(0), now.Add(forgetPause)
+	}
+	if l.over.IsZero() {
+		return
+	}
+	n, err := l.ledger.ForgetKeys(ctx, l.over)
+	if err != nil && ctx.Err() == nil {
+		l.log.Debug("keys could not be forgotten: the next hour tries it again", "error", err)
+	}
+	if err != nil || n == 0 {
+		l.over = time.Time{}
 	}
 }
 
