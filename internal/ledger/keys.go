@@ -297,21 +297,30 @@ func (d *decision) lookUp(keyed []meter.Keyed, chunk []int, known map[*meter.Onc
 // keysPruned is how many keys are forgotten in one transaction.
 const keysPruned = 5000
 
-// ForgetKeys forgets keys of stretches that were over before the given time and
-// got no new key since then. It returns how many keys it deleted: until that is
+// ForgetKeys forgets some keys of stretches that were over before the given time
+// and got no new key since then. It returns how many keys it deleted: until that is
 // 0, there may be more.
 func (l *Ledger) ForgetKeys(ctx context.Context, before time.Time) (n int, err error) {
-	err = l.update(ctx, "forget keys", func(tx *transaction) error {
-		if _, err := tx.exec(`UPDATE stretches SET forgotten = 1 WHERE forgotten = 0 AND start + length + within < ? AND touched < ?`,
-			before.Unix(), before.Unix()); err != nil {
+	for begun := time.Now(); time.Since(begun) < pruneFor; {
+		deleted := int64(0)
+		err := l.update(ctx, "forget keys", func(tx *transaction) (err error) {
+			deleted, err = tx.forgetKeys(before.Unix())
 			return err
+		})
+		n += int(deleted)
+		if err != nil || deleted < keysPruned {
+			return n, err
 		}
-		deleted, err := tx.exec(`DELETE FROM keys WHERE (stretch_id, hash, at) IN (
-			SELECT stretch_id, hash, at FROM stretches JOIN keys ON stretch_id = stretches.id WHERE forgotten = 1 LIMIT ?)`, keysPruned)
-		n = int(deleted)
-		return err
-	})
-	return n, err
+	}
+	return n, nil
+}
+
+func (t *transaction) forgetKeys(before int64) (deleted int64, err error) {
+	if _, err := t.exec(`UPDATE stretches SET forgotten = 1 WHERE forgotten = 0 AND start + length + within < ? AND touched < ?`, before, before); err != nil {
+		return 0, err
+	}
+	return t.exec(`DELETE FROM keys WHERE (stretch_id, hash, at) IN (
+		SELECT stretch_id, hash, at FROM stretches JOIN keys ON stretch_id = stretches.id WHERE forgotten = 1 LIMIT ?)`, keysPruned)
 }
 
 // KeyPlace says where a key was counted.
