@@ -34,7 +34,8 @@ func newExplainCommand() *cobra.Command {
 from. Where these lines still exist, rotated or compressed too, it counts them
 again by the rules as they are now, and says whether that comes to the same. The
 first eight characters of a uuid, or more, are enough. It works whether or not
-the agent runs, and changes nothing.
+the agent runs, and changes nothing. Of a rule with once it also shows the lines
+that counted nothing, each with the record that counted its key.
 
 A recount is "equal", "different", "unknown" where it cannot be told, as after
 the rule was removed, or "gone" where no file holds the lines any more.
@@ -47,7 +48,8 @@ With --format json it prints one object: the record as from ` + "`meterlog recor
    "shares":[{"rule","units","per","carried"}],
    "contributions":[{"rule","path","generation","start","end","lines","amount",
      "file","verdict","note","recounted_lines","recounted_amount",
-     "counted":[{"offset","quantity","line"}]}],
+     "counted":[{"offset","quantity","line"}],"repeated_lines",
+     "repeated":[{"offset","record","counted_at","line"}]}],
    "verdict"}`,
 		Example: `  meterlog explain 6da9b1a4
   meterlog explain 6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69 --lines 0`,
@@ -150,7 +152,11 @@ func explain(ctx context.Context, dir, uuid string, config *config.Config, confi
 		if config == nil {
 			f.Note = "without a configuration nothing is counted again: " + firstLine(configErr.Error())
 		} else {
-			f = recount.New(config, show).Recount(ctx, e.Account, c)
+			r := recount.New(config, show)
+			if err := r.Remember(ctx, reader); err != nil {
+				return nil, err
+			}
+			f = r.Recount(ctx, e.Account, c)
 		}
 		e.findings = append(e.findings, f)
 	}
@@ -254,6 +260,23 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 	if more := f.Found.Lines - int64(len(f.Recounted)); len(f.Recounted) > 0 && more > 0 {
 		fmt.Fprintf(w, "  and %s more\n", meter.Plural(more, "line"))
 	}
+	printRepeats(w, f, s)
+}
+
+// printRepeats prints the lines that counted nothing, since their keys had counted.
+func printRepeats(w io.Writer, f recount.Finding, s screen) {
+	if f.Repeated == 0 {
+		return
+	}
+	fmt.Fprintf(w, "  %s, whose keys had counted\n", meter.Plural(f.Repeated, "repeated line"))
+	for _, r := range f.Repeats {
+		where := "no record has the key any more"
+		if r.UUID != "" {
+			where = "its key is in " + r.UUID
+		}
+		prefix := fmt.Sprintf("  %d: %s: ", r.Offset, where)
+		fmt.Fprintln(w, prefix+s.fit(r.Text, len(prefix)))
+	}
 }
 
 // rangeText says where in its generation the lines of a finding are.
@@ -303,19 +326,27 @@ type (
 		Carried json.Number `json:"carried"`
 	}
 	publishedContribution struct {
-		Rule            string          `json:"rule"`
-		Path            string          `json:"path"`
-		Generation      int64           `json:"generation"`
-		Start           int64           `json:"start"`
-		End             int64           `json:"end"`
-		Lines           int64           `json:"lines"`
-		Amount          json.Number     `json:"amount"`
-		File            string          `json:"file"`
-		Verdict         recount.Outcome `json:"verdict"`
-		Note            string          `json:"note"`
-		RecountedLines  int64           `json:"recounted_lines"`
-		RecountedAmount json.Number     `json:"recounted_amount"`
-		Counted         []publishedLine `json:"counted"`
+		Rule            string            `json:"rule"`
+		Path            string            `json:"path"`
+		Generation      int64             `json:"generation"`
+		Start           int64             `json:"start"`
+		End             int64             `json:"end"`
+		Lines           int64             `json:"lines"`
+		Amount          json.Number       `json:"amount"`
+		File            string            `json:"file"`
+		Verdict         recount.Outcome   `json:"verdict"`
+		Note            string            `json:"note"`
+		RecountedLines  int64             `json:"recounted_lines"`
+		RecountedAmount json.Number       `json:"recounted_amount"`
+		Counted         []publishedLine   `json:"counted"`
+		RepeatedLines   int64             `json:"repeated_lines"`
+		Repeated        []publishedRepeat `json:"repeated"`
+	}
+	publishedRepeat struct {
+		Offset    int64  `json:"offset"`
+		Record    string `json:"record"`     // that has the key; "" where none has
+		CountedAt int64  `json:"counted_at"` // the offset of the line that counted
+		Line      string `json:"line"`
 	}
 	publishedLine struct {
 		Offset   int64       `json:"offset"`
@@ -350,6 +381,10 @@ func (e *explanation) publish() publishedExplanation {
 		c := publishedContribution{
 			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: number(f.Amount, f.Decimals),
 			File: f.File, Verdict: f.Outcome, Note: f.Note, RecountedLines: f.Found.Lines, RecountedAmount: number(f.Found.Amount, f.Decimals), Counted: []publishedLine{},
+			RepeatedLines: f.Repeated, Repeated: []publishedRepeat{},
+		}
+		for _, r := range f.Repeats {
+			c.Repeated = append(c.Repeated, publishedRepeat{r.Offset, r.UUID, r.At, r.Text})
 		}
 		for _, line := range f.Recounted {
 			c.Counted = append(c.Counted, publishedLine{line.Offset, number(line.Quantity, f.Decimals), line.Text})

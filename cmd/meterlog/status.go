@@ -95,6 +95,9 @@ func printStatus(w io.Writer, st monitor.Status) {
 	printSKUs(w, st)
 	printWaiting(w, st)
 	printSources(w, st)
+	for _, r := range st.Repeated {
+		fmt.Fprintf(w, "%s of %s, whose keys had counted\n", meter.Plural(r.Count, "repeated line"), visible(r.Rule))
+	}
 	printProblems(w, st)
 }
 

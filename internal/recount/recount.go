@@ -38,6 +38,8 @@ type Finding struct {
 	File      string // where the lines are now; "" if no file has them
 	Found     Sum    // the recount: of the record alone, or of all ranges that overlap
 	Recounted []Line
+	Repeated  int64 // lines of the range that counted nothing, as their key had counted
+	Repeats   []Repeat
 }
 
 // Sum is a number of lines with their amounts, which have the decimals of the
@@ -60,11 +62,12 @@ type Line struct {
 type Recounter struct {
 	config  *config.Config
 	matcher *rules.Matcher
-	show    int // lines to keep of each contribution
+	show    int            // lines to keep of each contribution
+	keys    *ledger.Reader // nil: it does not know which lines are the first of their keys
 }
 
 func New(config *config.Config, show int) *Recounter {
-	return &Recounter{config, rules.NewMatcher(&config.Set), show}
+	return &Recounter{config: config, matcher: rules.NewMatcher(&config.Set), show: show}
 }
 
 // Recount looks for the lines of one contribution to the account's record, and
@@ -85,6 +88,9 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 	if journal.IsClock(c.Generation) {
 		f.File = c.Generation.Path
 		p := newPass(r, a, c, rule)
+		p.place = func(ref meter.KeyRef, offset int64) (ledger.KeyPlace, error) {
+			return r.keys.KeyPlace(ctx, ref, c.Generation.ID, offset)
+		}
 		p.count(journal.Stretches(c.Generation, c.Start, c.End))
 		p.finish(&f, a)
 		return f
@@ -104,6 +110,9 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 	defer content.Close()
 	f.File = content.Name
 	p := newPass(r, a, c, rule)
+	p.place = func(ref meter.KeyRef, offset int64) (ledger.KeyPlace, error) {
+		return r.keys.KeyPlace(ctx, ref, c.Generation.ID, offset)
+	}
 	if err := p.read(ctx, content); err != nil {
 		f.Note = err.Error()
 		return f
@@ -176,6 +185,13 @@ type pass struct {
 	failed int64 // lines
 	lines  []Line
 
+	// Of a rule with once.
+	place    func(ref meter.KeyRef, offset int64) (ledger.KeyPlace, error)
+	repeated int64
+	repeats  []Repeat
+	untold   int64 // lines that nobody can tell anything of
+	keyErr   error // the ledger could not be asked
+
 	buffer []byte
 	at     int64 // offset of buffer[0]
 }
@@ -228,6 +244,7 @@ func (p *pass) read(ctx context.Context, content *logfile.Content) error {
 type reading struct {
 	window   meter.Window
 	believed bool // the line's own time is taken
+	key      meter.KeyRef
 }
 
 // flush counts what is in the buffer.
@@ -243,13 +260,22 @@ func (p *pass) count(block meter.Block) {
 	}
 	block.Sources = p.config.SourcesOf(block.Path)
 	early := make(map[int64]reading)
-	if p.byTime {
+	if p.byTime || p.rule.Once != nil {
 		p.each(block, p.early, func(h rules.Hit, read reading) { early[h.Start] = read })
 	}
 	p.each(block, p.late, func(h rules.Hit, read reading) {
 		if h.Err != nil {
 			p.failed++
 			return
+		}
+		if h.Key != nil {
+			mine := !p.byTime || read.window == p.Window || !read.believed
+			if !mine && p.keys != nil {
+				return // another window's
+			}
+			if !p.first(h, early[h.Start].key, read.key) {
+				return
+			}
 		}
 		quantity := p.amount(h.Quantity)
 		p.all.add(quantity)
@@ -295,7 +321,11 @@ func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, rea
 			disbelieved, of = h.Start, h.Source
 		}
 		if h.Rule == p.rule && (h.Err != nil || p.ofSKU(h)) {
-			hit(h, reading{h.Window, !h.Late && (disbelieved != h.Start || of != h.Source)})
+			read := reading{window: h.Window, believed: !h.Late && (disbelieved != h.Start || of != h.Source)}
+			if h.Key != nil {
+				read.key = *h.Key
+			}
+			hit(h, read)
 		}
 	})
 }
@@ -317,6 +347,7 @@ func (p *pass) unlisted() bool {
 // judge compares the recount with the ledger.
 func (p *pass) judge(f *Finding) {
 	f.Found, f.Recounted = p.own, p.lines
+	f.Repeated, f.Repeats = p.repeated, p.repeats
 	recorded := Sum{p.Lines, p.Amount}
 	if len(p.Beside) > 0 && !p.byTime {
 		for _, other := range p.Beside {
@@ -333,6 +364,10 @@ func (p *pass) judge(f *Finding) {
 	switch {
 	case f.Found == recorded:
 		f.Outcome = Equal
+	case p.keyErr != nil:
+		f.Note = p.keyErr.Error()
+	case p.untold > 0:
+		f.Note = fmt.Sprintf("the keys of %s are forgotten, so nobody can tell which of them counted", meter.Plural(p.untold, "line"))
 	case p.byTime && p.account.Window.End-p.account.Window.Start != int64(p.config.Interval/time.Second):
 		f.Note = "the interval was changed since, and other windows overlap it"
 	case p.byTime && p.likely.Lines+p.unsure.Lines > 0 && least.within(recorded) && recorded.within(most):
