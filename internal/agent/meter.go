@@ -47,6 +47,7 @@ type meterLoop struct {
 
 	batch      ledger.Batch // read and counted since the last commit; its tally is never nil
 	lastCommit time.Time
+	passed     bool      // the first look at all files is over, and was committed at once
 	nextSeal   time.Time // the end of the earliest open window; zero where none is open
 	clock      time.Time // what the clock showed when records were last sealed
 
@@ -97,9 +98,10 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 			break
 		}
 	}
-	if l.due(l.now()) {
+	if l.due(l.now()) || drained && !l.passed {
 		err = l.commit(ctx)
 	}
+	l.passed = l.passed || drained
 	return drained, err
 }
 

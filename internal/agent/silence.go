@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/silence"
 )
 
@@ -25,7 +26,8 @@ func (l *meterLoop) attend(now time.Time) {
 	l.vitals.SetActivity(activity)
 	present := append(silence.Problems(activity, now), l.clocks.problems()...)
 	present = append(present, l.tailer.unread()...)
-	begun, ended := l.vitals.Replace([]string{silence.Silent, silence.NeverMatched, timesOff, journalUnreadable}, present)
+	present = append(present, l.waiting()...)
+	begun, ended := l.vitals.Replace([]string{filesNotLookedAt, silence.Silent, silence.NeverMatched, timesOff, journalUnreadable}, present)
 	for _, p := range begun {
 		if p.Note() {
 			l.log.Info(p.Message, "code", p.Code, "hint", p.Hint)
@@ -40,4 +42,17 @@ func (l *meterLoop) attend(now time.Time) {
 	if l.ending || !l.batch.Empty() && (since >= keepPause || since < 0 || len(begun)+len(ended) > 0) {
 		l.batch.Activity, l.kept = activity, now
 	}
+}
+
+// filesNotLookedAt is the code of the problem that files wait for descriptors.
+const filesNotLookedAt = "files_not_looked_at"
+
+// waiting returns the problem that files wait to be opened, if some do.
+func (l *meterLoop) waiting() []meter.Problem {
+	n := l.tailer.NotLookedAt()
+	if n == 0 {
+		return nil
+	}
+	return []meter.Problem{{Code: filesNotLookedAt, Message: meter.Plural(int64(n), "file") + " could not be opened yet: as many are open as may be",
+		Hint: "nothing, if it passes within a minute; else raise LimitNOFILE= of the service"}}
 }

@@ -67,6 +67,7 @@ func (t *Tailer) openArchive(e entry) (*logfile.Archive, error) {
 func (t *Tailer) inspect(e entry) (*inspection, error) {
 	if t.archives > 0 && t.archives+weight(e.name) > min(maxWeight, t.cfg.MaxOpen/8) {
 		t.crowded = true
+		t.passed++
 		return nil, errCrowded
 	}
 	f, err := t.disk.Open(e.name)

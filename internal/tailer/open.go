@@ -77,6 +77,7 @@ func weight(name string) int {
 func (t *Tailer) openFile(e entry) (logfile.File, error) {
 	if !t.makeRoom() {
 		t.crowded = true
+		t.passed++
 		return nil, errCrowded
 	}
 	f, err := t.disk.Open(e.name)

@@ -50,7 +50,7 @@ func (t *Tailer) scan(now time.Time) {
 	if t.disk.Refresh != nil {
 		t.disk.Refresh()
 	}
-	t.opened, t.archives, t.crowded, t.undecided = 0, 0, false, false
+	t.opened, t.archives, t.crowded, t.undecided, t.passed = 0, 0, false, false, 0
 	for _, s := range t.streams {
 		if s.isOpen() {
 			t.opened++
@@ -129,6 +129,7 @@ func (t *Tailer) scan(now time.Time) {
 		}
 	}
 	t.endInspections()
+	t.notLookedAt = t.passed
 	for pattern, first := range firsts {
 		t.globs[pattern], t.newGlobs[pattern] = first, first
 	}
@@ -371,6 +372,9 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 	folders := make(logfile.Families)
 	t.listedForms = make(map[string]bool, len(t.restless))
 	for path := range t.restless {
+		if !t.breathe() {
+			return nil, false
+		}
 		t.listedForms[path] = true
 		folders.Add(path)
 	}

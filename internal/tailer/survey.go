@@ -58,6 +58,10 @@ func (t *Tailer) Survey(now time.Time) []File {
 	return files
 }
 
+// NotLookedAt returns how many files wait for descriptors, as the last scan found
+// them.
+func (t *Tailer) NotLookedAt() int { return t.notLookedAt }
+
 // mostPeeked is how many new files a survey opens, to see whether they can be read.
 const mostPeeked = 500
 

@@ -88,6 +88,8 @@ type Tailer struct {
 	queue       []*stream                      // those that may have something to read
 	opened      int                            // descriptors at the last count, and those opened since
 	archives    int                            // what compressed files weigh that were open at the last count or opened since
+	passed      int                            // files that the scan under way could not open for want of descriptors
+	notLookedAt int                            // those of the last scan
 	peeked      int                            // new files that a survey has opened
 	surveying   bool                           // nothing is read on: what is open may be closed
 	crowded     bool                           // a file could not be opened for want of descriptors
