@@ -276,6 +276,17 @@ func (a *Archive) EndsAt(length int64) bool {
 	return ok && trailer == uint32(length)
 }
 
+// ContentSize returns how long the content is, by what a gzip file of one member
+// says of it: its length modulo 2^32. known is false for other formats.
+func (a *Archive) ContentSize() (size int64, known bool) {
+	info, err := a.File.Stat()
+	if err != nil {
+		return 0, false
+	}
+	trailer, known := a.trailer(info.Size())
+	return int64(trailer), known
+}
+
 // Reaches reports whether the content is at least so many bytes long. The error
 // is ErrUndecided while nobody knows.
 func (a *Archive) Reaches(length int64) (bool, error) {

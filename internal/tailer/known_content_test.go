@@ -152,3 +152,32 @@ func TestArchiveThatHoldsMoreThanTheMirror(t *testing.T) {
 		t.Errorf("read %q", short(got))
 	}
 }
+
+// TestArchivesWithOneBanner rotates and compresses, while nobody looks, a file
+// that begins with the banner of all others.
+func TestArchivesWithOneBanner(t *testing.T) {
+	s := follow(t, "app.log")
+	banner, first := lines("banner of the program, long enough to make evidence", 60)
+	write := func(name string, n int) []string {
+		text, all := lines(name, n)
+		s.append("app.log", banner+text)
+		return slices.Concat(first, all)
+	}
+	s.expect(write("one", 30)...)
+	s.kill()
+	s.rename("app.log", "app.log.2")
+	want := write("two", 20)
+	s.rename("app.log", "app.log.1")
+	s.compress("app.log.1")
+	want = append(want, write("three", 40)...)
+	var got []string
+	for range 4 { // the first log must have been quiet
+		s.pass(5 * time.Second)
+		got = append(got, s.read()...)
+		s.commit()
+	}
+	slices.Sort(got)
+	if slices.Sort(want); !slices.Equal(got, want) {
+		t.Errorf("read %d lines, want %d", len(got), len(want))
+	}
+}

@@ -33,7 +33,8 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 	}
 	defer logfile.CloseFile(file)
 	defer t.putBack(arch)
-	result := stranger
+	result, lost := stranger, false
+	var of *stream // which it is a copy of
 	for _, s := range t.candidatesOf(e, arch) {
 		if s.inode() == e.Inode {
 			continue
@@ -47,12 +48,16 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 		if arch != nil && arch.Pending() {
 			from = unclear // the next steps tell
 		}
-		if from == copied {
-			return copied, s
+		if from == copied && of == nil {
+			of = s
 		}
 		if from == unclear {
 			result = unclear
+			lost = lost || s.State == meter.Lost
 		}
+	}
+	if of != nil && !lost { // the search for a lost one comes first
+		return copied, of
 	}
 	return result, nil
 }
@@ -170,10 +175,28 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 		return stranger
 	case verdict == logfile.Same && s.finished() && t.isHeld(s, now) && t.reaches(a, s.Offset+1):
 		return stranger // it has the same header
-	case verdict == logfile.Same || verdict == logfile.Shorter && (s.State == meter.Gap || isEvidence(a.Head)):
+	case verdict == logfile.Same || verdict == logfile.Shorter && s.State == meter.Gap:
 		return copied
+	case verdict == logfile.Shorter && isEvidence(a.Head):
+		return t.endOrigin(a, s)
 	}
 	return stranger
+}
+
+// endOrigin tells whether the end of a short archive is the generation's too, as
+// far as the archive says how long it is.
+func (t *Tailer) endOrigin(a *logfile.Archive, s *stream) answer {
+	size, known := a.ContentSize()
+	if !known || size == 0 || size > s.Offset {
+		return copied
+	}
+	switch _, stands, err := t.endStands(a, size, s, t.placeOf(s)); {
+	case err != nil:
+		return unclear
+	case !stands:
+		return stranger
+	}
+	return copied
 }
 
 // onlyLooksAlike reports whether a plain rotated form is no copy of the

@@ -237,8 +237,8 @@ func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (pro
 		text, err := logfile.ReadAt(f, last.Start, int(last.End-last.Start))
 		return err == nil, err == nil && logfile.TrailHash(text) == last.Hash, err
 	}
-	if own != there || !s.finished() {
-		return false, true, nil // or all of it is compared with the open file
+	if own != there || !s.finished() && s.file == nil {
+		return false, true, nil
 	}
 	held := s.file
 	var arch *logfile.Archive
