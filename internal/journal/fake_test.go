@@ -31,6 +31,7 @@ type fake struct {
 	failing  bool // journalctl fails at once
 	cutAfter int  // journalctl is killed after so many bytes; 0: never
 	written  int  // entries
+	rotated  int  // times
 	gone     int  // entries that were deleted
 	runs     [][]string
 }
@@ -117,7 +118,14 @@ func (f *fake) vacuum(keep int) {
 func (f *fake) files() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return strconv.Itoa(f.gone)
+	return fmt.Sprint(f.gone, f.rotated)
+}
+
+// rotate begins another file.
+func (f *fake) rotate() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rotated++
 }
 
 func (e *fakeEntry) matches(args []string) bool {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/fields"
@@ -71,9 +72,10 @@ type reader struct {
 	units   []string  // whose lost messages concern the source
 	current batch
 
-	files  func() string // changes when files of the journal are deleted
-	state  string        // what files returned last
-	oldest position      // of the journal, as it was then
+	safe   *atomic.Pointer[string] // of the stream
+	files  func() string           // changes when files of the journal are deleted
+	state  string                  // what files returned last
+	oldest position                // of the journal, as it was then
 
 	resumed bool   // what is between the last entry and the next was looked at
 	jumps   []jump // since then
@@ -244,6 +246,7 @@ func (r *reader) noteDeleted(ctx context.Context, cursor string) {
 // deleted reports whether entries after a cursor are gone from the journal, and how
 // many; 0 if nobody knows.
 func (r *reader) deleted(ctx context.Context, cursor string) (n int64, gap bool) {
+	cursor = r.upTo(cursor)
 	if r.firstFrom(ctx, "--cursor="+cursor) == cursor {
 		return 0, false
 	}
@@ -255,10 +258,27 @@ func (r *reader) deleted(ctx context.Context, cursor string) (n int64, gap bool)
 	return n, n > 0
 }
 
+// upTo returns a cursor, or the one up to which nothing is unread if that is later.
+func (r *reader) upTo(cursor string) string {
+	safe := r.safe.Load()
+	if safe == nil {
+		return cursor
+	}
+	at, later := parseCursor(cursor), parseCursor(*safe)
+	if at.understood && at.id == later.id && later.number > at.number {
+		return *safe
+	}
+	return cursor
+}
+
+func (r *reader) firstFrom(ctx context.Context, args ...string) string {
+	return firstFrom(ctx, r.run, args...)
+}
+
 // firstFrom returns the cursor of the first entry that journalctl prints; "" if it
 // prints none.
-func (r *reader) firstFrom(ctx context.Context, args ...string) (cursor string) {
-	err := each(ctx, r.run, append(args, "--output-fields=MESSAGE_ID"), func(e fields.Entry) bool {
+func firstFrom(ctx context.Context, run Runner, args ...string) (cursor string) {
+	err := each(ctx, run, append(args, "--output-fields=MESSAGE_ID"), func(e fields.Entry) bool {
 		cursor = e.Cursor
 		return false
 	})
@@ -348,7 +368,7 @@ func (r *reader) pass(e fields.Entry) {
 	if e.Cursor == "" { // the one before it stays the last
 		return
 	}
-	before, at := parseCursor(r.cursor), parseCursor(e.Cursor)
+	before, at := parseCursor(r.upTo(r.cursor)), parseCursor(e.Cursor)
 	if at.understood && at.id == before.id && at.number > before.number+1 && !r.resumed {
 		r.jumps = append(r.jumps, jump{at.id, before.number, at.number})
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -56,7 +57,10 @@ type Stream struct {
 	changed []meter.Generation
 	faults  meter.Tally
 
-	tried   time.Time // when the first start was last tried
+	tried   time.Time              // when the first start was last tried
+	safe    atomic.Pointer[string] // a cursor: up to it nothing of the query is unread; nil: only up to the entry that was returned last
+	looked  time.Time              // when advance last looked
+	state   string                 // what Files returned then
 	follow  bool
 	cancel  context.CancelFunc // ends the reader; nil while no reader runs
 	batches chan batch
@@ -85,6 +89,10 @@ func NewStream(cfg Config) *Stream {
 		s.cursor, s.total = string(g.Mark), g.Size
 		s.now, s.ours = &g, g.Query == cfg.Query.String() && g.Offset > 0
 		s.written = time.Unix(0, g.MTime)
+		if len(g.Trail) > 0 {
+			safe := string(g.Trail)
+			s.safe.Store(&safe)
+		}
 	}
 	s.cfg.Known = nil
 	return s
@@ -103,6 +111,7 @@ func (s *Stream) Next(now time.Time) (meter.Block, bool) {
 			select {
 			case b, more = <-s.batches:
 			default:
+				s.advance(now)
 				return meter.Block{}, false
 			}
 		} else {
@@ -134,7 +143,7 @@ func (s *Stream) start(now time.Time) bool {
 	s.cancel, s.batches, s.done = cancel, batches, done
 	r := &reader{
 		run: s.cfg.Run, query: s.cfg.Query, fields: s.cfg.Fields, boot: s.cfg.Boot, maxLine: s.cfg.MaxLine, follow: s.follow,
-		out: batches, wake: s.wake, trouble: s.fail, cursor: s.cursor, ours: s.ours, written: s.written, units: s.cfg.Query.units(), files: s.cfg.Files,
+		out: batches, wake: s.wake, trouble: s.fail, cursor: s.cursor, ours: s.ours, written: s.written, units: s.cfg.Query.units(), files: s.cfg.Files, safe: &s.safe,
 	}
 	go func() {
 		defer close(done)
@@ -222,6 +231,49 @@ func (s *Stream) consume(b batch, now time.Time) meter.Block {
 	return block
 }
 
+// advancePause is between two looks whether the position can advance.
+const advancePause = time.Minute
+
+// advance notes that nothing is unread up to the last entry of the journal, after
+// files of the journal came or went. A unit that seldom prints would otherwise seem
+// to have a gap when the journal has deleted its last entry.
+func (s *Stream) advance(now time.Time) {
+	if s.now == nil || s.cursor == "" || now.Sub(s.looked).Abs() < advancePause {
+		return
+	}
+	s.looked = now
+	state := s.cfg.Files()
+	if state == s.state {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	last, err := newest(ctx, s.cfg.Run, nil) // asked first: what is printed later is behind it
+	if err != nil {
+		return
+	}
+	ours, err := newest(ctx, s.cfg.Run, s.cfg.Query)
+	switch {
+	case err == nil && ours.Cursor == s.cursor:
+	case errors.Is(err, errEmpty) && s.has(ctx):
+	default:
+		return
+	}
+	s.state = state
+	s.safe.Store(&last.Cursor)
+	s.now.Trail = []byte(last.Cursor)
+	s.change()
+}
+
+// has reports whether the journal has the entry up to which nothing is unread.
+func (s *Stream) has(ctx context.Context) bool {
+	cursor := s.cursor
+	if safe := s.safe.Load(); safe != nil {
+		cursor = *safe
+	}
+	return firstFrom(ctx, s.cfg.Run, "--cursor="+cursor) == cursor
+}
+
 // generation returns the generation that a batch belongs to.
 func (s *Stream) generation(b batch, now time.Time) *meter.Generation {
 	if g := s.now; g != nil {
@@ -232,8 +284,12 @@ func (s *Stream) generation(b batch, now time.Time) *meter.Generation {
 		g.State = meter.Forgotten // only the records that were counted from it need it
 		s.change()
 	}
+	var trail []byte
+	if safe := s.safe.Load(); safe != nil {
+		trail = []byte(*safe)
+	}
 	s.now = &meter.Generation{
-		ID: s.cfg.NewID(), Path: s.cfg.Path, Head: []byte(b.first), Mark: []byte(s.cursor), EOFAt: -1, Born: now.UnixNano(), Size: s.total,
+		ID: s.cfg.NewID(), Path: s.cfg.Path, Trail: trail, Head: []byte(b.first), Mark: []byte(s.cursor), EOFAt: -1, Born: now.UnixNano(), Size: s.total,
 		State: meter.Live, Query: s.cfg.Query.String(),
 	}
 	return s.now

@@ -282,6 +282,41 @@ func TestStreamHeldWhileTheJournalIsVacuumed(t *testing.T) {
 	})
 }
 
+// The last entry of a unit that seldom prints is deleted with all others of its
+// time. That is no gap, over a restart as well.
+func TestStreamOfAUnitThatSeldomPrints(t *testing.T) {
+	test(t, func(t *testing.T, r *reading) {
+		r.write(1, 20)
+		r.expect(1, 20, 0)
+		for range 5 {
+			for range 10 {
+				r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=noise")
+			}
+			r.fake.rotate()
+			r.read()
+			r.read()
+			r.commit()
+			r.fake.vacuum(5)
+			r.read()
+			r.read()
+			r.commit()
+		}
+		r.write(21, 25)
+		r.expect(1, 25, 0)
+		for range 10 {
+			r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=noise")
+		}
+		r.fake.rotate()
+		r.read()
+		r.read()
+		r.commit()
+		r.fake.vacuum(3)
+		r.crash()
+		r.write(26, 30)
+		r.expect(1, 30, 0)
+	})
+}
+
 // A vacuum of what was read is no gap, although others wrote in between.
 func TestStreamFollowsOverVacuums(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
