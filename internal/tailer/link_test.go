@@ -144,3 +144,24 @@ func TestCurrentAndDatedNames(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// A link to a file that was found a moment before brings its source for the first
+// line already.
+func TestNameThatCameBeforeTheNextScan(t *testing.T) {
+	s := follow(t, "current.log", "app-*.log")
+	s.append("app-2.log", "")
+	if got := s.bySource(); got != "[]" {
+		t.Fatal(got)
+	}
+	s.check(os.Symlink(s.path("app-2.log"), s.path("current.log")))
+	s.append("app-2.log", "1\n")
+	s.tailer.nextScan = s.now.Add(time.Hour)
+	s.tailer.heed(hints{moved: []string{s.path("current.log")}, written: []string{s.path("app-2.log")}}, s.now)
+	b, ok := nextOf(s.tailer, s.now)
+	if ok && len(b.Sources) != 2 {
+		t.Errorf("the line counts for %v", b.Sources)
+	}
+	if !ok {
+		t.Error("the line was not read")
+	}
+}

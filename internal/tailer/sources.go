@@ -89,6 +89,26 @@ func (t *Tailer) rename(s *stream, e entry) {
 	t.applyNames(s)
 }
 
+// nameSoon adds a name that came just now, so that what is read before the next scan
+// counts for its sources too.
+func (t *Tailer) nameSoon(name string) {
+	if len(t.sourcesOf(name)) == 0 || t.pathOf(name, nil) != name {
+		return
+	}
+	at, err := t.disk.Look(name)
+	s := t.byInode[at.Inode]
+	if err != nil || s == nil || s.Path == name {
+		return
+	}
+	if s.names == nil {
+		s.names = []named{{path: s.Path, until: -1}}
+	}
+	if !slices.ContainsFunc(s.names, func(n named) bool { return n.path == name }) {
+		s.names = append(s.names, named{path: name, until: -1})
+		t.applyNames(s)
+	}
+}
+
 // applyNames works out the generation's sources, and how each calls its file.
 func (t *Tailer) applyNames(s *stream) {
 	gone := func(n named) bool { return n.until >= 0 && n.until <= s.Offset }

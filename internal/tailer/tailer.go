@@ -568,6 +568,9 @@ func (t *Tailer) Wait(ctx context.Context, until time.Time) {
 // that is not enough.
 func (t *Tailer) heed(hints hints, now time.Time) {
 	rescan := hints.missed
+	for _, name := range hints.moved {
+		t.nameSoon(name)
+	}
 	for _, name := range hints.written {
 		if s := t.byName[name]; s != nil && s.isOpen() {
 			t.enqueue(s)
