@@ -10,7 +10,7 @@ import (
 // app.log-20260101, app.log.2026-01-01.gz, app-20260101.log, app.1.log,
 // app.log.old. multilog renames current to @4000000069254d0012345678.s. Each of
 // them may be compressed, with one more ending that says so (see decompressors).
-var words = []string{"old", "prev", "bak", "orig"}
+var words = []string{"old", "prev", "bak", "orig", "backup", "save"}
 
 // isNumbered reports whether a mark is a number or a date.
 func isNumbered(mark string) bool {
@@ -69,6 +69,7 @@ func isSeparator(c byte) bool { return c == '.' || c == '-' || c == '_' }
 // .1, or a date. worker-1.log is a file of its own beside worker.log.
 func isInserted(separator byte, mark string) bool {
 	const yymmdd = 6
+	mark = strings.TrimLeft(mark, "_-") // pm2-logrotate writes app-out__2026-01-01_00-00-00.log
 	return isNumbered(mark) && (separator == '.' || isSeparator(separator) && digits(mark) >= yymmdd)
 }
 
@@ -94,7 +95,7 @@ func isTAI64N(base string) bool {
 }
 
 func isRotationMark(text string) bool {
-	return isNumbered(text) || slices.Contains(words, text)
+	return isNumbered(text) || slices.Contains(words, strings.TrimRight(text, "0123456789"))
 }
 
 // Families says, by folder, of which names the rotated forms belong to which

@@ -20,3 +20,25 @@ func TestTAI64NNamesAreFormsOfCurrent(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesThatRotationGives(t *testing.T) {
+	for name, from := range map[string]string{
+		"/v/app.log.backup":                      "/v/app.log",
+		"/v/app.log.backup2":                     "/v/app.log",
+		"/v/app-out__2026-01-01_00-00-00.log":    "/v/app-out.log", // pm2-logrotate
+		"/v/app-out__2026-01-01_00-00-00.log.gz": "/v/app-out.log",
+		"/v/app-2026-01-01.log":                  "/v/app.log",
+	} {
+		if !slices.Contains(RotatedFrom(name), from) {
+			t.Errorf("%s is no rotated form of %s", name, from)
+		}
+	}
+	for name, other := range map[string]string{
+		"/v/worker-1.log":      "/v/worker.log",
+		"/v/app.log.backupset": "/v/app.log",
+	} {
+		if slices.Contains(RotatedFrom(name), other) {
+			t.Errorf("%s is a rotated form of %s", name, other)
+		}
+	}
+}

@@ -31,6 +31,7 @@ func (t *Tailer) callCensus(now time.Time) bool {
 		return false
 	}
 	t.lastCensus = now
+	t.barShared()
 	for path := range t.byPath {
 		t.restless[path] = max(t.restless[path], 1)
 	}
@@ -89,17 +90,39 @@ var errShared = errors.New("two generations have one file")
 
 // breach returns an error if two unfinished generations share an inode.
 func (t *Tailer) breach() error {
+	for _, pair := range t.shared() {
+		return fmt.Errorf("%w: %d and %d of %q, inode %d", errShared, pair[0].ID, pair[1].ID, pair[1].Path, pair[1].Ino)
+	}
+	return nil
+}
+
+// shared returns the unfinished generations that share an inode, in pairs.
+func (t *Tailer) shared() (pairs [][2]*stream) {
 	owners := make(map[logfile.Inode]*stream, len(t.streams))
 	for _, s := range t.streams {
 		if s.finished() || s.inode() == (logfile.Inode{}) {
 			continue
 		}
 		if other := owners[s.inode()]; other != nil {
-			return fmt.Errorf("%w: %d and %d of %q, inode %d", errShared, other.ID, s.ID, s.Path, s.Ino)
+			pairs = append(pairs, [2]*stream{other, s})
 		}
 		owners[s.inode()] = s
 	}
-	return nil
+	return pairs
+}
+
+// barShared stops the reading of files that two unfinished generations share, until
+// they do not. Nobody knows which of the two counts the lines.
+func (t *Tailer) barShared() {
+	for _, s := range t.streams {
+		s.barred = false
+	}
+	for _, pair := range t.shared() {
+		for _, s := range pair {
+			s.barred = true
+			t.fail(s.lastName(), errShared)
+		}
+	}
 }
 
 func (t *Tailer) drop(gone map[*stream]bool) {

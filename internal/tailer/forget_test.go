@@ -115,3 +115,34 @@ func TestForgottenOnlyWhatWasLookedForAllTheTime(t *testing.T) {
 	s.idle(9)
 	s.wantForgotten(1)
 }
+
+func TestFileOfTwoGenerations(t *testing.T) {
+	s := follow(t, "*.log")
+	s.append("a.log", "one\n")
+	s.append("b.log", "two\n")
+	s.expect("one", "two")
+	a, b := s.tailer.byPath[s.path("a.log")][0], s.tailer.byPath[s.path("b.log")][0]
+	mine := b.Ino
+	b.Ino = a.Ino // as only a fault of ours could do
+	if s.tailer.breach() == nil {
+		t.Fatal("no breach was found")
+	}
+	s.tailer.barShared()
+	s.append("b.log", "three\n")
+	s.tailer.enqueue(b)
+	if block, err := s.tailer.readBlock(b, s.now); err == nil || len(block.Data) > 0 {
+		t.Errorf("read %q of a file that two generations have, error %v", block.Data, err)
+	}
+	problems := 0
+	for _, f := range s.tailer.Survey(s.now) {
+		if f.Problem != "" {
+			problems++
+		}
+	}
+	if problems != 2 {
+		t.Errorf("%d files have a problem, want 2", problems)
+	}
+	b.Ino = mine
+	s.tailer.barShared()
+	s.expect("three")
+}

@@ -48,6 +48,7 @@ type stream struct {
 	taken   bool      // the ledger may know of it
 	renewed bool      // it comes from the ledger and was not opened since
 	holder  string    // the name of a copy of it
+	barred  bool      // another generation has the same file: nothing is read
 	late    bool      // its last line counted without its end, which came later
 
 	awaited    bool      // the generation after it waits until it is read

@@ -297,6 +297,9 @@ func (t *Tailer) enqueue(s *stream) {
 // readBlock reads whole lines from the stream's position on; none where no
 // line is complete. While there is more, the stream is queued again.
 func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
+	if s.barred {
+		return meter.Block{}, errShared
+	}
 	if s.skipped > s.Offset {
 		return meter.Block{}, t.skipLine(s)
 	}
