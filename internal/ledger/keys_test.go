@@ -151,7 +151,7 @@ func (s *keySimulation) commit() {
 	}
 	batch := s.batch(lines, offsets)
 	for s.rand.IntN(3) == 0 {
-		ctx := cancelAfter(s.Context(), 1+s.rand.IntN(60))
+		ctx := cancelAfter(s.Context(), 1+s.rand.IntN(600))
 		if s.ledger.Commit(ctx, batch, s.now) == nil {
 			s.committed(lines, offsets)
 			return
