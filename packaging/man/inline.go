@@ -48,10 +48,19 @@ func address(url string) string {
 }
 
 // escapes replaces characters that roff would interpret, or would print in a form
-// that a shell does not accept, or that a terminal without UTF-8 cannot show.
-var escapes = strings.NewReplacer("\u2026", "...", "2\u2075\u00b3", `2\(ha53`, "2\u2076\u00b2", `2\(ha62`, "2\u2076\u00b3", `2\(ha63`, `\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
+// that a shell does not accept.
+var escapes = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
 
-func escaped(text string) string { return escapes.Replace(text) }
+// plain replaces characters that a terminal without UTF-8 cannot show.
+var plain = strings.NewReplacer("…", "...", "⁰", "0", "¹", "1", "²", "2", "³", "3", "⁴", "4", "⁵", "5", "⁶", "6", "⁷", "7", "⁸", "8", "⁹", "9", "⁻", "-")
+
+// powers are exponents, such as the 63 of 2⁶³.
+var powers = regexp.MustCompile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+
+func escaped(text string) string {
+	text = powers.ReplaceAllStringFunc(text, func(power string) string { return "^" + power })
+	return escapes.Replace(plain.Replace(text))
+}
 
 // guarded keeps a line from being taken for a request of roff.
 func guarded(line string) string {
