@@ -5,12 +5,9 @@ import (
 	"strings"
 )
 
-// Clause says what a line must contain for a condition to be anything but
-// false: at least one of its literals. Where there are none the condition is
-// false on every line. A nil clause says nothing.
-//
-// It holds for errors, too: on a line without the literals the condition is
-// false, and does not fail.
+// Clause says what a line must contain so that a condition is true or fails: at
+// least one of its literals. Without literals, the condition is false on every line.
+// A nil clause says nothing.
 type Clause struct {
 	Literals []string
 	Guards   []string // JSON names in their quotes: or a name of these with a value that is no string, on which the condition fails
@@ -29,7 +26,7 @@ func Require(literal string) *Clause {
 	return &Clause{Literals: []string{literal}, Weight: Rarity(literal)}
 }
 
-// Both returns a clause for a condition that needs a and b: the better of them.
+// Both returns a clause for a condition that needs a and b: the better one.
 func Both(a, b *Clause) *Clause {
 	switch {
 	case a == nil:
@@ -64,7 +61,7 @@ func merge(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// byteBits is how seldom each byte is in logs, in bits.
+// byteBits holds, for each byte, how rare it is in logs, in bits.
 var byteBits = func() (t [256]float64) {
 	for c := range t {
 		switch {
@@ -87,7 +84,7 @@ var byteBits = func() (t [256]float64) {
 	return t
 }()
 
-// Rarity is how seldom a literal is likely to be met, in bits.
+// Rarity returns how rare a literal is likely to be, in bits.
 func Rarity(literal string) float64 {
 	bits := 0.0
 	for i := range len(literal) {

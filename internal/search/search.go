@@ -9,11 +9,10 @@ import (
 // Search finds in a block the lines that contain any of a set of literals,
 // and which rules want them.
 //
-// Literals are found by sampling: of every literal as many grams, of four bytes,
-// are entered as the step is wide by which the block is stepped through, so
-// that wherever a literal stands one of its grams is looked at; where one is
-// met the literal is compared. Where there are but a few short literals each is
-// looked for by its rarest byte, which is faster than short steps.
+// It finds literals by sampling. It reads four bytes of the block at every step, and
+// compares a literal if they are one of its grams. Each literal enters as many
+// neighbouring grams as a step has bytes, so one of them is always read. If there
+// are only a few short literals, it finds each by its rarest byte instead.
 type Search struct {
 	Always  Set // rules that want every line
 	samples []*sampler
@@ -53,7 +52,7 @@ func (s Set) Empty() bool {
 	return true
 }
 
-// Next is the first member that is at least i, or -1.
+// Next returns the first member from i on, or -1.
 func (s Set) Next(i int) int {
 	for w := i / 64; w < len(s); w++ {
 		word := s[w]
@@ -74,14 +73,14 @@ type wanted struct {
 	rules   Set
 }
 
-// at reports whether the literal stands at an offset.
+// at reports whether the literal is at an offset.
 func (w *wanted) at(data []byte, start int) bool {
 	end := start + len(w.literal)
 	return start >= 0 && end <= len(data) && string(data[start:end]) == string(w.literal) && !(w.guard && textFollows(data[end:]))
 }
 
-// textFollows reports whether behind a quoted text in JSON there is a string or
-// null as its value, or no value: then it was no name.
+// textFollows reports whether a quoted text in JSON has a string or null as its
+// value, or no value because it is not a name.
 func textFollows(rest []byte) bool {
 	rest = bytes.TrimLeft(rest, " \t\r")
 	if len(rest) == 0 || rest[0] != ':' {
@@ -171,8 +170,7 @@ func (s *Search) Begin(data []byte) {
 	}
 }
 
-// Next is where the first literal not yet passed lies: in the line that the
-// search has come to. It is len(data) where there are no more.
+// Next returns an offset in the next line with a literal, or len(data).
 func (s *Search) Next(data []byte) int {
 	at := len(data)
 	for _, g := range s.samples {
@@ -184,7 +182,7 @@ func (s *Search) Next(data []byte) int {
 	return at
 }
 
-// Take adds to rules those that want the line that ends at end, and passes it.
+// Take adds the rules that want the line before end, and passes that line.
 func (s *Search) Take(data []byte, end int, rules Set) {
 	for _, g := range s.samples {
 		for g.at < end {
@@ -202,11 +200,11 @@ func (s *Search) Take(data []byte, end int, rules Set) {
 	}
 }
 
-// byteSearch looks for a literal by the byte of it that is rarest in logs.
+// byteSearch finds a literal by its rarest byte.
 type byteSearch struct {
 	wanted
 	rarest int // its offset in the literal
-	at     int // where the literal was found; len(data) where it is not there
+	at     int // where the literal was found, or len(data)
 }
 
 func newByteSearch(w wanted) *byteSearch {
@@ -256,7 +254,7 @@ type gramEntry struct {
 	gram    uint32
 	literal int32
 	offset  int32 // of the gram in the literal
-	next    int32 // entry of the same hash, from 1; 0 where there is none
+	next    int32 // entry of the same hash, from 1; 0 for none
 }
 
 const (
@@ -290,8 +288,8 @@ func newSampler(literals []wanted) *sampler {
 	return g
 }
 
-// rarestWindow is the offset of as many neighbouring grams as step is wide of
-// which the most common is the rarest.
+// rarestWindow returns the offset of the step neighbouring grams that are rarest. It
+// judges them by their most common gram.
 func rarestWindow(literal []byte, step, size int) int {
 	best, bestBits := 0, -1.0
 	for from := 0; from+step+size-1 <= len(literal); from++ {
@@ -312,7 +310,7 @@ func rarestWindow(literal []byte, step, size int) int {
 
 func (g *sampler) begin() { g.pos = 0 }
 
-// gram is the one at an offset of a text that holds it.
+// gram returns the gram at an offset of a text.
 func (g *sampler) gram(text []byte, offset int) uint32 {
 	var padded [4]byte
 	copy(padded[:], text[offset:])
