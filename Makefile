@@ -1,7 +1,7 @@
 .PHONY: build test check bench histories shapes books faults torture fleet fuzz pages packages packages-twice e2e clean
 
 build: ## the static binary, ./meterlog
-	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags "-s -w" -o meterlog ./cmd/meterlog
+	packaging/compile -ldflags "-s -w" -o meterlog
 
 test:
 	go test ./...
