@@ -27,12 +27,12 @@ type answer struct {
 
 	dated
 	sends   int    // how often the transport sent the request
-	message string // what the answer says in place of verdicts; "" where nothing
+	message string // what the answer says in place of verdicts; may be ""
 }
 
 type rejection struct {
 	uuid   string
-	reason string // the API's word; unspecified where it gives none
+	reason string // the API's word; may be unspecified
 }
 
 // parseAnswer reads the body of a successful REST answer. It is as tolerant

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// nearlyExpired is the age from which an attempt may arrive too late.
+	// nearlyExpired is how old a record is when an attempt may arrive too late.
 	nearlyExpired = meter.UsableFor - time.Minute
 
 	// aheadMargin is how far the API's clock may be from what we know of it.
@@ -25,7 +25,7 @@ const (
 )
 
 // clock holds what is known of the API's clock: the Date of answers with a
-// verdict, and nothing else. Pages of load balancers bear dates of their own.
+// verdict, and nothing else. Pages of load balancers have dates of their own.
 type clock struct {
 	mu     sync.Mutex
 	skew   time.Duration // the API's clock minus ours

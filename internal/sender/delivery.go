@@ -38,13 +38,13 @@ const (
 	// enoughStrikes is how many deliveries in a row must end so for a record.
 	enoughStrikes = 5
 
-	// unreadable is how old a record must be, by the API's clock as far as it
-	// is known, to be given up where nothing at all is taken: the API's hour,
-	// and a margin for clocks whose difference nobody knows.
+	// unreadable is how old a record is when the sender gives it up, if the API
+	// takes nothing at all. It is the API's hour, and a margin in case the
+	// difference of the clocks is unknown.
 	unreadable = meter.UsableFor + 10*time.Minute
 
-	// unreadableDoubt is the same for a record that may have been stored. An
-	// API that reads requests again would tell, so it is asked for longer.
+	// unreadableDoubt is the same for a record that may have been stored. When
+	// the API reads requests again, it can tell, so the sender asks for longer.
 	unreadableDoubt = 24 * time.Hour
 )
 
@@ -82,9 +82,9 @@ func (s *Sender) deliver(ctx context.Context, records []meter.Record, validateOn
 	return d.results, failed
 }
 
-// write sends the records of a batch, in as many requests as it takes to part
-// those that the API refuses to read from the others. It stops at the first
-// failure of another kind.
+// write sends the records of a batch. If the API refuses to read the request, write
+// splits it until the bad records are alone. It stops at the first failure of
+// another kind.
 func (d *delivery) write(ctx context.Context, batch []int) *Error {
 	answer, failed := d.attempt(ctx, batch)
 	switch {
@@ -106,9 +106,9 @@ func (d *delivery) write(ctx context.Context, batch []int) *Error {
 	}
 }
 
-// attempt sends one request, and once more with another token where the first
-// was not good enough. A request that was answered 401 or 403 was certainly
-// not stored, so the second is no repetition of the first.
+// attempt sends one request. If the API does not take the token, it sends the
+// request again with a new one. The API stored nothing of a request that it answered
+// with 401 or 403, so the second one cannot be a duplicate.
 func (d *delivery) attempt(ctx context.Context, batch []int) (answer, *Error) {
 	token, err := d.tokens.Token(ctx)
 	if err != nil {
@@ -160,8 +160,8 @@ func (d *delivery) refusable(batch []int) []bool {
 	return list
 }
 
-// doubt notes that the API may have stored the records of a batch, or refused
-// those that are refusable, and that no answer tells.
+// doubt notes that no answer tells what became of a batch. The API may have stored
+// its records, or refused the refusable ones.
 func (d *delivery) doubt(batch []int, refusable []bool) {
 	if d.validateOnly {
 		return
@@ -222,15 +222,14 @@ func (d *delivery) leave(batch []int, failed *Error) {
 	}
 }
 
-// judgeAlone decides on the records that were answered 400 alone. The error is
-// that of a delivery in which the fault may be the request's.
+// judgeAlone decides on the records that got a 400 alone. It returns an error if the
+// fault may be the whole request's.
 //
-// Where other requests were answered since this began for a record, and it has
-// gone on for long enough, the fault is the record's own: it is refused in the
-// API's words. Until then, and for as long as no request at all is answered
-// otherwise, the record stays Sealed; it holds back no other, for it is put off
-// by itself where the others are taken. What nobody will read any more is given
-// up when the API's hour has passed: nothing else would end it.
+// The fault is the record's own if the API has answered other requests since, and
+// the record has failed for long enough. Then judgeAlone refuses it in the API's
+// words. Until then the record stays Sealed. It holds back no other record, as the
+// caller puts it off alone. If the API reads no request at all, judgeAlone gives the
+// record up when the API's hour has passed: nothing else would end it.
 func (d *delivery) judgeAlone() *Error {
 	var failed *Error
 	for _, r := range d.alone {

@@ -12,8 +12,8 @@ import (
 type Kind int
 
 const (
-	Retry Kind = iota // passes by itself: again, with backoff
-	Slow              // needs somebody to mend something: say so loudly, and try again at long intervals
+	Retry Kind = iota // passes in time: try again, with backoff
+	Slow              // somebody must fix something: report it, and try again at long intervals
 )
 
 func (k Kind) String() string {
@@ -23,22 +23,22 @@ func (k Kind) String() string {
 	return "retry"
 }
 
-// maxRetryAfter caps what the API asks to wait for: the hour within which
-// usage must be delivered goes on meanwhile.
+// maxRetryAfter caps how long the API can make us wait. Usage has only an hour to be
+// delivered.
 const maxRetryAfter = time.Minute
 
 // Error says why a delivery, or a part of it, failed. It holds no secret.
 type Error struct {
 	Kind       Kind
-	Status     int           // of HTTP, or what the gRPC code corresponds to; 0 where no answer came
-	RetryAfter time.Duration // what the API asks to wait for, at most a minute; 0 where it asks nothing
+	Status     int           // of HTTP, or what the gRPC code corresponds to; 0 without an answer
+	RetryAfter time.Duration // how long the API asks to wait, at most a minute; may be 0
 	ClientID   string        // our name of the request: x-client-request-id
-	RequestID  string        // the API's: x-request-id; "" where unknown
-	TraceID    string        // the API's x-server-trace-id; "" where unknown
+	RequestID  string        // the API's: x-request-id; may be ""
+	TraceID    string        // the API's x-server-trace-id; may be ""
 	Err        error
 
-	maybeStored bool   // the API may have stored the records all the same
-	message     string // what the answer says in its own words; "" where it says nothing
+	maybeStored bool   // the API may have stored the records anyway
+	message     string // the answer in its own words; may be ""
 }
 
 func (e *Error) Error() string {
@@ -59,9 +59,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// fateOf says what an answer of the given HTTP status means: what is to be
-// done, and whether the records may have been stored all the same. Success is
-// not its subject.
+// fateOf returns what to do after an answer with this HTTP status, and whether the
+// API may have stored the records anyway. The status is not one of success.
 func fateOf(status int) (kind Kind, maybeStored bool) {
 	switch status {
 	case http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusTooEarly:

@@ -87,9 +87,8 @@ func (t *rpc) take() (*line, error) {
 	return t.line, nil
 }
 
-// put ends a request. After a failure of the connection the next one dials
-// anew, without the channel's own backoff and on no connection that died
-// unseen.
+// put ends a request. After a failure of the connection the next request opens a new
+// one. It waits for no backoff of the channel, and uses no dead connection.
 func (t *rpc) put(l *line, broken bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,8 +158,8 @@ func (t *rpc) write(ctx context.Context, r request) (answer, *Error) {
 	return a, nil
 }
 
-// httpStatus is what the codes of gRPC correspond to in HTTP, as the API's
-// gateway maps them. What is not here is 500.
+// httpStatus maps the codes of gRPC to HTTP, as the API's gateway does. Other codes
+// are 500.
 var httpStatus = map[codes.Code]int{
 	codes.Canceled:           499,
 	codes.InvalidArgument:    http.StatusBadRequest,
@@ -177,8 +176,8 @@ var httpStatus = map[codes.Code]int{
 	codes.Unauthenticated:    http.StatusUnauthorized,
 }
 
-// failure makes an Error of what a call came to. sends says how
-// often the request was begun on a connection.
+// failure makes an Error from the outcome of a call. sends says how often the request
+// went out on a connection.
 func failure(ctx context.Context, r request, err error, header http.Header, sends int) *Error {
 	s := status.Convert(err)
 	e := &Error{
@@ -212,7 +211,7 @@ func failure(ctx context.Context, r request, err error, header http.Header, send
 	return e
 }
 
-// call learns how often one call was begun on a connection.
+// call counts how often one call went out on a connection.
 type call struct{ sends atomic.Int32 }
 
 type callKey struct{}

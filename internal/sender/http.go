@@ -16,8 +16,7 @@ import (
 // dialer opens connections for HTTP.
 var dialer = net.Dialer{Timeout: 10 * time.Second}
 
-// newTransport makes a transport for HTTP. Redirects are no matter of it:
-// a RoundTripper follows none.
+// newTransport makes a transport for HTTP. A RoundTripper follows no redirects.
 func newTransport(caFile string, proxy func(*http.Request) (*url.URL, error), dial func(context.Context, string) (net.Conn, error)) (*http.Transport, error) {
 	config, err := tlsConfig(caFile)
 	if err != nil {
@@ -40,14 +39,14 @@ func newTransport(caFile string, proxy func(*http.Request) (*url.URL, error), di
 	return t, nil
 }
 
-// CheckCAFile says what is wrong with a file for Config.CAFile; nil where
-// nothing is, and for "".
+// CheckCAFile returns what is wrong with a file for Config.CAFile. The name "" is
+// right.
 func CheckCAFile(path string) error {
 	_, err := tlsConfig(path)
 	return err
 }
 
-// tlsConfig trusts the system's certificates and those of caFile.
+// tlsConfig trusts the system's certificates and the certificates in caFile.
 func tlsConfig(caFile string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile == "" {

@@ -25,8 +25,8 @@ const (
 	exchangePath    = "/iam/v1/tokens"
 	exchangeTimeout = 30 * time.Second
 
-	// jwtAudience is what a JWT is for, by the documentation, whatever host
-	// the exchange is asked at.
+	// jwtAudience is the audience of a JWT by the documentation. It is the same
+	// for every host.
 	jwtAudience = DefaultIAMEndpoint + exchangePath
 	jwtLifetime = time.Hour // the longest that IAM takes
 )
@@ -35,15 +35,15 @@ const (
 type KeyConfig struct {
 	File     string            // the key, as `yc iam key create` writes it; not to be read by everybody
 	Endpoint string            // of IAM; "": DefaultIAMEndpoint
-	CAFile   string            // PEM certificates trusted beside those of the system; "": none
+	CAFile   string            // PEM certificates to trust beside the system's; "": none
 	HTTP     http.RoundTripper // nil: a transport of its own
 	Log      *slog.Logger      // nil: slog.Default
 }
 
 // KeyTokens returns the tokens of an authorized key's service account, cached.
 // It reads and checks the key file and connects nowhere; an error is one of
-// the configuration. The file is read anew for each exchange, so that the key
-// may be replaced meanwhile.
+// the configuration. Each exchange reads the file again, so the key may be replaced
+// at any time.
 func KeyTokens(cfg KeyConfig) (TokenSource, error) {
 	if _, err := readKey(cfg.File); err != nil {
 		return nil, fmt.Errorf("sender: %w", err)
@@ -67,7 +67,7 @@ type key struct {
 	private     *rsa.PrivateKey
 }
 
-// makeKey is what to do about a key file that is none.
+// makeKey says how to make a key file.
 const makeKey = "; make one with `yc iam key create --service-account-name NAME --output FILE`"
 
 // readKey reads a key file in either spelling. Its errors hold nothing of the
@@ -112,8 +112,7 @@ func readKey(path string) (key, error) {
 	if len(missing) > 0 {
 		return key{}, fmt.Errorf("key file %s: it lacks %s%s", path, strings.Join(missing, ", "), makeKey)
 	}
-	// Before the PEM stands a line that warns not to remove it; PEM decoding
-	// passes over it.
+	// A line before the PEM warns not to remove it. PEM decoding skips that line.
 	if k.private, err = jwt.ParseRSAPrivateKeyFromPEM([]byte(pem)); err != nil {
 		return key{}, fmt.Errorf("key file %s: private_key is no RSA key in PEM%s", path, makeKey)
 	}

@@ -40,12 +40,12 @@ func (m *Metadata) Tokens() TokenSource {
 	return &cache{fetch: m.token, log: orDefault(m.Log, slog.Default())}
 }
 
-// ErrNoInstance is wrapped by InstanceID's error where the metadata service
-// has answered that it has no name for this machine. To ask again is no use.
+// ErrNoInstance says that the metadata service does not know a name of this machine.
+// InstanceID wraps it. It does not help to ask again.
 var ErrNoInstance = errors.New("the metadata service has no id of this instance")
 
-// InstanceID returns the cloud's name of this VM. An error may pass by itself,
-// unless it is ErrNoInstance.
+// InstanceID returns the cloud's name of this VM. Unless the error is ErrNoInstance,
+// it may pass in time.
 func (m *Metadata) InstanceID(ctx context.Context) (string, error) {
 	got, err := m.get(ctx, metadataInstance)
 	if err != nil {

@@ -43,10 +43,10 @@ func (t *rest) close() error {
 	return nil
 }
 
-// dropConnections has the next request dial anew: a connection on which an
-// answer did not come may be dead without anybody knowing. Over HTTP/2 it
-// would be taken again, so the whole transport is replaced. Requests under way
-// on the old one end as they may.
+// dropConnections makes the next request open a new connection. A connection without
+// an answer may be dead without anybody knowing. HTTP/2 would use it again, so
+// dropConnections replaces the whole transport. Requests that are under way on the
+// old one end as they may.
 func (t *rest) dropConnections() {
 	old := t.own.Load()
 	if t.own.CompareAndSwap(old, old.Clone()) {
@@ -120,7 +120,7 @@ func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 		t.dropConnections()
 		return answer{}, &Error{
 			Kind: Retry, ClientID: r.id, Err: fmt.Errorf("write: %w", redactError(err, r.token)),
-			// A transport that was asked for a connection and had none wrote nothing.
+			// A transport that got no connection wrote nothing.
 			maybeStored: !asked.Load() || connected.Load(),
 		}
 	}

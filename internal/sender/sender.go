@@ -35,8 +35,8 @@ type Config struct {
 	Timeout      time.Duration // of one request; 0: 30 s
 	ValidateOnly bool          // every request asks only whether it would be accepted; nothing is stored
 	UserAgent    string        // "": "meterlog"
-	Tokens       TokenSource   // belongs to the Sender from New on: Close closes it where it is an io.Closer
-	CAFile       string        // PEM certificates trusted beside those of the system; "": none
+	Tokens       TokenSource   // belongs to the Sender from New on: Close closes it if it is an io.Closer
+	CAFile       string        // PEM certificates to trust beside the system's; "": none
 
 	// Seams for tests and for an API embedded in the process.
 	HTTP http.RoundTripper                                           // carries REST requests; nil: a transport of the Sender's own
@@ -130,7 +130,7 @@ func (s *Sender) Validate(ctx context.Context, records []meter.Record) ([]meter.
 }
 
 // Skew returns the API's clock minus ours, as its last answer with a verdict
-// tells, to about a second. It returns 0 where they agree, where nothing is
+// tells, to about a second. It returns 0 if they agree, if the API's clock is not
 // known yet, and after our clock was set. Before the API's clock reaches a
 // record's timestamp, the API refuses the record as INVALID_TIMESTAMP.
 func (s *Sender) Skew() time.Duration { return s.clock.get() }

@@ -12,9 +12,9 @@ import (
 // TokenVariable is the environment variable that holds a static token.
 const TokenVariable = "METERLOG_IAM_TOKEN"
 
-// StaticTokens returns the token that stands in file, or, where file is "", in
-// the variable METERLOG_IAM_TOKEN. The file is read anew for each request, so
-// that whatever renews it needs to tell nobody; it may be absent for a while.
+// StaticTokens returns the token in file. If file is "", it returns the token in the
+// variable METERLOG_IAM_TOKEN. Each request reads the file again, so that another
+// program can renew it. The file may be missing for a while.
 func StaticTokens(file string) (TokenSource, error) {
 	if file != "" {
 		return tokenFile(file), nil

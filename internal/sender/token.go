@@ -10,30 +10,29 @@ import (
 	"time"
 )
 
-// ErrNoToken is wrapped by the error of a delivery for which no token could be
-// had. Nothing was sent.
+// ErrNoToken says that a delivery got no token, and sent nothing.
 var ErrNoToken = errors.New("no token")
 
-// TokenSource yields the IAM tokens that requests bear. Its methods may be
+// TokenSource returns the IAM tokens of requests. Its methods may be
 // called concurrently. Its errors hold no secret.
 type TokenSource interface {
 	// Token returns a token that is valid as far as is known.
 	Token(ctx context.Context) (string, error)
-	// Refresh returns a token in place of one that the API refused. Where the
-	// source has no other it returns the same.
+	// Refresh returns a token in place of the rejected one. It returns the same
+	// token if the source cannot make another.
 	Refresh(ctx context.Context, rejected string) (string, error)
 }
 
-// token is a token with the times, of our clock, that its lifetime comes to.
+// token is a token with the times when it must be renewed and when it ends.
 type token struct {
 	value     string
-	refreshAt time.Time // from when on another is to be got while this one serves
-	expiresAt time.Time // from when on it must not be used
+	refreshAt time.Time // from then on the cache gets another one, and uses this one until it has it
+	expiresAt time.Time // from then on it must not be used
 }
 
-// newToken dates a token that lives for so long from now on. It is renewed at
-// two thirds of its life, and hourly, as the documentation recommends; it is
-// not used in the last tenth (at most 10 s), for a request takes its time.
+// newToken returns a token that was issued now. The cache renews it after two thirds
+// of its lifetime, and hourly, as the documentation recommends. It does not use the
+// token in the last tenth (at most 10 s), as a request takes time.
 func newToken(value string, lifetime time.Duration) token {
 	now := time.Now()
 	return token{
@@ -58,12 +57,12 @@ func checkToken(value string) error {
 // in the background while the old one serves, otherwise while callers wait.
 // At most one renewal is under way at a time.
 type cache struct {
-	fetch func(ctx context.Context) (token, error) // asks the source; bounded in time by itself
+	fetch func(ctx context.Context) (token, error) // asks the source, for a limited time
 	log   *slog.Logger
 
 	mu      sync.Mutex
 	current token
-	renewal *renewal // nil where none is under way
+	renewal *renewal // the one that is under way, or nil
 	failing bool     // the last renewal failed
 	closed  bool
 	wait    sync.WaitGroup
@@ -136,8 +135,8 @@ func (c *cache) renew() *renewal {
 	return r
 }
 
-// finish takes in what a renewal came to. After a failure the old token serves
-// until it expires, and the source is asked again ever sooner.
+// finish takes the outcome of a renewal. After a failure the old token serves until
+// it expires, and the cache asks the source again at shorter and shorter intervals.
 func (c *cache) finish(r *renewal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -58,8 +58,8 @@ const (
 	maxSKU       = 50
 )
 
-// defect says why a record must not be sent, for one malformed record can fail
-// a whole request; "" where nothing is wrong with it.
+// defect returns why a record must not be sent, or "". One malformed record can make
+// a whole request fail.
 func defect(r meter.Record) string {
 	switch {
 	case len(r.UUID) != 36 || uuid.Validate(r.UUID) != nil:

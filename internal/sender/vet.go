@@ -10,15 +10,15 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// longestSilence is how long deliveries wait for answers to validate_only.
-// While there are none, the question is asked again at the same interval.
+// longestSilence is how long deliveries wait for answers to validate_only. Without an
+// answer the sender repeats the question at the same interval.
 const longestSilence = time.Minute
 
 // silence is how long the API has not answered questions with validate_only.
 type silence struct {
 	mu    sync.Mutex
-	since time.Time // when the first unanswered question was asked; zero while there are answers
-	asked time.Time // when the last question was asked
+	since time.Time // the time of the first unanswered question; zero while the API answers
+	asked time.Time // the time of the last question
 }
 
 // end notes an answer.
@@ -56,8 +56,8 @@ func (s *silence) begin(now time.Time) bool {
 //
 // Where the API's clock is known and leaves no doubt, Vet asks nothing.
 // Otherwise it asks with validate_only about the records themselves. It returns
-// the records that are ready to be sent, and results for the others: those that
-// the API calls expired are settled, those that it calls ahead stay Sealed.
+// the records that are ready to be sent, and results for the others. Records that
+// the API calls expired are settled. Records that it calls ahead stay Sealed.
 //
 // err says that the question was not answered; only the records that needed no
 // question are ready then. After a minute without answers all are ready.
