@@ -32,17 +32,17 @@ import (
 	"github.com/meterlog/meterlog/internal/tailer"
 )
 
-// Config is what an agent works with. The agent closes none of it but the files
-// of Open.
+// Config is what an agent works with. The agent closes only the files of
+// Open.
 type Config struct {
 	Rules  *config.Config
 	Ledger *ledger.Ledger
 	Sender *sender.Sender
 
-	// MachineIDFile holds the machine's id, as /etc/machine-id does; "": the
-	// ledger is bound to no machine. InstanceID asks for the cloud's name of
-	// it, with sender.ErrNoInstance where there is none; nil: nobody is asked.
-	// Until it answers nothing is delivered of a ledger that is bound to one.
+	// MachineIDFile holds the machine's id, as /etc/machine-id does. If it is "",
+	// the ledger is bound to no machine. InstanceID returns the cloud's name of the
+	// machine, or sender.ErrNoInstance; it may be nil. If the ledger is bound to an
+	// instance, nothing is delivered before InstanceID answers.
 	MachineIDFile string
 	InstanceID    func(context.Context) (string, error)
 
@@ -51,8 +51,8 @@ type Config struct {
 	// waits.
 	Spread bool
 
-	// Settled, if set, is told of every record that an answer settled or left
-	// as it is. It is called by the send loop.
+	// The send loop calls Settled, if it is set, for every record that an answer
+	// settled or left as it is.
 	Settled func(meter.Record, meter.Result)
 
 	// Open holds files that an agent before this one, in the same process, had
@@ -135,7 +135,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			silence:  silence.New(watchedRules(cfg.Rules), activity, time.Now()),
 			kept:     time.Now(),
 			batch:    ledger.Batch{Tally: tally},
-			nextSeal: unknownSeal, // what an earlier run left open is looked at in the first step
+			nextSeal: unknownSeal, // the first step looks at what an earlier run left open
 		},
 		send:   send,
 		keeper: &keeper{ledger: cfg.Ledger, vitals: cfg.Vitals, log: cfg.Log},
@@ -143,8 +143,8 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 }
 
 // newMatcher returns the matcher of the configuration's rules. If one of them counts
-// the first line of each key, their keys are hashed with the ledger's secret, and
-// the tally keeps those that the ledger has lately taken.
+// the first line of each key, it hashes their keys with the ledger's secret, and the
+// tally keeps the keys that the ledger has lately taken.
 func newMatcher(ctx context.Context, cfg Config, tally *meter.Tally) (*rules.Matcher, error) {
 	matcher := rules.NewMatcher(&cfg.Rules.Set)
 	if !slices.ContainsFunc(cfg.Rules.Rules, func(r *rules.Rule) bool { return r.Once != nil }) {
@@ -168,13 +168,13 @@ func newPace(ctx context.Context, cfg Config) (*pace.Pace, error) {
 	if err != nil {
 		return nil, err
 	}
-	machine, _ := machineID(cfg.MachineIDFile) // where there is none, the ledger's name is enough
+	machine, _ := machineID(cfg.MachineIDFile) // without an id the ledger's name is enough
 	return pace.New(pace.Config{Interval: cfg.Rules.Interval, Identity: machine + " " + identity}), nil
 }
 
-// Run follows and delivers until ctx ends. What was read by then is committed;
-// a delivery under way is broken off, and taken up again by the next run. The
-// files are open still: it is to be closed.
+// Run follows and delivers until ctx ends. Then it commits what it has read, and
+// breaks off a delivery that is under way: the next run goes on with it. The files
+// stay open until Close.
 func (a *Agent) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { a.meter.run(ctx) })
@@ -225,7 +225,7 @@ func (s Summary) AllAccepted() bool {
 
 // Once reads every source to its end, seals what was counted and delivers it.
 // It gives up on the delivery when nothing was settled for patience. An error
-// means that the work could not be done; what was committed by then stays.
+// means that the work could not be done. The commits until then stay.
 func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, error) {
 	if a.send.ledger.InstanceMatters() { // what is counted then need not be kept apart
 		if _, err := a.send.bindInstance(ctx); err != nil {

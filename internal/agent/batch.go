@@ -19,8 +19,8 @@ type batch struct {
 	ready []meter.Record // of records: what the API does not rule out for its time
 }
 
-// inBatches parts records, in their order, into what one request may hold: so
-// many, of one product.
+// inBatches divides records, in their order, into requests. A request holds a limited
+// number of records, of one product.
 func inBatches(records []meter.Record) (list []*batch) {
 	current := make(map[string]*batch) // by product: its last batch
 	for _, r := range records {
@@ -53,9 +53,8 @@ func each(batches []*batch, do func(*batch) error) error {
 	return nil
 }
 
-// deliver asks about the batches what must be asked, sends them at the same
-// time, and settles what is answered. Failures of deliveries are in the
-// batches; the error is one of the ledger.
+// deliver vets the batches, sends them at the same time, and settles the answered
+// records. Failures of deliveries are in the batches; the error is one of the ledger.
 func (l *sendLoop) deliver(ctx context.Context, batches []*batch) error {
 	if err := each(batches, func(b *batch) error { return l.vet(ctx, b) }); err != nil {
 		return err
@@ -76,8 +75,8 @@ func (l *sendLoop) deliver(ctx context.Context, batches []*batch) error {
 	return each(toSend, func(b *batch) error { return l.send(ctx, b) })
 }
 
-// vet asks the API about those of the batch that it may refuse for their time.
-// It settles what the API rules out, and puts off what nobody answers for.
+// vet asks the API about the batch's records that it may refuse for their time. It
+// settles the records that the API rules out. It puts off records without an answer.
 func (l *sendLoop) vet(ctx context.Context, b *batch) error {
 	ready, ruledOut, err := l.sender.Vet(ctx, b.records)
 	b.ready, b.err = ready, err

@@ -31,7 +31,7 @@ type clockWatch struct {
 // offsets are the last differences between a source's own times and the clock.
 type offsets struct {
 	samples []sample
-	off     time.Duration // what it is off by; 0 where it is not
+	off     time.Duration // by how much the source is off, or 0
 }
 
 type sample struct {
@@ -83,7 +83,7 @@ func (o *offsets) judge() {
 	}
 	slices.Sort(sorted)
 	middle := sorted[n/2]
-	apart := n / 10 // so many at each end may be delayed
+	apart := n / 10 // this many at each end may be delayed
 	spread := sorted[n-1-apart] - sorted[apart]
 	alike := min(o.samples[n-1].at.Sub(o.samples[0].at)/4, mostSpread)
 	switch {
@@ -132,8 +132,8 @@ func durationText(d time.Duration) string {
 	return fmt.Sprintf("%dh%dm", hours, minutes)
 }
 
-// freshness knows which generations were read to their end before. What is read
-// of one later was written since.
+// freshness knows which generations were read to their end earlier. Lines that are
+// read from one of them later were written since.
 type freshness struct {
 	reading, read map[int64]bool
 	at            time.Time // when everything was last read to its end

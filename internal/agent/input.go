@@ -176,7 +176,7 @@ func (in *input) Take(tally *meter.Tally) (generations []meter.Generation, copie
 	return generations, copies, globs
 }
 
-// seen returns when the clocks were last read; zero if there are none.
+// seen returns when the clocks were last read, or zero without clocks.
 func (in *input) seen() time.Time {
 	if len(in.clocks) == 0 {
 		return time.Time{}

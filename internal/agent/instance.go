@@ -17,7 +17,7 @@ import (
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
-// bind tells the ledger on which machine it is, before anything is counted.
+// bind tells the ledger its machine, before anything is counted.
 func bind(ctx context.Context, cfg Config) error {
 	if err := keepRemainders(ctx, cfg); err != nil {
 		return err
@@ -72,7 +72,7 @@ func keepRemainders(ctx context.Context, cfg Config) error {
 }
 
 // machineID reads a file like /etc/machine-id. Of the id, which machine-id(5)
-// asks to keep confidential, it returns a keyed hash; "" where there is none.
+// asks to keep confidential, it returns a keyed hash, or "" without an id.
 func machineID(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -25,8 +25,8 @@ const (
 	keepPause   = time.Minute     // between commits that keep how long rules have been silent
 )
 
-// mostReported bounds what is remembered of the log's warnings. Over the years
-// there is no end to the names of files.
+// mostReported bounds how many of the log's warnings are remembered. Over the years
+// the names of files grow without end.
 const mostReported = 1000
 
 // unknownSeal is the next seal while only the ledger knows it: it is due.
@@ -43,7 +43,7 @@ type meterLoop struct {
 	vitals  *monitor.Vitals
 	pulse   *monitor.Pulse
 	log     *slog.Logger
-	now     func() time.Time // time.Now, but for tests of clocks that are set
+	now     func() time.Time // time.Now, except in tests that set the clock
 
 	batch      ledger.Batch // read and counted since the last commit; its tally is never nil
 	lastCommit time.Time
@@ -73,8 +73,8 @@ func (l *meterLoop) run(ctx context.Context) {
 	l.commit(last)
 }
 
-// step reads what there is to read, commits it when it is time, and sleeps, once
-// all of it was read, until there may be more.
+// step reads, commits when it is time, and sleeps. It sleeps only when it has read
+// everything, until there may be more.
 func (l *meterLoop) step(ctx context.Context) {
 	if drained, err := l.read(ctx); drained && err == nil {
 		l.vitals.SetReady()
@@ -82,7 +82,7 @@ func (l *meterLoop) step(ctx context.Context) {
 	}
 }
 
-// read reports whether the tailer has come to the end of what there is. It fails
+// read reports whether the tailer has read everything. It fails
 // only when ctx has ended.
 func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 	for ctx.Err() == nil {
@@ -139,8 +139,8 @@ func (l *meterLoop) sealDue(now time.Time) bool {
 	return !l.nextSeal.IsZero() && (!now.Before(l.nextSeal) || l.setBack(now))
 }
 
-// setBack reports whether the clock shows an earlier time than it did. Windows
-// are of the clock that people set: the monotonic one knows nothing of it.
+// setBack reports whether the clock shows an earlier time than it did. Windows follow
+// the clock that people set, and the monotonic clock does not show such a step.
 func (l *meterLoop) setBack(now time.Time) bool {
 	return now.Round(0).Before(l.clock)
 }
@@ -157,8 +157,8 @@ func (l *meterLoop) wakeAt(now time.Time) time.Time {
 }
 
 // commit makes positions and counts durable and seals the records whose window
-// has ended. A ledger that fails is tried again, with nothing read meanwhile,
-// until it works or ctx ends: then nothing was lost, as nothing moved.
+// has ended. If the ledger fails, commit tries again until it works or ctx ends.
+// Until then it reads nothing, so nothing is lost.
 func (l *meterLoop) commit(ctx context.Context) error {
 	l.take()
 	l.lastCommit = l.now()
@@ -228,10 +228,9 @@ func (l *meterLoop) report(tally *meter.Tally) {
 	}
 }
 
-// seal closes the records whose window has ended by now. When the clock was
-// set back it closes all: their windows would end once more by so much later,
-// when the API may not take them any longer. What comes late for one of these
-// windows opens another record.
+// seal closes the records whose window has ended by now. When the clock was set back,
+// it closes all: by the new clock their windows would end too late for the API. An
+// event that comes late for such a window opens another record.
 func (l *meterLoop) seal(ctx context.Context, now time.Time) (err error) {
 	seal := l.ledger.Seal
 	if l.setBack(now) {
@@ -294,8 +293,8 @@ func (l *meterLoop) noteUnread(now time.Time) {
 	}
 }
 
-// readAll reads every file to its end once and seals all that was counted, but
-// for windows that have not begun. An error of the ledger ends it.
+// readAll reads every file to its end once. It seals all that was counted, except
+// windows that have not begun. An error of the ledger ends it.
 func (l *meterLoop) readAll(ctx context.Context) error {
 	defer l.tailer.Close()
 	l.tailer.toEnd()

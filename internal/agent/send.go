@@ -20,7 +20,7 @@ import (
 
 const (
 	sendPause     = time.Second      // between looks while sealed records wait for their time
-	restPause     = 5 * time.Second  // the same while there are none; sealing wakes the loop, what others queue does not
+	restPause     = 5 * time.Second  // the same without sealed records; sealing wakes the loop, but other processes cannot
 	retryPause    = time.Second      // before a record is sent again, growing with its attempts
 	retryMax      = 6 * time.Second  // the longest pause after the ledger or the metadata service failed
 	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
@@ -29,7 +29,7 @@ const (
 	suspectPause  = 10 * time.Second // between requests for an SKU that fails them
 	maxWidth      = 4                // requests at a time, for a backlog
 	clockError    = 2 * time.Second  // how far the API's clock may be from what is known of it
-	askEvery      = time.Minute      // a record that the API calls ahead of its clock is asked about so often
+	askEvery      = time.Minute      // how often to ask about a record that the API calls ahead of its clock
 	releaseEvery  = time.Minute      // at most so often is what failures put off due at once
 	pruneEvery    = time.Hour
 	pruneAgain    = time.Minute // after a failure
@@ -41,7 +41,7 @@ type sendLoop struct {
 	sender        *sender.Sender
 	rules         *config.Config
 	instanceID    func(context.Context) (string, error) // nil once it is known
-	askedInstance time.Time                             // when that was asked last
+	askedInstance time.Time                             // the time of the last question
 	retention     time.Duration
 	settled       func(meter.Record, meter.Result)
 	vitals        *monitor.Vitals
@@ -268,8 +268,8 @@ func (l *sendLoop) release(ctx context.Context) error {
 	return l.ledger.Release(ctx)
 }
 
-// apiClock returns what the API's clock shows at now, as far as it is known,
-// and rather a little less: the API refuses what lies in its future.
+// apiClock returns what the API's clock shows at now, as far as it is known. It errs
+// towards the past, because the API refuses records from its future.
 func (l *sendLoop) apiClock(now time.Time) time.Time {
 	return now.Add(l.sender.Skew() - clockError)
 }
@@ -350,7 +350,7 @@ func (l *sendLoop) prune(ctx context.Context) {
 	}
 }
 
-// forgetPause is between two times at which keys are forgotten.
+// forgetPause is the time between two passes that forget keys.
 const forgetPause = time.Hour
 
 // forgetKeys forgets the keys of hours, days and months that were over an hour ago:

@@ -7,8 +7,8 @@ import (
 )
 
 // suspects are the SKUs that seem to fail the requests that hold them. Their
-// records are sent alone and seldom, so that no SKU holds back another. The
-// sender splits what is answered 400 by itself. The zero value suspects nothing.
+// records are sent alone and seldom, so that no SKU holds back another. After a 400
+// the sender splits the batch without this. The zero value suspects nothing.
 type suspects struct {
 	newTrouble func(sku string) trouble
 
@@ -25,7 +25,7 @@ func keyOf(r meter.Record) skuKey { return skuKey{r.ProductID, r.SKU} }
 type suspect struct {
 	trouble
 	failed   map[string]bool // uuids of the records that failed alone
-	innocent bool            // another record of it was answered: only those that failed are sent alone
+	innocent bool            // the API answered another record of it: only the failed ones are sent alone
 	next     time.Time       // when it may be tried again
 }
 
@@ -38,8 +38,8 @@ func (s *suspects) apart(r meter.Record) bool {
 	return of != nil && (!of.innocent || of.failed[r.UUID])
 }
 
-// probe returns a choice of one record of each suspect that may be tried at now,
-// and nil where nothing is suspected.
+// probe returns a function that chooses one record of each suspect that may be tried
+// at now. It returns nil without suspects.
 func (s *suspects) probe(now time.Time) func(meter.Record) bool {
 	if len(s.of) == 0 {
 		return nil
@@ -75,9 +75,9 @@ func (s *suspects) answered(r meter.Record, alone bool) {
 	}
 }
 
-// failedTogether notes that a request with the records failed. If that goes on
-// for one of them, their SKUs come under suspicion. In an outage those of one
-// request are enough: more would tell nothing until the API answers.
+// failedTogether notes that a request with the records failed. If that goes on for one
+// of them, their SKUs come under suspicion. In an outage the SKUs of one request are
+// enough: more suspects would tell nothing until the API answers.
 func (s *suspects) failedTogether(records []meter.Record, now time.Time) {
 	if s.failing == nil || len(s.failing) > mostFailing {
 		s.failing = make(map[string]time.Time)

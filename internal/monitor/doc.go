@@ -1,11 +1,10 @@
 // Package monitor is what can be seen of meterlog from outside: its status, its
 // health and its metrics.
 //
-// Most of it is read from the ledger and from the followed files, so that it
-// can be told whether or not the agent runs ([Subject.Status]). What only the
-// running agent knows (what fails at present, whether its loops are alive, how
-// much they did) it keeps in [Vitals], which the loops write and anybody may
-// read concurrently.
+// Most of it comes from the ledger and from the followed files, so it is known
+// whether or not the agent runs ([Subject.Status]). Only the running agent knows what
+// fails at present, whether its loops are alive, and how much they did. It keeps that
+// in [Vitals]: the loops write it, and anybody may read it concurrently.
 //
 // Nothing here changes what is counted or delivered.
 package monitor

@@ -89,9 +89,9 @@ func (c collector) collect(ctx context.Context, metrics chan<- prometheus.Metric
 	return c.collectLedger(ctx, counter)
 }
 
-// collectLedger reads what only ever grows. What the configuration can bring
-// about is there from the start as 0: Prometheus sees no increase in a series
-// that begins with more.
+// collectLedger reads the counters of the ledger. The series that the configuration
+// can produce exist from the start with 0: Prometheus sees no increase in a series that
+// begins above 0.
 func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.Desc, float64, ...string)) error {
 	reader, err := ledger.OpenReader(c.of.Dir)
 	if err != nil {
@@ -127,10 +127,10 @@ func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.D
 	for _, a := range list {
 		key := a.AnomalyKey
 		if key.Kind == meter.BytesMissed || key.Kind == meter.LineTooLong {
-			if key.Kind == meter.LineTooLong || !journal.IsJournal(key.Subject) { // a gap in a journal has no bytes
+			if key.Kind == meter.LineTooLong || !journal.IsJournal(key.Subject) { // a journal's gap is counted in entries
 				bytes[key.Kind] += a.Bytes
 			}
-			key.Subject = "" // a file: over the years there is no end to their names
+			key.Subject = "" // a file: over the years the names grow without end
 		}
 		counts[key] += a.Count
 	}

@@ -140,8 +140,8 @@ func headline(st Status) (billing bool, text string) {
 	return true, "Usage is billed"
 }
 
-// plots reads the usage of the page's span, and the latest records. A folder
-// without a readable ledger has neither.
+// plots reads the usage of the page's span, and the latest records. It reads nothing
+// if the folder's ledger is unreadable.
 func (s Subject) plots(ctx context.Context, full *statusPage) error {
 	from := full.At.UTC().Truncate(full.Span.step).Add(-time.Duration(full.Span.bars-1) * full.Span.step)
 	var sums []ledger.Sum
@@ -212,7 +212,7 @@ func (s Subject) serveRecord(w http.ResponseWriter, r *http.Request) error {
 	return write(w, "record", full)
 }
 
-// write answers with a whole page, or with nothing if there is an error.
+// write answers with a whole page. After an error it writes nothing.
 func write(w http.ResponseWriter, name string, content any) error {
 	var text bytes.Buffer
 	if err := pages.ExecuteTemplate(&text, name, content); err != nil {

@@ -46,7 +46,7 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 	if err != nil {
 		return err
 	}
-	st.Records[meter.Refused] = 0 // those that were queued again are no more refused than that
+	st.Records[meter.Refused] = 0 // only refused records that were not queued again count
 	for _, u := range unbilled {
 		if u.State == meter.Refused {
 			st.Records[meter.Refused] += u.Records

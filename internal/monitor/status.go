@@ -24,7 +24,7 @@ import (
 type Subject struct {
 	Version   string
 	Dir       string         // the state folder
-	Config    *config.Config // nil where ConfigErr tells why there is none
+	Config    *config.Config // nil if ConfigErr is set
 	ConfigErr error
 	Salvaged  []*rules.Source // where Config is nil: the sources of the file that can be read
 	Vitals    *Vitals         // of the agent in this process; nil where it is looked at from another
@@ -36,12 +36,12 @@ type Status struct {
 	Version         string              `json:"version"`
 	StateDir        string              `json:"state_dir"`
 	Running         bool                `json:"running"`
-	PID             int                 `json:"pid"` // 0 where it does not run or cannot be told
+	PID             int                 `json:"pid"` // 0 if it does not run or is unknown
 	ProductID       string              `json:"product_id"`
 	Sources         []SourceStatus      `json:"sources"`
 	Records         map[meter.State]int `json:"records"`            // in the ledger, by state; refused ones that were queued again are left out
-	OldestUnsettled int64               `json:"oldest_unsettled_s"` // age of the oldest record that is open or sealed, in seconds; 0 where there is none
-	TimeLeft        int64               `json:"time_left_s"`        // seconds until the API takes that record no longer; 3600 where there is none
+	OldestUnsettled int64               `json:"oldest_unsettled_s"` // age of the oldest record that is open or sealed, in seconds, or 0
+	TimeLeft        int64               `json:"time_left_s"`        // seconds until the API takes that record no longer; 3600 without such a record
 	SKUs            []SKUStatus         `json:"skus"`
 	Problems        []ProblemStatus     `json:"problems"`
 	Notes           []ProblemStatus     `json:"notes"` // what is good to know; nobody has to act
@@ -145,7 +145,7 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 		s.wrong(ctx, &st, reader))
 }
 
-// Line says in a few words how it goes, without looking at the files.
+// Line returns the state in a few words, without looking at the files.
 func (s Subject) Line(ctx context.Context, now time.Time) string {
 	st := Status{At: now, Records: make(map[meter.State]int), LastMinutes: make([]int64, 60)}
 	line := s.usage(ctx, &st)
@@ -321,7 +321,7 @@ func add(a, b int64) int64 {
 	return 1<<63 - 1
 }
 
-// runningOut is the age at which an unsettled record is a problem.
+// runningOut is how old an unsettled record is when it becomes a problem.
 const runningOut = 45 * time.Minute
 
 func (s Subject) unsettled(ctx context.Context, st *Status, r *ledger.Reader) error {
@@ -442,7 +442,7 @@ func (s Subject) journal(st *Status, f *FileStatus, g meter.Generation) {
 	f.Size += behind
 }
 
-// Sources are those of the configuration as the tailer takes them.
+// Sources returns the configuration's sources in the form that the tailer takes.
 func Sources(config *config.Config) []tailer.Source { return followable(config.Sources) }
 
 func followable(of []*rules.Source) []tailer.Source {

@@ -12,7 +12,7 @@ import (
 
 // A look at very many files costs seconds. The agent's status keeps such a look for
 // keptFor times what it cost, at most mostKept, so that scrapes leave time for the
-// logs. A cheaper one is made anew for each status.
+// logs. If a look is cheap, each status makes its own.
 const (
 	dear     = 100 * time.Millisecond
 	keptFor  = 10
@@ -30,8 +30,8 @@ type survey struct {
 	until    time.Time
 }
 
-// kept adds the last look to a status, and reports whether there is one that is
-// good still, or good enough as the next is being made.
+// kept adds the last look to a status. It reports whether the look is fresh enough,
+// or the next one is being made.
 func (s *survey) kept(st *Status, of *config.Config, making bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -71,7 +71,7 @@ func (v *Vitals) SetActivity(activities []meter.Activity) {
 	}
 }
 
-// KeepRules takes the rules that are no longer there out of the metrics.
+// KeepRules removes rules that the configuration no longer has from the metrics.
 func (v *Vitals) KeepRules(names []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -125,7 +125,7 @@ func (v *Vitals) Clear(code, subject string) {
 }
 
 // Replace raises the problems given and clears every other one of these codes.
-// It returns those that began and those that ended.
+// It returns the problems that began and the problems that ended.
 func (v *Vitals) Replace(codes []string, present []meter.Problem) (begun, ended []meter.Problem) {
 	keep := make(map[problemKey]bool)
 	for _, p := range present {
@@ -184,7 +184,7 @@ type problemStore interface {
 const keepPause = 10 * time.Second
 
 // Keep writes the problems to the ledger whenever they change, until ctx ends,
-// so that others can see them. What an earlier agent left there goes first.
+// so that others can see them. First it removes the problems of an earlier agent.
 func (v *Vitals) Keep(ctx context.Context, store problemStore, log *slog.Logger) {
 	for {
 		changed := v.Changed()
@@ -209,7 +209,7 @@ type Pulse struct {
 	due time.Time
 }
 
-// Pulse returns that of the loop of this name.
+// Pulse returns the pulse of the loop with this name.
 func (v *Vitals) Pulse(name string) *Pulse {
 	v.mu.Lock()
 	defer v.mu.Unlock()

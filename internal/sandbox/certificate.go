@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// apiHosts are the names under which the API is known. A client that is sent to
+// apiHosts are the names of the API. A client that is sent to
 // the model instead finds its host in the certificate.
 var apiHosts = []string{
 	"localhost", "127.0.0.1", "::1",

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong with a request now and then. Of several
-// faults that are due, the first that replaces the answer wins; those that only
-// change its form add up.
+// Fault is something that goes wrong with a request now and then. If several faults
+// are due, the first one that replaces the answer wins. Faults that only change the
+// answer's form add up.
 type Fault struct {
 	Kind FaultKind
 
@@ -25,14 +25,14 @@ type Fault struct {
 	On          string        // OnWrite, OnValidate; "": both
 	Every       int           // every nth request
 	Probability float64       // this share of them, by chance
-	Times       int           // at most so many
+	Times       int           // how often at most
 	After, For  time.Duration // only from so long after the start, and for so long
 }
 
 // The requests that a fault happens to.
 const (
-	OnWrite    = "write"    // those that store records
-	OnValidate = "validate" // those with validate_only
+	OnWrite    = "write"    // requests that store records
+	OnValidate = "validate" // requests with validate_only
 )
 
 // FaultKind names a fault, as it is written on the command line.
@@ -56,7 +56,7 @@ const (
 	FaultError200   FaultKind = "error-200"   // nothing is stored, and a 200 whose body is an error's
 	FaultNoVerdicts FaultKind = "no-verdicts" // all is stored, and an answer that mentions no record
 
-	FaultGarbage  FaultKind = "garbage"  // all is stored, then a body that is no message
+	FaultGarbage  FaultKind = "garbage"  // all is stored, then a body that cannot be read
 	FaultTruncate FaultKind = "truncate" // all is stored, then half of the body and the end of the connection
 	FaultCut      FaultKind = "cut"      // all is stored, then half of the body as if it were all
 	FaultHTML     FaultKind = "html"     // all is stored, then a page of HTML
@@ -205,7 +205,7 @@ func positive(value string) (int, error) {
 	return n, err
 }
 
-// faultState is a fault with what has come of it so far.
+// faultState is a fault with how often it has happened.
 type faultState struct {
 	Fault
 	asked, done int
@@ -241,7 +241,7 @@ func (s *Sandbox) due(f *faultState) bool {
 
 // plan is the faults that happen to one request.
 type plan struct {
-	replace *Fault             // what stands in place of the answer; nil: nothing
+	replace *Fault             // what replaces the answer, or nil
 	date    *Fault             // what its Date becomes; nil: as it is
 	form    map[FaultKind]bool // what changes its content and form
 	which   func(n int) int    // draws one of n records

@@ -69,11 +69,11 @@ func (grpcCodec) write(w http.ResponseWriter, message []byte) {
 		h.Del("Content-Length")
 	}
 	frame := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
-	_, _ = w.Write(append(frame, message...)) // a client that has gone is no concern of the model's
+	_, _ = w.Write(append(frame, message...)) // the client may have gone
 	h.Set(http.TrailerPrefix+"Grpc-Status", "0")
 }
 
-// refusal is an empty message: gRPC has no other body for an error.
+// refusal is an empty message, which is gRPC's body of an error.
 func (grpcCodec) refusal() []byte { return nil }
 
 // fail sends a status alone, in what gRPC calls trailers only.

@@ -47,7 +47,7 @@ func (s *Sandbox) Handler() http.Handler {
 	for _, path := range []string{writePath, oldWritePath} {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { s.serveWrite(w, r, restCodec{s}) })
 	}
-	// The messages of both packages are the same but for their names.
+	// The messages of both packages differ only in their names.
 	for _, path := range []string{metering.ImageProductUsageService_Write_FullMethodName, deprecated.ImageProductUsageService_Write_FullMethodName} {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 			if !isGRPC(r) {
@@ -207,7 +207,7 @@ func (s *Sandbox) commit(w http.ResponseWriter, r *http.Request, c codec, f *Fau
 		panic(http.ErrAbortHandler)
 	case FaultResetBefore, FaultResetAfter, FaultGoAwayBefore, FaultGoAwayAfter:
 		s.mu.Lock()
-		delete(s.requestIDs, r.Header.Get("X-Client-Request-Id")) // a transport may send it again by itself
+		delete(s.requestIDs, r.Header.Get("X-Client-Request-Id")) // a transport may send it again
 		s.mu.Unlock()
 		abort(r, f)
 	case FaultError200:

@@ -85,7 +85,7 @@ func (s *Sandbox) createToken(decode func(any) error) (any, error) {
 	return answer, nil
 }
 
-// descriptors finds what reflection tells: what the binary has, and iamFile.
+// descriptors finds the files for reflection: the binary's own, and iamFile.
 type descriptors struct{ *protoregistry.Files }
 
 func (d descriptors) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {

@@ -44,7 +44,7 @@ type conn struct {
 	head    []byte // of a frame that is not whole yet
 	left    int    // bytes of the frame's payload that are still to come
 	begun   bool
-	plain   bool // HTTP/1: there are no frames
+	plain   bool // HTTP/1, without frames
 
 	mu     sync.Mutex
 	resets []reset // for the next streams that the server resets

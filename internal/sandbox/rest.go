@@ -16,8 +16,8 @@ import (
 // names, numbers and strings for an int64, and drops what it does not know.
 type restCodec struct{ *Sandbox }
 
-// object is a JSON object whose fields are asked for in either spelling. What
-// is left when all was asked for is unknown.
+// object is a JSON object. Its fields are read in either spelling. The fields that
+// remain in the end are unknown.
 type object map[string]json.RawMessage
 
 func (o object) take(camel, snake string) json.RawMessage {
@@ -152,7 +152,7 @@ func (c restCodec) answer(w http.ResponseWriter, a answer, p plan) { c.write(w, 
 
 func (restCodec) write(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // a client that has gone is no concern of the model's
+	_, _ = w.Write(body) // the client may have gone
 }
 
 func (restCodec) refusal() []byte { return []byte(`{"code":7,"message":"a fault of the sandbox"}`) }

@@ -61,8 +61,8 @@ type Config struct {
 	MalformedFailsAll  bool // a malformed uuid or quantity fails the request with 400, not the record alone
 	RefuseUnknownNames bool // unknown request fields are answered 400, not dropped silently
 
-	// AnyClient has no complaint about a client that leaves out what the
-	// documentation leaves out: x-client-request-id and a validate_only of false.
+	// AnyClient accepts a client that leaves out what the documentation leaves
+	// out: x-client-request-id and a validate_only of false.
 	// meterlog itself never does.
 	AnyClient bool
 
@@ -136,7 +136,7 @@ type Sandbox struct {
 	stored     []Stored
 	rejected   []Rejected
 	failures   []Failure          // in the order of their first time
-	seen       map[string]content // by uuid in lower case: what it was first sent with
+	seen       map[string]content // by uuid in lower case: the content of the first request
 	taken      map[string]bool    // uuids that are DUPLICATE from now on
 	requestIDs map[string]bool    // x-client-request-id seen
 	tokens     map[string]time.Time
@@ -256,31 +256,31 @@ func (s *Sandbox) Totals() []Total {
 	return totals
 }
 
-// Conflicts tells of every uuid that came again with another content, in any
-// request. A client that keeps its records has none.
+// Conflicts returns every uuid that came again with another content, in any request.
+// A client that never changes a record causes none of them.
 func (s *Sandbox) Conflicts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.conflicts)
 }
 
-// Violations tells what else in the requests no client should send, such as
-// too large a batch, an unknown field or validate_only left out. A token that
-// has expired is none; see Stats for their number.
+// Violations returns what else in the requests was wrong, such as too large a batch,
+// an unknown field or a missing validate_only. An expired token does not count; see
+// Stats for their number.
 func (s *Sandbox) Violations() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.violations)
 }
 
-// Stats returns the number of requests so far.
+// Stats returns the numbers of requests.
 func (s *Sandbox) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats
 }
 
-// Revoke makes every token issued so far invalid.
+// Revoke makes every earlier token invalid.
 func (s *Sandbox) Revoke() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,7 +31,7 @@ func (s *Sandbox) services() *grpc.Server {
 	return server
 }
 
-// described adds the services that are spoken by hand to those of the server.
+// described adds the services that this package speaks by hand to the server's own.
 type described struct{ *grpc.Server }
 
 func (d described) GetServiceInfo() map[string]grpc.ServiceInfo {
@@ -42,12 +42,11 @@ func (d described) GetServiceInfo() map[string]grpc.ServiceInfo {
 	return info
 }
 
-// endpointIDs are the services of the cloud that are modelled, by the names
-// under which SDKs ask for their addresses.
+// endpointIDs are the modelled services of the cloud, by the names that SDKs ask for.
 var endpointIDs = []string{"endpoint", "iam", "marketplace"}
 
-// endpointService says where the services of the cloud are: all here, by the
-// name under which the client has come.
+// endpointService says where the services of the cloud are: all are here, under the
+// host name that the client has used.
 type endpointService struct {
 	endpoint.UnimplementedApiEndpointServiceServer
 }
@@ -95,5 +94,5 @@ func (s *Sandbox) serveEndpoints(w http.ResponseWriter, r *http.Request) {
 		answer = map[string]any{"endpoints": places}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer) // a client that has gone is no concern of the model's
+	_ = json.NewEncoder(w).Encode(answer) // the client may have gone
 }

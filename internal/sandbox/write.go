@@ -22,7 +22,7 @@ const (
 	maxUUID    = 36 // characters
 )
 
-// The reasons for which a record is rejected.
+// The reasons why a record is rejected.
 type reason = metering.RejectedUsageRecord_Reason
 
 const (
@@ -57,7 +57,7 @@ type answer struct {
 
 type rejection struct {
 	uuid   string
-	reason string // the name, or something that is none
+	reason string // the name of a reason, or something else
 }
 
 // apiError is the failure of a request as a whole.
