@@ -23,9 +23,8 @@ func (t *Tailer) lastTrail(s *stream) []byte {
 	return nil
 }
 
-// trailOf returns the stream's trail as it is to be committed: that of its open
-// file, or the last one that was left. What was read to its end or is compressed
-// has none.
+// trailOf returns the stream's trail for the commit: the trail of its open file, or
+// the last one. Finished and compressed files have no trail.
 func (t *Tailer) trailOf(s *stream) []byte {
 	if s.Compressed || s.State == meter.Done && s.EOFAt == s.Offset && s.lostAt.IsZero() {
 		return nil
@@ -85,9 +84,9 @@ func (s *stream) cutOf(f io.ReaderAt, size int64, v logfile.Match) (c cut, found
 	return c, stands > 0 && logfile.IsBlankData(next), err
 }
 
-// cutBeforeTrail is cutOf for a file of which so much was lost that nobody
-// knows where. All behind the position is new; what may be new before it is
-// missed rather than what was counted counted again.
+// cutBeforeTrail is cutOf for a file that lost more than its trail covers. All bytes
+// behind the position are new. Bytes before it may be new, too: they are missed, so
+// that nothing is counted twice.
 func (s *stream) cutBeforeTrail(f io.ReaderAt, size int64, v logfile.Match) (cut, bool, error) {
 	if size >= s.Offset {
 		if v == logfile.Blanked { // so all that was written since is behind the position
@@ -104,8 +103,8 @@ func (s *stream) cutBeforeTrail(f io.ReaderAt, size int64, v logfile.Match) (cut
 	return cut{size, blank}, true, err
 }
 
-// rejoinCut goes on with a generation in its file, of which a power failure took
-// the end, and reports whether it was that. It takes over the file, then.
+// rejoinCut goes on with a generation if a power failure cut the end of its file. It
+// reports whether that was so, and takes over the file then.
 func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, entries []entry, now time.Time) bool {
 	if f == nil || s.Offset == 0 || v == logfile.Same || v == logfile.Unread || !t.mayHaveLostPower(s, e) {
 		return false

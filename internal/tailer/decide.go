@@ -166,8 +166,8 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 
 // movedTo goes on with a generation of the entry's path in its new file, and
 // reports whether that was so: the new file holds all that was read of it and
-// its own is gone, since it was written anew (sed -i, an editor) or came back
-// with its file system.
+// its own is gone. A program wrote the file again (sed -i, an editor), or its file
+// system came back.
 func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 	for _, s := range t.byPath[e.path] {
 		gone := false
@@ -248,8 +248,8 @@ func (t *Tailer) forget(s *stream) {
 	t.byPath[s.Path] = slices.DeleteFunc(t.byPath[s.Path], func(other *stream) bool { return other == s })
 }
 
-// baseline marks a rotated file as one that was there before: only what is
-// appended to it from now on counts.
+// baseline marks a rotated file as old: only lines that are appended from now on
+// count.
 func (t *Tailer) baseline(s *stream, e entry, f logfile.File, arch *logfile.Archive) error {
 	s.State = meter.Done
 	if arch != nil {

@@ -16,10 +16,10 @@ const (
 )
 
 // A finished generation is known for as long as a file holds its content, so that
-// it is not counted again. One that no file has held for a while is forgotten.
-// What comes back all the same, from a backup or with its file system, is old: the
-// patterns count as followed since that while ago only. Nothing unread is that
-// old, as all rotated forms were looked at all the time.
+// it is not counted again. A generation is forgotten when no file has held it for a
+// week. A file may come back after that, from a backup or with its file system. Then
+// it counts as old: the patterns count as followed for only a week. Nothing unread is
+// that old, as the tailer looks at all rotated forms all the time.
 
 // callCensus has the rotated forms of all paths looked at in this scan, if it is
 // time, and reports whether it is.
@@ -38,8 +38,8 @@ func (t *Tailer) callCensus(now time.Time) bool {
 	return true
 }
 
-// takeCensus forgets the generations that no file has held in the censuses of
-// late. One that could not see everything says nothing.
+// takeCensus forgets the generations that no file has held in the last censuses. A
+// census that could not see everything does not count.
 func (t *Tailer) takeCensus(entries []entry, now time.Time) {
 	if t.crowded || t.undecided || t.isBlind() {
 		return

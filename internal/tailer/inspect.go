@@ -8,8 +8,8 @@ import (
 	"github.com/meterlog/meterlog/internal/logfile"
 )
 
-// inspection is an archive that this process compares with what it knows, one
-// step after the other. What was found is kept until a scan no longer asks.
+// inspection is an archive that this process compares with what it knows, step by
+// step. It keeps its answers until a scan no longer asks.
 type inspection struct {
 	*logfile.Archive
 	name  string
@@ -18,8 +18,8 @@ type inspection struct {
 	turn  int       // when it last went on: the lowest is next
 }
 
-// openArchive opens the entry's compressed file, and goes on with one that an
-// earlier scan has asked for.
+// openArchive opens the entry's compressed file. It goes on with an inspection of an
+// earlier scan.
 func (t *Tailer) openArchive(e entry) (*logfile.Archive, error) {
 	if t.surveying {
 		t.undecided = true
@@ -89,8 +89,7 @@ func (t *Tailer) inspect(e entry) (*inspection, error) {
 	return i, nil
 }
 
-// inspectionOf returns the inspection of an archive; nil if it was not one, or is none any
-// more.
+// inspectionOf returns the inspection that an archive belongs to, or nil.
 func (t *Tailer) inspectionOf(a *logfile.Archive) *inspection {
 	for _, i := range t.inspected {
 		if i.Archive == a {
@@ -127,8 +126,8 @@ func (t *Tailer) endInspection(i *inspection) {
 	t.archives -= weight(i.name)
 }
 
-// endInspections ends those that the scan has not asked for, or whose answers the
-// scan has taken.
+// endInspections ends the inspections that the scan did not ask for, or whose answers
+// it has taken.
 func (t *Tailer) endInspections() {
 	for _, i := range t.inspected {
 		if !i.asked.Equal(t.lastScan) || !i.Pending() {
@@ -137,9 +136,8 @@ func (t *Tailer) endInspections() {
 	}
 }
 
-// inspectOn lets one archive go on for a step, each in its turn, and reports
-// whether there was one. When it has come to what was asked for, the next scan is
-// due.
+// inspectOn lets one archive go on for a step, each in its turn, and reports whether
+// there was one. When the archive has its answer, the next scan is due.
 func (t *Tailer) inspectOn(now time.Time) bool {
 	var turn *inspection
 	for _, i := range t.inspected {

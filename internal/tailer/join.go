@@ -26,7 +26,7 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		t.found(s, e)
 		return
 	}
-	if s.isBlank() { // the inode may be that of another file by now
+	if s.isBlank() { // another file may have the inode by now
 		if e.path != s.Path {
 			t.lose(s, now)
 			return
@@ -124,7 +124,7 @@ func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsur
 	return false, unsure
 }
 
-// own makes the generation the owner of an inode, of which there is one at most.
+// own makes the generation the only owner of an inode.
 func (t *Tailer) own(s *stream, at logfile.Inode, now time.Time) {
 	if other := t.byInode[at]; other != nil && other != s {
 		if other.finished() {
@@ -201,7 +201,7 @@ func (t *Tailer) become(s *stream, state meter.GenerationState) {
 	}
 }
 
-// found notes under which name a generation's file was met.
+// found notes the name of a generation's file.
 func (t *Tailer) found(s *stream, e entry) {
 	if !e.rotated() && e.name == s.Path && s.State == meter.Rotated && s.arch == nil {
 		t.become(s, meter.Live) // its path leads to it again
@@ -244,9 +244,8 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 	}
 }
 
-// candidates lists the files that may hold a lost generation, those written to
-// longest ago first: where lines are alike several seem to hold it, and the
-// oldest is the one that was rotated first.
+// candidates lists the files that may hold a lost generation, the oldest first. If
+// lines are alike, several files seem to hold it. Then the oldest was rotated first.
 func (t *Tailer) candidates(s *stream, entries []entry) []entry {
 	var found []entry
 	for _, e := range entries {

@@ -17,7 +17,7 @@ func (t *Tailer) open(e entry, s *stream) (logfile.File, *logfile.Archive, logfi
 	if e.archived {
 		a, err := t.openArchive(e)
 		if errors.Is(err, logfile.ErrDamaged) && t.settled(e.Look, t.lastScan) {
-			return nil, nil, logfile.Other // and so it stays
+			return nil, nil, logfile.Other // that does not change
 		} else if err != nil {
 			return nil, nil, logfile.Unread
 		}
@@ -61,8 +61,8 @@ func (t *Tailer) openEntry(e entry) (f logfile.File, arch *logfile.Archive, err 
 // four of the heaviest.
 const maxWeight = 32
 
-// weight is what a compressed file weighs by the memory that it takes: those of
-// gzip next to none, and what has a window up to twice maxWindow.
+// weight returns how much memory a compressed file takes, as a weight. gzip takes next
+// to none. A format with a window takes up to twice maxWindow.
 func weight(name string) int {
 	switch logfile.Compression(name) {
 	case ".gz":
@@ -73,7 +73,7 @@ func weight(name string) int {
 	return 8
 }
 
-// openFile opens the entry's plain file, which must still be the one that was seen.
+// openFile opens the entry's plain file. It must still be the file that the scan saw.
 func (t *Tailer) openFile(e entry) (logfile.File, error) {
 	if !t.makeRoom() {
 		t.crowded = true
@@ -112,9 +112,8 @@ func descriptorLimit() int {
 // file's turn comes when the others have been read.
 var errCrowded = errors.New("too many open files")
 
-// makeRoom counts a descriptor that is about to be opened. When as many are
-// open as may be, it closes those that have been quiet longest, and reports
-// whether there is room.
+// makeRoom counts a descriptor that is about to be opened. At the limit it closes the
+// files that have been quiet longest. It reports whether there is room.
 func (t *Tailer) makeRoom() bool {
 	if t.opened++; t.opened <= t.cfg.MaxOpen {
 		return true

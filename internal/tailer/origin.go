@@ -23,7 +23,7 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 	case e.archived:
 		return copied, &stream{} // of nothing
 	default:
-		return stranger, nil // its late writer may be yet to come
+		return stranger, nil // its late writer may still come
 	}
 	file, arch, err := t.openEntry(e)
 	if errors.Is(err, logfile.ErrDamaged) && settled {
@@ -62,8 +62,9 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 	return result, nil
 }
 
-// candidatesOf returns the generations that a rotated form may hold: those of its
-// path and, for an archive, those that begin like it or have a similar name.
+// candidatesOf returns the generations that a rotated form may hold: the generations
+// of its path and, for an archive, generations that begin like it or have a similar
+// name.
 func (t *Tailer) candidatesOf(e entry, arch *logfile.Archive) []*stream {
 	all := t.byPath[e.path]
 	if arch == nil {
@@ -159,7 +160,7 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 	case !logfile.BeginsAlike(a.Head, beginning):
 		return stranger
 	case s.State == meter.Rotated || s.State == meter.Lost && s.Path == e.path:
-		return unclear // what compresses it may still be at work, and so are we
+		return unclear // another program may still be compressing it, or the comparison goes on
 	case s.finished() && s.EOFAt < 0:
 		if t.isElsewhere(s, now) && logfile.Alike(s.Head) && s.seen.Size != e.Size {
 			return stranger
@@ -199,10 +200,10 @@ func (t *Tailer) endOrigin(a *logfile.Archive, s *stream) answer {
 	return copied
 }
 
-// onlyLooksAlike reports whether a plain rotated form is no copy of the
-// generation, though their lines are alike: the generation's own file is there
-// under a rotated name, of which rotation makes no other copy, and is not as long;
-// or it is there under its path, unchanged in this scan, and shorter.
+// onlyLooksAlike reports whether a plain rotated form differs from the generation
+// although their lines are alike. It does if the generation's own file is there under
+// a rotated name and has another length: a rotation makes no second copy. It also does
+// if the generation's file is there under its path, unchanged in this scan, and shorter.
 func (t *Tailer) onlyLooksAlike(e entry, s *stream, now time.Time) bool {
 	if !logfile.Alike(s.Head) {
 		return false
@@ -211,8 +212,8 @@ func (t *Tailer) onlyLooksAlike(e entry, s *stream, now time.Time) bool {
 	return size >= 0 && (e.Size > size || elsewhere && e.Size < size) && (elsewhere || t.isStill(s))
 }
 
-// archiveOnlyLooksAlike is onlyLooksAlike for an archive that stands at the
-// generation's position.
+// archiveOnlyLooksAlike is onlyLooksAlike for an archive at the generation's
+// position.
 func (t *Tailer) archiveOnlyLooksAlike(a *logfile.Archive, s *stream, now time.Time) bool {
 	if !logfile.Alike(s.Head) || !t.isElsewhere(s, now) && !t.isStill(s) {
 		return false
@@ -221,8 +222,8 @@ func (t *Tailer) archiveOnlyLooksAlike(a *logfile.Archive, s *stream, now time.T
 	return size >= s.Offset && t.reaches(a, size+1)
 }
 
-// reaches reports whether an archive is known to hold so many bytes. While that is
-// not known, the archive is pending.
+// reaches reports whether an archive is known to hold this many bytes. Until that is
+// known, the archive is pending.
 func (t *Tailer) reaches(a *logfile.Archive, length int64) bool {
 	reaches, _ := a.Reaches(length)
 	return reaches

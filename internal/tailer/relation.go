@@ -19,7 +19,7 @@ type relation int
 const (
 	unrelated relation = iota // it begins otherwise
 	whole                     // it holds all that was consumed
-	part                      // it is nothing but a beginning of the generation
+	part                      // it is only a beginning of the generation
 	forked                    // it begins like the generation and goes on otherwise
 	headless                  // it holds the generation's last lines, not from its beginning
 )
@@ -53,7 +53,7 @@ const (
 	stranger answer = iota // it is another file
 	goesOn                 // the generation goes on in it
 	copied                 // it counts nothing
-	cutOff                 // the generation lost its end, and goes on behind the last line that stands
+	cutOff                 // the generation lost its end, and goes on behind the last line that is left
 	trimmed                // the generation lost its beginning, and goes on behind its last line
 	unclear                // the next scan knows more
 	garbage                // it cannot be decompressed, and nobody writes to it any more
@@ -87,8 +87,8 @@ func judge(f facts) answer {
 	return copied
 }
 
-// isEvidence reports whether files that begin so have one content, whatever their
-// names: they agree in so many bytes, and these are not lines that are all alike.
+// isEvidence reports whether files with this beginning have one content, whatever
+// their names: the beginning is long enough, and its lines are not all alike.
 func isEvidence(head []byte) bool { return len(head) >= meter.HeadSize && !repeats(head) }
 
 // repeats reports whether the first bytes of a file are one line, again and again.
@@ -358,8 +358,8 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 	return true, nil
 }
 
-// askArchive is ask for a compressed file, of which the scan has found that no
-// generation begins like it: it may hold the last lines of one, and not its beginning.
+// askArchive is ask for a compressed file. The scan has found no generation that
+// begins like it. It may hold the last lines of one without its beginning.
 func (t *Tailer) askArchive(s *stream, now time.Time) (bool, error) {
 	s.asked = true
 	for _, g := range t.byPath[s.Path] {
@@ -376,7 +376,7 @@ func (t *Tailer) askArchive(s *stream, now time.Time) (bool, error) {
 		if behind == 0 || err != nil {
 			continue
 		}
-		at := behind + g.Offset - lines[len(lines)-1].End // what was read since the trail was left
+		at := behind + g.Offset - lines[len(lines)-1].End // the bytes that were read since the trail
 		from := max(0, at-meter.MarkSize)
 		mark := make([]byte, at-from)
 		n, err := s.arch.ReadAt(mark, from)
@@ -409,7 +409,7 @@ func (t *Tailer) trimmedAt(g, s *stream, size int64) (int64, error) {
 	if at == 0 || err != nil {
 		return 0, err
 	}
-	at += g.Offset - lines[len(lines)-1].End // what was read since the trail was left
+	at += g.Offset - lines[len(lines)-1].End // the bytes that were read since the trail
 	if at > size {
 		return 0, nil
 	}
@@ -442,7 +442,7 @@ func (t *Tailer) obey(answer answer, s, g *stream, at int64, now time.Time) erro
 			return err
 		}
 		s.asked = true
-		if g.State == meter.Lost { // its lines are those of s
+		if g.State == meter.Lost { // s has its lines
 			g.State, g.EOFAt, g.changed = meter.Done, g.Offset, true
 		}
 		t.enqueue(s)

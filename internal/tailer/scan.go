@@ -17,9 +17,9 @@ import (
 
 // entry is a name that a scan found, and what it leads to.
 type entry struct {
-	anyInode bool   // the file need not be the one that was seen
+	anyInode bool   // the file may differ from the file that the scan saw
 	name     string // of the file
-	path     string // the followed path that it belongs to: the name itself, or that of which it is a rotated form
+	path     string // the followed path that it belongs to; the name may be a rotated form of it
 	logfile.Look
 	archived bool // compressed
 }
@@ -90,7 +90,7 @@ func (t *Tailer) scan(now time.Time) {
 		}
 		t.rejoin(e, entries, now)
 	}
-	for _, e := range entries { // what is a copy is known before anything is compared
+	for _, e := range entries { // copies are known before anything is compared
 		if !t.breathe() {
 			return
 		}
@@ -220,7 +220,7 @@ func (t *Tailer) isNamed(name string) bool {
 	return slices.ContainsFunc(t.cfg.Sources, func(s Source) bool { return slices.Contains(s.Paths, name) })
 }
 
-// pathOf returns the followed path of which name is a rotated form, or name.
+// pathOf returns the followed path that name is a rotated form of, or name itself.
 func (t *Tailer) pathOf(name string, present map[string]bool) string {
 	for _, path := range t.basesOf(name) {
 		if present[path] || len(t.byPath[path]) > 0 {
@@ -264,7 +264,7 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 			t.restless[s.Path] = 2
 		}
 		if (s.State == meter.Rotated || s.State == meter.Lost) && !s.isOpen() {
-			t.restless[s.Path] = 2 // until it is met
+			t.restless[s.Path] = 2 // until a scan finds it
 		}
 	}
 }
@@ -359,10 +359,9 @@ func (t *Tailer) look(s *stream) (logfile.Look, error) {
 	return logfile.LookAt(info), nil
 }
 
-// rotatedForms lists the rotated forms of the restless paths that the patterns
-// did not match; that an exclude would match is no matter, since they were
-// written under a name that is followed. complete is false when something
-// could not be looked at.
+// rotatedForms lists the rotated forms of the restless paths that the patterns did
+// not match. It ignores excludes, since the files were written under a followed name.
+// complete is false when something could not be read.
 func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 	complete = true
 	seen := make(map[string]bool, len(known))
@@ -408,8 +407,8 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 	return forms, complete
 }
 
-// lookAgain has a stream read when its file has changed since the last look,
-// and ends one that is rotated and quiet.
+// lookAgain queues a stream when its file has changed since the last look. It ends a
+// stream that is rotated and quiet.
 func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	if s.arch != nil {
 		if info, err := s.arch.File.Stat(); err == nil && s.seen.Differs(logfile.LookAt(info)) {
@@ -428,7 +427,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 				s.grewAt, s.ending = now, false
 			}
 			s.seen, s.changed = at, true
-			if s.Offset == 0 { // with nothing consumed, a truncation shows only in a copy
+			if s.Offset == 0 { // before any line is consumed, a truncation shows only in a copy
 				t.restless[s.Path] = max(t.restless[s.Path], 2)
 			}
 			t.enqueue(s)

@@ -10,19 +10,19 @@ import (
 )
 
 // A file may have several names, by hard or symbolic links, and its generation has
-// the sources of all of them. Names come and go: a new one brings its sources for
-// what is not read yet; one that is gone keeps them for what the file held when
-// that was seen.
+// the sources of all of them. Names come and go. A new name adds its sources for lines
+// that are not read yet. A name that is gone keeps its sources for the lines that the
+// file had when the scan saw it go.
 
 // named is a followed path that leads to a generation's file, or led there.
 type named struct {
 	path   string
-	until  int64 // what lies before this offset counts for its sources, too; -1 while it leads there
+	until  int64 // lines before this offset count for its sources, too; -1 while it leads there
 	beside bool  // it led there while another did: no rotation made it
 }
 
-// nameInodes notes by which followed paths each file was met in this scan. Of
-// several names links come first: what they led to before is looked for by them.
+// nameInodes notes the followed paths of each file in this scan. Links come first: the
+// tailer looks for their earlier files by them.
 func (t *Tailer) nameInodes(entries []entry) {
 	t.names = make(map[logfile.Inode][]string, len(entries))
 	for _, e := range entries {
@@ -45,7 +45,7 @@ func linkRank(name string) int {
 	return 1
 }
 
-// linksFirst puts the entries of links before those of the files that they lead to.
+// linksFirst puts the entries of links before the entries of their targets.
 func (t *Tailer) linksFirst(entries []entry) {
 	rank := func(e entry) int {
 		if names := t.names[e.Inode]; len(names) > 1 {
@@ -56,7 +56,7 @@ func (t *Tailer) linksFirst(entries []entry) {
 	slices.SortStableFunc(entries, func(a, b entry) int { return rank(a) - rank(b) })
 }
 
-// rename takes in the names by which the scan has met a generation's file.
+// rename takes the names of a generation's file from the scan.
 func (t *Tailer) rename(s *stream, e entry) {
 	now := t.names[e.Inode]
 	if len(now) == 0 {

@@ -20,7 +20,7 @@ type sweep struct {
 
 	waiting bool          // for descriptors, in its last part
 	began   time.Time     // the beginning of its step
-	cost    time.Duration // of its steps so far
+	cost    time.Duration // of its steps until now
 }
 
 // beginScan begins a scan. Two scans never have the same time, as a file that one
@@ -86,7 +86,7 @@ func (t *Tailer) awaitRoom() bool {
 }
 
 // breathe ends a step of the scan when it has cost enough, and reports whether the
-// scan may go on. Files may have been read, begun and dropped meanwhile.
+// scan may go on. Between two steps files may be read, begun and dropped.
 func (t *Tailer) breathe() bool {
 	switch {
 	case t.sweep == nil:
@@ -115,10 +115,10 @@ func (t *Tailer) isDue(now time.Time) bool {
 	return t.crowded && t.progress && len(t.queue) == 0 // some files can be closed now, and others opened
 }
 
-// Next returns the next block of lines, and false when there is nothing to
-// read at present. A block without data means that there is more to do, and that
-// the caller may do something else first. The block's data is valid until the next
-// call. Its lines are consumed: the positions that Take returns are behind them.
+// Next returns the next block of lines, and false when everything is read. A block
+// without data means that there is more to do, and that the caller may do something
+// else first. The block's data is valid until the next call. Its lines are consumed:
+// the positions that Take returns are behind them.
 func (t *Tailer) Next(now time.Time) (meter.Block, bool) {
 	until := time.Now().Add(stepTime)
 	for {

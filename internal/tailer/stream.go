@@ -15,11 +15,11 @@ import (
 // idle, lost, or done.
 type stream struct {
 	meter.Generation
-	sources []string // names of those that follow it
+	sources []string // names of the sources that follow it
 	under   []string // how each of them calls its file; nil: by the path
-	names   []named  // by which it was met; nil: by the path
+	names   []named  // of its file; nil: the path alone
 
-	name string           // under which its file was opened
+	name string           // of its file when it was opened
 	file logfile.File     // nil while it is not open, or open as an archive
 	arch *logfile.Archive // where the file is compressed
 	seen logfile.Look     // the file at the last look; the zero look before the first
@@ -27,7 +27,7 @@ type stream struct {
 	readTo  int64     // behind the last byte that a read has seen: Offset, or the end of a torn line
 	skipped int64     // above Offset only within a line that is too long: it has no newline before here
 	blankTo int64     // above Offset only where nothing but NULs was found up to here
-	queued  bool      // stands in the tailer's queue
+	queued  bool      // is in the tailer's queue
 	ending  bool      // rotated and quiet: a line without a newline is its last
 	parked  bool      // closed to make room for others, read to its end
 	changed bool      // differs from what the tailer last gave out
@@ -44,7 +44,7 @@ type stream struct {
 	askedTo int64     // how much of its beginning there was when that was asked last
 	indexed bool      // it is found by its first bytes, which are evidence
 	begins  bool      // it is found by its first bytes, which are few
-	key     uint64    // by which it is found
+	key     uint64    // in the index by content
 	taken   bool      // the ledger may know of it
 	renewed bool      // it comes from the ledger and was not opened since
 	holder  string    // the name of a copy of it
@@ -55,7 +55,7 @@ type stream struct {
 	waitsSince time.Time // since when it has waited for the generation before it
 	searched   int       // how many whole scans looked for it
 
-	absentSince time.Time // the census from which on no file held it; zero where one does
+	absentSince time.Time // the first census without a file that holds it; zero while a file does
 }
 
 func (s *stream) isOpen() bool { return s.file != nil || s.arch != nil }
@@ -80,7 +80,7 @@ func (s *stream) isIdle() bool {
 
 func (s *stream) inode() logfile.Inode { return logfile.Inode{Dev: s.Dev, Ino: s.Ino} }
 
-// lastName returns the name under which the stream's file was seen last.
+// lastName returns the last name of the stream's file.
 func (s *stream) lastName() string { return cmp.Or(s.name, s.Path) }
 
 // isBehind reports whether the file of a stream that comes from the ledger holds
@@ -153,8 +153,8 @@ func (s *stream) holds(want []byte, offset int64) error {
 	return logfile.ErrReplaced
 }
 
-// beginning returns the first bytes of the stream: those that were consumed,
-// or, where none were, those of its file.
+// beginning returns the first bytes of the stream. If nothing was consumed, it reads
+// them from the file.
 func (s *stream) beginning() ([]byte, error) {
 	if s.file == nil || len(s.Head) > 0 {
 		return s.Head, nil

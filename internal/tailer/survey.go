@@ -10,27 +10,27 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// File is where the reading of one generation stands, or what keeps a name from
-// being followed.
+// File is the position in one generation, or the reason why a name cannot be
+// followed.
 type File struct {
-	Path       string   // the name under which the application wrote it
-	Name       string   // where it lies now, as far as is known
+	Path       string   // the name that the application wrote to
+	Name       string   // where it is now, as far as is known
 	Sources    []string // names of those that follow its path
-	Generation int64    // 0 where there is none
+	Generation int64    // its ID, or 0
 	Offset     int64    // bytes that were consumed
 	Size       int64    // bytes there are, never below Offset; of a compressed file what its format tells, or at least its own size
 	State      meter.GenerationState
-	Problem    string // what keeps it from being followed; "" where nothing does
+	Problem    string // why it cannot be followed, or ""
 	Refused    bool   // it is a link that the link policy refuses
 }
 
-// Survey returns what is followed at present, by path and age, and reads on in
-// none of it. Finished generations are left out, and so are rotated forms of
-// which it is not settled whether they are copies.
+// Survey returns the files that are followed at present, by path and age, and reads
+// nothing of them. It leaves out finished generations, and rotated forms that may be
+// copies.
 //
-// It is for two uses: by a running agent between two blocks, and by a Tailer
-// that is made for it alone, over positions that another process may be moving.
-// In the latter the first call looks for the files; nothing on disk changes.
+// It has two uses. A running agent calls it between two blocks. A status makes a
+// Tailer only for it, over positions that another process may be moving. There the
+// first call looks for the files. Nothing on disk changes.
 func (t *Tailer) Survey(now time.Time) []File {
 	if t.lastScan.IsZero() {
 		t.surveying, t.lastScan = true, now
@@ -104,8 +104,8 @@ func (t *Tailer) survey(s *stream) File {
 	return f
 }
 
-// troubled tells of a name with which no generation can begin: a file, a folder
-// or a pattern.
+// troubled returns the File of a name that cannot be followed: a file, a folder or a
+// pattern.
 func (t *Tailer) troubled(name string, trouble failure) File {
 	f := File{Path: t.pathOf(name, nil), Name: name, State: meter.Live, Problem: trouble.text, Refused: trouble.refused}
 	if at, err := t.disk.Look(name); err == nil {

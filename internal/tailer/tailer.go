@@ -25,8 +25,8 @@ type Config struct {
 	Copies []meter.Copy         // verdicts of earlier scans
 	Globs  map[string]time.Time // patterns that were scanned before, with the time of their first scan
 
-	Quiet   time.Duration // a rotated file that has not grown for so long is finished; 5 s
-	Torn    time.Duration // a rotated file whose last line has no newline is finished when it has not grown for so long; 15 min
+	Quiet   time.Duration // a rotated file is finished when it has not grown for this long; 5 s
+	Torn    time.Duration // the same for a rotated file with a torn last line; 15 min
 	Search  time.Duration // how long a lost generation is looked for; 10 s
 	MaxLine int           // longer lines are counted and skipped, in bytes; 1 MiB
 	MaxOpen int           // descriptors of followed files; 1,000, but at most half of what the process may have
@@ -37,8 +37,8 @@ type Config struct {
 	NewID func() int64
 
 	// Open holds descriptors that an earlier Tailer of this process gave up by
-	// Handover, by generation ID. New takes them over: it goes on with those that
-	// hold what Known says of their generation, and closes the others.
+	// Handover, by generation ID. New goes on with the files that hold what Known
+	// says of their generation, and closes the others.
 	Open map[int64]*os.File
 
 	Log *slog.Logger
@@ -46,8 +46,7 @@ type Config struct {
 	disk logfile.Disk // osDisk
 }
 
-// blockSize is the most that one read hands out, in bytes, but for longer
-// lines.
+// blockSize is the most that one read returns, in bytes, except for longer lines.
 const blockSize = 256 << 10
 
 const (
@@ -57,7 +56,7 @@ const (
 	minScanPause    = 50 * time.Millisecond  // between scans that notifications ask for
 	minScanFile     = 100 * time.Microsecond // the same at least for each file: 10 % of a core
 	minWakePause    = 15 * time.Millisecond  // between wakes by notifications: what comes alone is read at once, a stream in batches
-	linger          = time.Minute            // a finished file stays open for so long
+	linger          = time.Minute            // how long a finished file stays open
 	settle          = 2 * time.Second        // a compressed file that was written to more recently may not be whole
 	tornPoll        = 100 * time.Millisecond // between looks at rotated files, whose late writers are not notified by name
 )
@@ -73,14 +72,14 @@ type Tailer struct {
 	streams     []*stream            // every generation whose path is followed, by ID
 	byPath      map[string][]*stream // the same
 	byInode     map[logfile.Inode]*stream
-	byName      map[string]*stream             // by the name under which it is found at present
+	byName      map[string]*stream             // by its present name
 	late        []*stream                      // those that were rotated and open at the last scan
 	looks       map[logfile.Inode]logfile.Look // by the scan under way
 	names       map[logfile.Inode][]string     // followed paths, by the scan under way
 	truncations map[logfile.Inode]*stream      // that the scan under way found in files that were not open
 	copies      map[logfile.Inode]copyOf       // files that hold what is counted elsewhere
 	newCopies   []meter.Copy                   // verdicts since the last Take
-	byHead      map[uint64][]*stream           // those that are known by their first bytes
+	byHead      map[uint64][]*stream           // streams that are known by their first bytes
 	listedForms map[string]bool                // paths whose rotated forms the last scan listed
 	bases       map[string][]string            // what rotatedFrom gives, remembered
 	listed      map[string]time.Time           // folders that were looked into for unseen files, by when they had changed
@@ -98,11 +97,11 @@ type Tailer struct {
 	lastID      int64
 	nextScan    time.Time
 	lastScan    time.Time
-	askedFor    time.Time // the time for which the last scan began
+	askedFor    time.Time // the time that the last scan was due
 	sweep       *sweep    // the scan under way; nil between scans
 	progress    bool      // something was read since the last scan began
 	worked      time.Time // when a step that reads nothing last ended
-	unasked     []*stream // found by the scan under way: what they are is asked when it has ended
+	unasked     []*stream // found by the scan under way, to be identified when it has ended
 	inspected   map[logfile.Inode]*inspection
 	turns       int // of inspections
 	lastCensus  time.Time
@@ -213,7 +212,7 @@ func (t *Tailer) sourcesOf(path string) []string {
 	return names
 }
 
-// rootOf returns the folder up to which the sources name the way to a file.
+// rootOf returns the fixed part of a pattern that leads to a file.
 func (t *Tailer) rootOf(name string) string {
 	var patterns []string
 	for _, s := range t.cfg.Sources {
@@ -222,7 +221,7 @@ func (t *Tailer) rootOf(name string) string {
 	return glob.Fixed(patterns, name)
 }
 
-// Close closes the files. What was read and not taken is read again next time.
+// Close closes the files. The next Tailer reads again what Take has not returned.
 func (t *Tailer) Close() {
 	t.endScan()
 	for _, i := range t.inspected {
@@ -236,8 +235,8 @@ func (t *Tailer) Close() {
 	}
 }
 
-// readNext returns the next block of the queue, unless there is none or the time is
-// over.
+// readNext returns the next block of the queue, unless the queue is empty or the time
+// is over.
 func (t *Tailer) readNext(now, until time.Time) (meter.Block, bool) {
 	for len(t.queue) > 0 {
 		s := t.queue[0]
@@ -286,7 +285,7 @@ func (t *Tailer) reopen(s *stream) {
 	t.restless[s.Path] = 2
 }
 
-// enqueue has the stream read from, after those that wait already.
+// enqueue adds the stream to the end of the queue.
 func (t *Tailer) enqueue(s *stream) {
 	if !s.queued && s.isOpen() {
 		s.queued = true
@@ -294,8 +293,8 @@ func (t *Tailer) enqueue(s *stream) {
 	}
 }
 
-// readBlock reads whole lines from the stream's position on; none where no
-// line is complete. While there is more, the stream is queued again.
+// readBlock reads whole lines from the stream's position on, or nothing if no line is
+// complete. While there is more, it queues the stream again.
 func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if s.barred {
 		return meter.Block{}, errShared
@@ -316,7 +315,7 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 	if err != nil {
 		return meter.Block{}, err
 	}
-	if s.isUnasked() && int64(n) > s.askedTo { // it grew since it was asked
+	if s.isUnasked() && int64(n) > s.askedTo { // it grew since the last question
 		t.enqueue(s)
 		return meter.Block{}, nil
 	}
@@ -431,8 +430,8 @@ func (t *Tailer) finish(s *stream) {
 	}
 }
 
-// setAside closes an archive that cannot be read on. It is opened again when it
-// changes; one that nobody writes to any more is lost from here on.
+// setAside closes an archive that cannot be read on. If it changes, it is opened again.
+// If nobody writes to it any more, the rest of it is lost.
 func (t *Tailer) setAside(s *stream, now time.Time) {
 	t.fail(s.name, s.torn)
 	s.close()
@@ -444,9 +443,9 @@ func (t *Tailer) setAside(s *stream, now time.Time) {
 		fmt.Sprintf("%s cannot be read on from offset %d: %v", s.name, s.Offset, s.torn))
 }
 
-// settled reports whether nobody writes to a file any more: it was written to
-// long enough ago, or by another clock, in the future. A little after now is
-// neither: a file may be written while the scan that began then is under way.
+// settled reports whether nobody writes to a file any more. Then its time is long ago,
+// or far in the future by another clock. A time a little after now does not count: a
+// program may write to the file during the scan.
 func (t *Tailer) settled(at logfile.Look, now time.Time) bool {
 	return now.Sub(at.WrittenAt()).Abs() >= t.cfg.Search
 }
@@ -493,7 +492,7 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 			fmt.Sprintf("the end of a line was gone before it could be read; its first %d bytes are in the file before", len(s.Carry)))
 		s.Carry = nil
 	}
-	if s.Offset == 0 { // no line of it was complete; what holds them all is a new generation
+	if s.Offset == 0 { // no line of it was complete; a file with all of them is a new generation
 		s.State, s.EOFAt = meter.Done, 0
 		return
 	}
@@ -527,10 +526,10 @@ func (t *Tailer) Changed() bool {
 	return len(t.newGlobs) > 0 || len(t.newCopies) > 0 || len(t.forgotten) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
 }
 
-// Take returns the generations that changed since the last call, those that were
-// forgotten included, the verdicts on copies, and the patterns whose first scan, or what counts as it, is
-// another since then, and moves the anomalies since then into tally. It is to be
-// committed together with what the blocks since the last call came to.
+// Take returns what changed since the last call: generations, also forgotten ones,
+// verdicts on copies, and patterns with a new time of their first scan. It moves the
+// anomalies since then into tally. The caller commits all of it together with the
+// counts of the blocks since the last call.
 func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, copies []meter.Copy, globs map[string]time.Time) {
 	for _, s := range t.streams {
 		if s.changed {
@@ -652,8 +651,8 @@ func (t *Tailer) warn(message, name string, err error) {
 	}
 }
 
-// refuse notes and reports the link that err names. What lies behind it is not
-// there for the follower.
+// refuse notes and reports the link that err names. For the follower its target does
+// not exist.
 func (t *Tailer) refuse(name string, err error) {
 	var at *fs.PathError
 	if errors.As(err, &at) {

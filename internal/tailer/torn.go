@@ -14,7 +14,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// A torn line is the last of a file and has no newline yet. It waits until its
+// A torn line is the last line of a file, still without its newline. It waits until its
 // end comes, or until nobody can write it any more. Over a copytruncate the copy
 // ends with the line's beginning and the truncated file begins with its end: the
 // beginning is carried to the generation that the truncated file began.
@@ -102,8 +102,8 @@ func (t *Tailer) waits(s *stream, now time.Time) bool {
 	return before.Compressed || before.seen.Size != before.Offset
 }
 
-// carry hands the beginning of a line, with which a copy ends, to the generation
-// that the truncated file began. It reports whether there is one.
+// carry hands the torn line at the end of a copy to the generation that the truncated
+// file began. It reports whether there is one.
 func (t *Tailer) carry(s *stream, beginning []byte) bool {
 	next := t.successor(s)
 	if next == nil || s.arch != nil && !s.ending {
@@ -157,7 +157,7 @@ func (t *Tailer) readCarried(s *stream, now time.Time) (meter.Block, error) {
 	block := meter.Block{Generation: s.ID, Path: s.Path, Sources: s.sources, Names: s.otherNames(), Start: s.Offset - int64(from), Data: t.long[:end], ReadAt: now}
 	read := s.readTo
 	s.consume(t.long[from:end])
-	if end == from { // the file has nothing of it
+	if end == from { // the file holds no byte of it
 		s.Carry = nil
 	}
 	s.readTo = read

@@ -23,7 +23,7 @@ type watcher struct {
 	lastHit time.Time
 }
 
-// newWatcher returns nil where the system gives no notifications.
+// newWatcher returns nil if the system offers no notifications.
 func newWatcher(log *slog.Logger) *watcher {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -145,7 +145,7 @@ func (w *watcher) heard() hints {
 	default:
 		return h
 	}
-	for range maxHints { // they come one by one
+	for range maxHints { // they arrive singly
 		if !w.takeNext(&h, stormLull) {
 			break
 		}
@@ -158,9 +158,9 @@ const (
 	stormLull = 100 * time.Microsecond // between the events of a storm, as of a rotation of many files: they come one by one
 )
 
-// takeNext takes what has come next, and reports whether there was something. For
-// the rest of a storm it waits a moment; for that of a stream of writes it does
-// not, as the files have it all.
+// takeNext takes the next notification, and reports whether there was one. In a storm
+// of new names it waits a moment for the rest. In a stream of writes it does not wait,
+// as the files have all of it.
 func (w *watcher) takeNext(h *hints, wait time.Duration) bool {
 	lull := time.NewTimer(wait)
 	defer lull.Stop()
