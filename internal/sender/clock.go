@@ -92,9 +92,13 @@ func (c *clock) isOld(timestamp time.Time) bool { return c.now().Sub(timestamp) 
 // isAhead reports whether the API's clock may not have reached the timestamp.
 func (c *clock) isAhead(timestamp time.Time) bool { return timestamp.After(c.now().Add(-aheadMargin)) }
 
+// agrees reports whether the API's clock and ours show about the same time. If they
+// do not, nobody knows which of them is wrong.
+func (c *clock) agrees() bool { return c.known() && c.get().Abs() <= lenience }
+
 // vouchesFor reports whether the API certainly takes a record of this timestamp now.
 func (c *clock) vouchesFor(timestamp time.Time) bool {
-	return c.known() && !c.isOld(timestamp) && !c.isAhead(timestamp)
+	return c.agrees() && !c.isOld(timestamp) && !c.isAhead(timestamp)
 }
 
 // dated is the Date of an answer.

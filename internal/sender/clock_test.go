@@ -155,6 +155,42 @@ func TestVet(t *testing.T) {
 	}
 }
 
+// If the API's Date and our clock differ by minutes, one of them is wrong. Then the
+// Date alone does not vouch for a record that is ahead of the API's true clock: Vet
+// asks, and an attempt without an answer may have been refused.
+func TestVetWithClocksThatDisagree(t *testing.T) {
+	for _, c := range []struct {
+		skew   time.Duration
+		answer string
+		asked  bool
+		state  meter.State // of the record, if it is not ready
+		doubt  bool
+	}{
+		{0, `{"accepted":[{"uuid":"UUID"}]}`, false, "", false},
+		{time.Minute, `{"accepted":[{"uuid":"UUID"}]}`, false, "", false},
+		{50 * time.Minute, `{"rejected":[{"uuid":"UUID","reason":"INVALID_TIMESTAMP"}]}`, true, meter.Sealed, false},
+		{-50 * time.Minute, `{"accepted":[{"uuid":"UUID"}]}`, true, "", false},
+		{50 * time.Minute, "", true, "", true},
+	} {
+		r, requests := old(5*time.Minute), 0
+		s := answering(t, func(*http.Request) (*http.Response, error) {
+			requests++
+			if c.answer == "" {
+				return response(404, "{}"), nil
+			}
+			return response(200, strings.ReplaceAll(c.answer, "UUID", r.UUID)), nil
+		})
+		s.clock.observe(time.Now().Add(c.skew).Truncate(time.Second), time.Now(), time.Now())
+		ready, ruledOut, err := s.Vet(t.Context(), []meter.Record{r})
+		if err != nil || (requests > 0) != c.asked || (len(ready) == 1) != (c.state == "") {
+			t.Fatalf("skew %v: %d requests, ready %v, ruled out %v, %v", c.skew, requests, ready, ruledOut, err)
+		}
+		if len(ready) == 1 && ready[0].Refusable != c.doubt {
+			t.Errorf("skew %v: refusable is %v", c.skew, ready[0].Refusable)
+		}
+	}
+}
+
 // Deliveries wait for an answer to validate_only for a minute, and no longer. The
 // question goes on to be asked once a minute, and its answer ends this.
 func TestVetThatNobodyAnswers(t *testing.T) {

@@ -118,7 +118,7 @@ func (s *Sender) Vet(ctx context.Context, records []meter.Record) (ready []meter
 func (s *Sender) unvetted(records []meter.Record) []meter.Record {
 	list := make([]meter.Record, len(records))
 	for i, r := range records {
-		r.Refusable = s.clock.isOld(r.Timestamp) || s.clock.isAhead(r.Timestamp)
+		r.Refusable = s.clock.isOld(r.Timestamp) || s.clock.isAhead(r.Timestamp) || s.clock.known() && !s.clock.agrees()
 		list[i] = r
 	}
 	return list
