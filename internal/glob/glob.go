@@ -49,7 +49,7 @@ func Check(pattern string) error {
 	return nil
 }
 
-// Files returns the files that the set has now, sorted. Folders are no files.
+// Files returns the files that the set has now, sorted, without folders.
 // With an error some folder could not be read, and Files returns what the
 // others hold.
 func (s Set) Files() (paths []string, err error) {
@@ -81,7 +81,7 @@ func Expand(pattern string) ([]string, error) {
 		return []string{pattern}, nil
 	}
 	var options []doublestar.GlobOption
-	if strings.Contains(pattern, "**") { // or two links to . would have no end
+	if strings.Contains(pattern, "**") { // or two links to . would never end
 		options = append(options, doublestar.WithNoFollow())
 	}
 	paths, err := doublestar.FilepathGlob(pattern, append(options, doublestar.WithFailOnIOErrors())...)
@@ -112,9 +112,9 @@ func Root(pattern string) string {
 	return dir
 }
 
-// Fixed returns the folder up to which patterns name the way to a file: that of the
-// longest pattern that chooses it, or else of the shortest above it. It returns ""
-// for a file that lies below none.
+// Fixed returns the folder that the patterns name literally on the way to a file. If
+// patterns match the file, the longest one decides, otherwise the shortest one above
+// the file. It returns "" for a file below no pattern.
 func Fixed(patterns []string, name string) string {
 	longest, shortest := "", ""
 	for _, pattern := range patterns {

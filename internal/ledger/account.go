@@ -52,7 +52,7 @@ type Share struct {
 type Contribution struct {
 	UUID       string // of the record; "" if the amount has not made a whole unit yet
 	Rule       string
-	SKU        string           // under which the rule counted them
+	SKU        string           // what the rule counted them for
 	Values     []string         // that have led to the SKU where the rule chooses it by a table
 	Generation meter.Generation // only the ID if the ledger has forgotten it
 	Start, End int64            // byte range

@@ -201,9 +201,9 @@ func (t *transaction) carry(rule *meter.Rule, amount int64) (units, carried int6
 }
 
 // bill adds units to the open record of the key's product, SKU and window. A
-// record that cannot hold them, that is in doubt, or to which the rule has given
-// units of another size, is sealed, and another opened. last is when the latest
-// event of the units happened.
+// record is sealed, and another opened, if it cannot hold the units, is in doubt, or
+// has units of another size from the rule. last is when the latest event of the units
+// happened.
 func (t *transaction) bill(key meter.CountKey, units, last int64, now time.Time) (record int64, err error) {
 	var quantity, share, per int64
 	var decimals int

@@ -19,8 +19,7 @@ import (
 // secretKey is where the table meta has the secret of the keys' hashes.
 const secretKey = "key_secret"
 
-// KeySecret returns the secret with which keys are hashed. The first call makes
-// it.
+// KeySecret returns the secret that keys are hashed with. The first call makes it.
 func (l *Ledger) KeySecret(ctx context.Context) (secret []byte, err error) {
 	err = l.update(ctx, "secret of the keys", func(tx *transaction) error {
 		text, err := tx.meta(secretKey)
@@ -38,8 +37,8 @@ func (l *Ledger) KeySecret(ctx context.Context) (secret []byte, err error) {
 	return secret, err
 }
 
-// KeySecret returns the secret with which keys are hashed, nil if the ledger has
-// none.
+// KeySecret returns the secret that keys are hashed with. It is nil if the ledger has
+// no secret yet.
 func (r *Reader) KeySecret(ctx context.Context) ([]byte, error) {
 	var text string
 	err := r.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, secretKey).Scan(&text)
@@ -54,7 +53,7 @@ func (r *Reader) KeySecret(ctx context.Context) ([]byte, error) {
 
 // stretch is a row of the table stretches.
 type stretch struct {
-	id        int64 // 0: there is none
+	id        int64 // or 0
 	forgotten bool
 }
 
@@ -141,7 +140,7 @@ func (d *decision) late(r *meter.KeyRef) (bool, error) {
 	return false, nil
 }
 
-// own returns the id of the stretch under which a key is kept.
+// own returns the id of a key's stretch.
 func (d *decision) own(r *meter.KeyRef) (int64, error) {
 	s, err := d.stretch(r.Once, r.Stretch.Start)
 	if err != nil || s.id != 0 {
@@ -234,8 +233,8 @@ func (d *decision) insertKeys(keyed []meter.Keyed, chunk []row, args []any) (n i
 	return n, inserted.Err()
 }
 
-// apart returns those of the lines that are far enough from each counted one of
-// their key. It looks up what the ledger holds of the keys, and then takes the
+// apart returns the lines that are far enough from each counted line of their key. It
+// looks up what the ledger holds of the keys, and then takes the
 // lines in their order.
 func (d *decision) apart(keyed []meter.Keyed, indexes []int) (first []int, err error) {
 	known := make(map[*meter.Once]*meter.Keys)
@@ -326,7 +325,7 @@ func (t *transaction) forgetKeys(before int64) (deleted int64, err error) {
 // KeyPlace says where a key was counted.
 type KeyPlace struct {
 	Known      bool   // the ledger holds the key
-	Own        bool   // the line that was asked for counted
+	Own        bool   // the line itself counted
 	Forgotten  bool   // the keys of its time are gone
 	Generation int64  // of the line that counted
 	Offset     int64  // where that line begins

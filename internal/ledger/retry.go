@@ -23,9 +23,9 @@ type Retry struct {
 	Queued       bool           // by this call; otherwise there were reissues before, or the record is not refused
 }
 
-// Assign returns the product and SKU under which the share of a rule in a refused
-// record is queued again. values are those that have led to the record's SKU where
-// the rule chooses it by a table.
+// Assign returns the new product and SKU for the share of a rule in a refused record.
+// If the rule chooses its SKU by a table, values are the values that have led to the
+// record's SKU.
 type Assign func(r meter.Record, rule string, values []string) (productID, sku string)
 
 // Requeue queues the usage of refused records, by uuid in lower case, for

@@ -12,19 +12,18 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// ErrUndecided is returned by an archive that has used up its step before it came
-// to what was asked for. [Archive.Advance] goes on towards it.
+// ErrUndecided says that an archive has used up its step without an answer.
+// [Archive.Advance] goes on towards it.
 var ErrUndecided = errors.New("not decompressed so far yet")
 
-// One step of an archive costs at most so much.
+// The limits of one step of an archive.
 const (
 	stepBytes = 1 << 20 // read and decompressed
 	stepTime  = 25 * time.Millisecond
 )
 
-// Archive reads a compressed file. Offsets count decompressed bytes. It is made
-// for reading forward: it begins again where an offset lies before what it has
-// come to.
+// Archive reads a compressed file. Offsets count decompressed bytes. It reads
+// forward: to reach an earlier offset it begins again.
 type Archive struct {
 	File File
 	Head []byte // the first bytes, at most HeadSize, after Begin
@@ -68,7 +67,7 @@ func (d Disk) OpenArchive(name string) (*Archive, error) {
 	return a, nil
 }
 
-// NewArchive returns an archive of an open file, of which nothing was read yet.
+// NewArchive returns an archive of an open file, at its beginning.
 func NewArchive(f File) *Archive { return &Archive{File: f} }
 
 // Step lets the archive read for another step. An archive that never got one
@@ -147,16 +146,16 @@ func (q *probe) take(data []byte, offset int64) {
 	q.done = len(q.found) == q.want
 }
 
-// Pending reports whether the archive has not come to all that was asked for.
+// Pending reports whether a question to the archive is still open.
 func (a *Archive) Pending() bool {
 	return slices.ContainsFunc(a.probes, func(q probe) bool { return !q.done })
 }
 
-// Stepped reports whether the archive took more than one step. What it found is
+// Stepped reports whether the archive took more than one step. Then its answers are
 // worth keeping.
 func (a *Archive) Stepped() bool { return a.stepped }
 
-// Advance goes on towards what was asked for, as far as a step goes.
+// Advance goes on towards the open question, for one step.
 func (a *Archive) Advance() {
 	for a.Pending() {
 		next := int64(-1)
@@ -209,7 +208,7 @@ func (a *Archive) pull() error {
 	return nil
 }
 
-// conclude answers what was asked for behind the end.
+// conclude answers questions about offsets behind the end.
 func (a *Archive) conclude() {
 	for i := range a.probes {
 		a.probes[i].done = true
@@ -265,7 +264,7 @@ func (a *Archive) Length() int64 {
 	return max(info.Size(), int64(trailer))
 }
 
-// EndsAt reports whether the content is so many bytes long, by what the format
+// EndsAt reports whether the content has this length in bytes, by what the format
 // says of it: gzip keeps the length modulo 2^32 in its last bytes.
 func (a *Archive) EndsAt(length int64) bool {
 	info, err := a.File.Stat()
@@ -287,8 +286,8 @@ func (a *Archive) ContentSize() (size int64, known bool) {
 	return int64(trailer), known
 }
 
-// Reaches reports whether the content is at least so many bytes long. The error
-// is ErrUndecided while nobody knows.
+// Reaches reports whether the content has at least this length in bytes. Until that
+// is known, the error is ErrUndecided.
 func (a *Archive) Reaches(length int64) (bool, error) {
 	n, err := a.ReadAt(make([]byte, 1), length-1)
 	if errors.Is(err, ErrUndecided) {

@@ -5,10 +5,10 @@ import (
 	"bytes"
 )
 
-// NULs at the beginning of a line, two or more, are no part of it. A power
-// failure leaves them where data did not reach the disk, and a truncation where
-// the application writes on at its old place: they can be as long as the file
-// was. One NUL alone is a character of UTF-16.
+// Two or more NULs at the beginning of a line do not belong to it. A power failure
+// leaves them where data did not reach the disk. A truncation leaves them if the
+// application goes on at its old offset. They can be as long as the file was. One NUL
+// alone is a character of UTF-16.
 
 // Blanks returns how many NULs a line begins with.
 func Blanks(data []byte) int {
@@ -19,7 +19,7 @@ func Blanks(data []byte) int {
 	return n
 }
 
-// IsBlankData reports whether there is nothing but NULs.
+// IsBlankData reports whether all bytes are NULs.
 func IsBlankData(data []byte) bool { return len(bytes.TrimLeft(data, "\x00")) == 0 }
 
 // BeforeBlanks returns the lines of data, which is whole ones, up to the first

@@ -19,7 +19,7 @@ var ErrGone = errors.New("no file holds it any more")
 
 // Content is the file that holds a generation now. It is to be closed.
 type Content struct {
-	Name string // where it lies
+	Name string // where it is
 	Size int64  // bytes; -1 of a compressed file, whose length shows when it is read
 
 	generation meter.Generation
@@ -55,8 +55,8 @@ func (d Disk) Find(g meter.Generation) (*Content, error) {
 	return nil, fmt.Errorf("logfile: generation %d of %s: %w: %s", g.ID, g.Path, ErrGone, where)
 }
 
-// candidates lists the files that may hold a generation by their names, first
-// the one that has its inode. The error says which folders could not be listed.
+// candidates lists the files that may hold a generation by their names. The file with
+// its inode comes first. The error says which folders could not be listed.
 func (d Disk) candidates(g meter.Generation) ([]string, error) {
 	folders := make(Families)
 	folders.Add(g.Path)
@@ -126,14 +126,14 @@ func (c *Content) Close() error {
 	return nil
 }
 
-// Lines calls each with every line that begins in the bytes from start to end,
-// which were counted: both are offsets behind a newline, or the end. The line
-// has its newline, as in a [meter.Block], and is valid until each returns. Lines
-// that are too long to be counted are left out. Whatever the file's size, it
-// takes the memory of one line. An error of each ends it.
+// Lines calls each with every line that begins in the counted bytes from start to
+// end. Both are offsets behind a newline, or the end. The line has its newline, as in
+// a [meter.Block], and is valid until each returns. Lines leaves out lines that are
+// too long to be counted. It takes the memory of one line, whatever the file's size.
+// An error of each ends it.
 //
-// The content is looked at again after it was read: with an error, the lines
-// that were handed out may be those of another file.
+// Lines compares the content again after it has read it. After an error the lines may
+// be from another file.
 func (c *Content) Lines(start, end int64, each func(offset int64, line []byte) error) error {
 	if end > c.generation.Offset {
 		return fmt.Errorf("logfile: %s: only %d bytes of generation %d were counted, not %d", c.Name, c.generation.Offset, c.generation.ID, end)

@@ -13,8 +13,7 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// magic are the bytes with which compressed files begin, by the end of the name
-// that they usually have.
+// magic are the first bytes of compressed files, by the usual end of their names.
 var magic = map[string][]byte{
 	".gz":  {0x1f, 0x8b},
 	".bz2": []byte("BZh"), // and a digit, and what follows
@@ -22,12 +21,12 @@ var magic = map[string][]byte{
 	".zst": {0x28, 0xb5, 0x2f, 0xfd},
 }
 
-// bzip2Block is what stands behind the four first bytes of a bzip2 file, which
-// alone could be a line of text: its first block, or its end.
+// bzip2Block is what follows the four first bytes of a bzip2 file: its first block, or
+// its end. The four bytes alone could be a line of text.
 var bzip2Block = []string{"\x31\x41\x59\x26\x53\x59", "\x17\x72\x45\x38\x50\x90"}
 
 // decompressors open the compressed forms that rotated files take, by the end
-// of the name. What they return is closed if it can be.
+// of the name. Their readers are closed if they have a Close method.
 var decompressors = map[string]func(io.Reader) (io.Reader, error){
 	".gz":  func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
 	".bz2": func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil },
@@ -35,8 +34,8 @@ var decompressors = map[string]func(io.Reader) (io.Reader, error){
 	".zst": newZstdReader,
 }
 
-// maxWindow bounds the memory for what a compressed file refers back to, in
-// bytes: twice that of `xz -9`, and what zstd takes without being asked for more.
+// maxWindow bounds the window of a decompressor, in bytes. It is twice the window of
+// `xz -9`, and zstd's default limit.
 const maxWindow = 128 << 20
 
 func newZstdReader(r io.Reader) (io.Reader, error) {
@@ -103,6 +102,6 @@ func isBzip2(start []byte) bool {
 	return false
 }
 
-// Uncompressed is the name of the file that one of this name may have been made
-// of: app.log of app.log.gz. A name that is none of a compressed file stays.
+// Uncompressed returns the name without the end of a compressed file: app.log for
+// app.log.gz. It returns other names as they are.
 func Uncompressed(name string) string { return strings.TrimSuffix(name, Compression(name)) }

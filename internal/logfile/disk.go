@@ -23,11 +23,11 @@ type Disk struct {
 	Open    func(name string) (File, error)
 	Stat    func(name string) (fs.FileInfo, error)
 	ReadDir func(name string) ([]fs.DirEntry, error)
-	Refresh func() // forgets which folders are links, before a scan; nil where nothing is remembered
+	Refresh func() // forgets which folders are links, before a scan; may be nil
 }
 
 // NewDisk returns the disk of this machine, with the link policy of [Open]. rootOf
-// returns the folder up to which the configuration names the way to a file.
+// returns the fixed part of the configured path to a file.
 func NewDisk(rootOf func(name string) string) Disk {
 	g := &guard{rootOf: rootOf, linkEnds: make(map[string]int)}
 	return Disk{
@@ -65,8 +65,8 @@ func (g *guard) stat(name string) (fs.FileInfo, error) {
 	return Stat(name, root)
 }
 
-// linkEnd returns how long the path is of the last link on the way to a folder; 0
-// where the way has none.
+// linkEnd returns the length of the path of the last link on the way to a folder, or 0
+// without a link.
 func (g *guard) linkEnd(dir string) int {
 	end, known := g.linkEnds[dir]
 	if known {
@@ -89,5 +89,5 @@ func CloseFile(f File) {
 	}
 }
 
-// IsMissing reports whether an error says that there is no such file.
+// IsMissing reports whether an error says that a file does not exist.
 func IsMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }

@@ -1,7 +1,7 @@
 // Package logfile answers one question: what is this file?
 //
-// It opens what lies in folders that belong to somebody else, and refuses all
-// that is no regular file. It tells files apart by inode and by content, knows
+// It opens files in folders that belong to somebody else, and refuses everything but
+// regular files. It tells files apart by inode and by content, knows
 // the names that rotation gives, reads compressed files forward, and finds the
 // file that holds what was read earlier ([Disk.Find]).
 //

@@ -24,9 +24,8 @@ const (
 	leastHole = 1 << 20   // bytes without data that end a compressed file: no compressor writes so many zeros
 )
 
-// flow is a decompressor that can pause anywhere. A file of some bytes may stand
-// for any number, and any number of bytes for nothing: neither may hold up who
-// reads it.
+// flow is a decompressor that can pause anywhere. A few bytes may decompress to any
+// number, and many bytes to nothing. Neither may hold up the reader.
 type flow struct {
 	next func() (chunk, bool)
 	stop func()
@@ -110,9 +109,8 @@ func (s *source) reason(err error) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
-// holeAt returns how many bytes from the offset on were never written; 0 where
-// the file system does not tell. What was never written at a file's end has no
-// end.
+// holeAt returns how many bytes from the offset on were never written, or 0 if the
+// file system does not tell. A hole at the file's end counts as endless.
 func holeAt(f File, offset int64) int64 {
 	data, err := f.Seek(offset, unix.SEEK_DATA)
 	switch {

@@ -58,8 +58,7 @@ func BornAt(f File) int64 {
 	return st.Btime.Sec*int64(time.Second) + int64(st.Btime.Nsec)
 }
 
-// ErrReplaced is returned where the bytes before the position are no longer those
-// that were consumed.
+// ErrReplaced says that the bytes before the position differ from the consumed bytes.
 var ErrReplaced = errors.New("truncated or overwritten")
 
 var ErrNotRegular = errors.New("not a regular file")
@@ -82,8 +81,8 @@ func (l Look) Differs(now Look) bool {
 }
 
 // AsFilesAreDated returns a time of ours, not later than the present, as the
-// kernel would date a file that is written now: by a clock that is some
-// milliseconds behind. What is written later is never dated before it.
+// kernel would date a file that is written now: by a clock that is some milliseconds
+// behind. A file that is written later never has an earlier date.
 func AsFilesAreDated(now time.Time) time.Time {
 	var exact, coarse unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &coarse) != nil || unix.ClockGettime(unix.CLOCK_REALTIME, &exact) != nil {
@@ -102,12 +101,11 @@ const (
 	Same                 // head and mark stand where they should
 	Shorter              // it begins like the generation and ends before the position
 	Unread               // it could not be looked at
-	Blanked              // head stands; where the mark should be are NULs, as a power failure leaves them
+	Blanked              // the head is the same; NULs are in place of the mark, as after a power failure
 )
 
-// Compare tells whether the file of the given size holds the generation. A
-// generation of which nothing was consumed has no content to be known by: no
-// file holds it.
+// Compare tells whether the file of the given size holds the generation. If nothing
+// of the generation was consumed, its content is unknown, and no file holds it.
 func Compare(f io.ReaderAt, size int64, g *meter.Generation) (Match, error) {
 	if g.Offset == 0 || size == 0 {
 		return Other, nil
@@ -164,9 +162,8 @@ func compareMark(found, want []byte) Match {
 	return Other
 }
 
-// Alike reports whether a file that begins so may hold nothing but one line,
-// again and again: its content then says nothing of which file it is, and what
-// the file system knows must do.
+// Alike reports whether a file with this beginning may hold one line again and again.
+// Then its content does not identify it, and the tailer must rely on the file system.
 func Alike(head []byte) bool {
 	end := bytes.IndexByte(head, '\n') + 1
 	if end == 0 {

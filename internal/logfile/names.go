@@ -22,10 +22,9 @@ func isNumbered(mark string) bool {
 	return mark != "" && '0' <= mark[0] && mark[0] <= '9'
 }
 
-// RotatedFrom returns the names of which name may be a rotated form, the
-// shortest first: those of its own folder, then those of the folder above, from
-// which logrotate's olddir and the like move it. Whether such a name is followed
-// decides the rest.
+// RotatedFrom returns the names that name may be a rotated form of, the shortest
+// first. Names in its own folder come first, then names in the folder above:
+// logrotate's olddir moves files into a folder. The caller knows which are followed.
 func RotatedFrom(name string) []string {
 	dir, base := filepath.Split(name)
 	base = strings.TrimSuffix(base, Compression(base))
@@ -65,8 +64,8 @@ func RotatedFrom(name string) []string {
 
 func isSeparator(c byte) bool { return c == '.' || c == '-' || c == '_' }
 
-// isInserted reports whether a mark before the extension is that of a rotation:
-// .1, or a date. worker-1.log is a file of its own beside worker.log.
+// isInserted reports whether a mark before the extension comes from a rotation: .1,
+// or a date. worker-1.log is a file of its own beside worker.log.
 func isInserted(separator byte, mark string) bool {
 	const yymmdd = 6
 	mark = strings.TrimLeft(mark, "_-") // pm2-logrotate writes app-out__2026-01-01_00-00-00.log
@@ -98,13 +97,12 @@ func isRotationMark(text string) bool {
 	return isNumbered(text) || slices.Contains(words, strings.TrimRight(text, "0123456789"))
 }
 
-// Families says, by folder, of which names the rotated forms belong to which
-// path.
+// Families maps folders to names, and names to the paths that own their rotated forms.
 type Families map[string]map[string]string
 
-// Add takes in a path: its own folder and, where it is a symbolic link, that of
-// the file it leads to. What was the link's target before is called as the
-// target is, but for a date or a number.
+// Add takes in a path: its own folder and, for a symbolic link, the folder of its
+// target. The name of an earlier target differs from the target's only in a date or a
+// number.
 func (f Families) Add(path string) {
 	f.put(path, path)
 	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
@@ -125,7 +123,7 @@ func (f Families) put(name, path string) {
 }
 
 // series returns what the names of numbered or dated files of one folder have in
-// common. It is no name of a file itself.
+// common. No file has that name.
 func series(name string) string {
 	dir, base := filepath.Split(name)
 	var b strings.Builder
@@ -142,7 +140,7 @@ func series(name string) string {
 	return b.String()
 }
 
-// Owner returns the path that a name belongs to among those of its folder.
+// Owner returns which path of its folder a name belongs to.
 func Owner(paths map[string]string, name string, basesOf func(string) []string) (path string, ok bool) {
 	if path, ok = ownerOf(paths, name); ok {
 		return path, true

@@ -26,11 +26,10 @@ const onPath = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 // mostLinks is how many links the way to a file may have, as for the kernel.
 const mostLinks = 40
 
-// Open opens a regular file for reading. Links in the name's first part, up to
-// root, are those of the configuration, and Open follows them. A link below root
-// is followed if root owns it or if its owner owns its target; else the error is
-// ErrLinkRefused, with the link's path. A root that does not hold the name, as "",
-// stands for the folder of the file.
+// Open opens a regular file for reading. Up to root the configuration names the path,
+// and Open follows links there. It follows a link below root if root owns the link, or
+// if the link's owner owns its target. Otherwise the error is ErrLinkRefused, with the
+// link's path. If root does not hold the name, as "", the file's folder takes its place.
 func Open(name, root string) (*os.File, error) {
 	fd, err := walkTo(name, root, readOnly)
 	if err != nil {
@@ -60,8 +59,8 @@ func Stat(name, root string) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// walkTo goes to a name, from the root on by every folder and link by itself, so
-// that nobody can exchange one of them between the check and the use.
+// walkTo goes to a name from the root on, folder by folder and link by link. So nobody
+// can exchange one of them between the check and the use.
 func walkTo(name, root string, flags int) (fd int, err error) {
 	below, ok := strings.CutPrefix(name, strings.TrimSuffix(root, "/")+"/")
 	if root == "" || !ok {

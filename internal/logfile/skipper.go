@@ -48,7 +48,7 @@ func (b *BlankSkipper) Read(p []byte) (int, error) {
 		data = append([]byte{0}, data...)
 	}
 	kept := b.filter(data)
-	if b.held && errors.Is(err, io.EOF) { // it stands alone
+	if b.held && errors.Is(err, io.EOF) { // it is the last byte
 		b.held = false
 		kept = append(kept, 0)
 	}

@@ -12,13 +12,13 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// A trail finds, after a power failure, the last line that a file still holds
-// where it was read. It has the offset at which its lines begin, in eight bytes
-// with trailForm set, and of each line up to the position its length and a hash.
+// A trail finds, after a power failure, the last line that a file still holds where it
+// was read. Its first eight bytes are the offset of its first line, with trailForm set.
+// The length and a hash of each line up to the position follow.
 // A line that differs has the hash of another once in 2^32.
 const (
-	TrailBytes = 64 << 10 // a trail covers at most so many bytes before the position
-	trailMost  = 2048     // a trail has at most so many lines
+	TrailBytes = 64 << 10 // the most bytes before the position that a trail covers
+	trailMost  = 2048     // the most lines of a trail
 	trailForm  = 1 << 63  // tells a trail with lengths from the older form without, which is ignored
 	trailLine  = 5        // bytes that a line takes in a trail, at least
 )
@@ -33,8 +33,8 @@ type ReadLine struct {
 	Hash       uint32
 }
 
-// LeaveTrail returns the trail of a plain file up to the offset; nil where no
-// line is short enough to be in it. buf has room for trailBytes.
+// LeaveTrail returns the trail of a plain file up to the offset. It returns nil if all
+// lines are too long for it. buf has room for trailBytes.
 func LeaveTrail(f io.ReaderAt, offset int64, buf []byte) ([]byte, error) {
 	from := max(0, offset-TrailBytes)
 	buf = buf[:offset-from]
@@ -83,7 +83,7 @@ func TrailLines(trail []byte) []ReadLine {
 }
 
 // Standing walks back through the lines of a trail. It returns the end of the last
-// one that the file holds where it was read, and how many the file holds so.
+// line that the file still holds where it was read, and the number of such lines.
 func Standing(lines []ReadLine, f io.ReaderAt, size int64) (end int64, count int, err error) {
 	if len(lines) == 0 || size <= lines[0].Start {
 		return 0, 0, nil
@@ -143,8 +143,8 @@ func RunIn(lines []ReadLine, f io.Reader) (behind int64, err error) {
 	}
 }
 
-// lastLineStands reports whether the last line of a trail stands in the file where
-// it did, as the last whole line before the offset.
+// lastLineStands reports whether the file still holds the last line of a trail where
+// it was read, as the last whole line before the offset.
 func lastLineStands(trail []byte, f io.ReaderAt, offset int64) (bool, error) {
 	lines := TrailLines(trail)
 	if len(lines) == 0 {
@@ -156,10 +156,10 @@ func lastLineStands(trail []byte, f io.ReaderAt, offset int64) (bool, error) {
 	return err == nil && TrailHash(line) == last.Hash && bytes.IndexByte(text[len(line):], '\n') < 0, err
 }
 
-// BehindCut returns where to go on in a file that is what was read up to the
-// offset, a line's beginning. If NULs follow before the next line is whole, what
-// is before them was counted with a line that is lost; so was what is there
-// where no line follows. Else the rest of the lost line and the next are one.
+// BehindCut returns where to go on in a cut file. Up to the offset, a line's beginning,
+// the file is as it was read. If NULs follow before the next whole line, the bytes
+// before them were counted with a lost line. The same is true if no line follows.
+// Otherwise the rest of the lost line and the next line are one.
 func BehindCut(f io.ReaderAt, from, size int64) (at int64, err error) {
 	at = from
 	buf := make([]byte, TrailBytes)
@@ -182,7 +182,7 @@ func BehindCut(f io.ReaderAt, from, size int64) (at int64, err error) {
 		if IsBlankData(piece) {
 			pos = max(pos, dataAfter(f, pos, size)-1)
 		}
-		pos += int64(max(1, n-1)) // NULs may lie across
+		pos += int64(max(1, n-1)) // NULs may cross the border
 		if n == 1 {
 			break
 		}
@@ -193,8 +193,8 @@ func BehindCut(f io.ReaderAt, from, size int64) (at int64, err error) {
 	return at, nil
 }
 
-// NextNewline returns the offset behind the first newline from the offset on;
-// size where there is none.
+// NextNewline returns the offset behind the first newline from the offset on, or size
+// without one.
 func NextNewline(f io.ReaderAt, from, size int64) (int64, error) {
 	buf := make([]byte, TrailBytes)
 	for from < size {
@@ -229,8 +229,7 @@ func EndsBlank(f io.ReaderAt, size int64) (bool, error) {
 }
 
 // LastNewline returns the offset behind the last newline of the file's first size
-// bytes; 0 where there is none. Where the last line is longer than a line may be,
-// it returns the size.
+// bytes, or 0 without one. If the last line is too long, it returns the size.
 func LastNewline(f io.ReaderAt, size int64) (int64, error) {
 	const step = 64 << 10
 	for end := size; end > 0; end -= min(end, step) {
@@ -249,8 +248,7 @@ func LastNewline(f io.ReaderAt, size int64) (int64, error) {
 	return 0, nil
 }
 
-// dataAfter returns where the next data lies after an offset at which there are
-// zeros; the size where nothing follows.
+// dataAfter returns the offset of the next data after zeros, or the size.
 func dataAfter(f io.ReaderAt, offset, size int64) int64 {
 	file, ok := f.(File)
 	if !ok {
@@ -259,8 +257,8 @@ func dataAfter(f io.ReaderAt, offset, size int64) int64 {
 	return NextData(file, offset, size)
 }
 
-// NextData returns where the next data lies, from the offset on; the size where
-// nothing follows. It returns the offset itself where the file system does not tell.
+// NextData returns the offset of the next data from the offset on, or the size. It
+// returns the offset itself if the file system does not tell.
 func NextData(f File, offset, size int64) int64 {
 	hole := holeAt(f, offset)
 	return max(offset, min(size, offset+min(hole, size)))

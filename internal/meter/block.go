@@ -21,7 +21,7 @@ type Event struct {
 	From, To int64 // its range in the generation
 
 	At    time.Time      // its own time; zero if its source's timestamp tells the time, or nothing does
-	Entry map[string]any // expressions see it as `entry`; nil if it has no fields beside its text
+	Entry map[string]any // expressions see it as `entry`; may be nil
 }
 
 // End returns the offset in bytes just past the block.

@@ -12,11 +12,11 @@ const MaxDecimals = 9
 // tens are the powers of ten up to MaxDecimals.
 var tens = [MaxDecimals + 1]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
 
-// One returns what 1 is when amounts are kept to so many decimal places.
+// One returns what 1 is when amounts have this number of decimal places.
 func One(decimals int) int64 { return tens[decimals] }
 
-// Decimal returns an amount that is kept to so many decimal places, exactly and
-// in its shortest form: 1.5 for 1500 in thousandths.
+// Decimal returns an amount with this number of decimal places, exactly and in its
+// shortest form: 1.5 for 1500 in thousandths.
 func Decimal(amount int64, decimals int) string {
 	return pointed(strconv.FormatInt(amount, 10), decimals)
 }

@@ -4,8 +4,8 @@ package meter
 // and its content identify it; a name is only a hint.
 //
 // A source without files has generations, too. Their Path is the name of the
-// source's stream, such as clock:uptime. Their offsets do not count bytes: those of
-// the clock count seconds since 1970.
+// source's stream, such as clock:uptime. Their offsets do not count bytes: the clock's
+// offsets are seconds since 1970.
 type Generation struct {
 	ID         int64  // unique in a ledger, ascending
 	Path       string // the name that the application wrote to
@@ -22,7 +22,7 @@ type Generation struct {
 	Size         int64  // of its file at the last look, in bytes
 	MTime, CTime int64  // when its file was written to and changed, at the last look: nanoseconds since 1970
 	Born         int64  // when its file was made, in nanoseconds since 1970; 0 where the file system does not tell
-	Before       int64  // the generation whose file was truncated when this one began; 0 where there is none
+	Before       int64  // the generation whose file was truncated when this one began, or 0
 	Carry        []byte // the beginning of its first line, which that generation ended with
 
 	Query string // of a source without files: what chooses its events; "" for a file

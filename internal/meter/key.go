@@ -10,7 +10,7 @@ type KeyHash [16]byte
 type Once struct {
 	Rule   string
 	Form   string        // the key and the stretch in the configuration's words
-	Within time.Duration // a key counts again so long after it was counted; 0: once in each stretch
+	Within time.Duration // how long after it was counted a key counts again; 0: once in each stretch
 }
 
 // KeyRef names a key where an event has it.
@@ -29,9 +29,9 @@ type Keyed struct {
 	Time               int64 // when the event counts, in seconds since 1970
 }
 
-// StretchWithin returns the stretch under which a rule with within, in whole
-// seconds, keeps an event of this time, and the event's milliseconds in it. Two keys that are less than
-// within apart stand in one stretch or in two neighbours.
+// StretchWithin returns the stretch of an event for a rule with within, in whole
+// seconds, and the event's milliseconds in it. Two keys that are less than within apart
+// are in one stretch or in two neighbours.
 func StretchWithin(at time.Time, within time.Duration) (stretch Window, ms int64) {
 	stretch = WindowAt(at, max(within, time.Hour))
 	return stretch, at.UnixMilli() - stretch.Start*1000
@@ -111,7 +111,7 @@ type recentSet struct {
 	next byte // the key that the next one replaces
 }
 
-// recentKey is a counted key, with its time in the stretch. The zero value is none.
+// recentKey is a counted key, with its time in the stretch. The zero value is unused.
 type recentKey struct {
 	hash    KeyHash
 	stretch int64

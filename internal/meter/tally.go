@@ -9,7 +9,7 @@ type Rule struct {
 	ProductID string
 	SKU       string
 	Per       int64 // how much of the amount makes one unit, in units of the last decimal place
-	Decimals  int   // decimal places to which amounts are kept: they are whole numbers of 10^-Decimals
+	Decimals  int   // decimal places of the amounts: they are whole numbers of 10^-Decimals
 
 	// Values are what leads to the SKU where a table chooses it: the values of
 	// lines, in the words of the rules package. nil: the rule has this SKU alone.

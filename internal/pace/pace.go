@@ -124,7 +124,7 @@ func (p *Pace) wait(now time.Time, left time.Duration) time.Duration {
 // one request at a time.
 func (p *Pace) CatchingUp() bool { return p.spacing > 0 }
 
-// Requested notes that so many requests went out at now.
+// Requested notes that n requests went out at now.
 func (p *Pace) Requested(now time.Time, requests int) {
 	p.next = now.Add(time.Duration(requests) * p.spacing)
 }
@@ -134,8 +134,8 @@ func (p *Pace) Idle() { p.spacing = 0 }
 
 // Failed notes a failed delivery and returns how long to wait before the next.
 // slow says that somebody must act before it can succeed; asked is how long the
-// API asks to wait. The time that the delivery took is part of the pause: an API
-// that hangs is asked no less often than one that refuses.
+// API asks to wait. The time that the delivery took is part of the pause. So an API
+// that hangs gets as many requests as an API that refuses.
 func (p *Pace) Failed(now time.Time, slow bool, asked time.Duration) time.Duration {
 	if p.failing.IsZero() || now.Before(p.failing) {
 		p.failing = now
@@ -156,7 +156,7 @@ func (p *Pace) Failed(now time.Time, slow bool, asked time.Duration) time.Durati
 }
 
 // Succeeded notes a delivery that succeeded at now. sealed returns the number
-// of records that still wait; it is asked only after a long outage.
+// of records that still wait; Succeeded calls it only after a long outage.
 func (p *Pace) Succeeded(now time.Time, sealed func() int) {
 	if p.failing.IsZero() {
 		return

@@ -31,7 +31,7 @@ func (r *Recounter) Remember(ctx context.Context, ledger *ledger.Reader) error {
 
 // first reports whether a line is the first of its key. It notes repeats, and lines
 // that nobody can tell anything of. refs are the line's key for two times of its
-// reading: if lines have no time of their own, the key may stand under either.
+// reading: without a time of the line the ledger may have the key under either.
 func (p *pass) first(h rules.Hit, refs ...meter.KeyRef) bool {
 	var place ledger.KeyPlace
 	for _, ref := range refs {

@@ -174,7 +174,7 @@ type pass struct {
 	ledger.Contribution
 	rule       *rules.Rule
 	start, end int64 // the range to read
-	byTime     bool  // the time of a line decides whose it is
+	byTime     bool  // the time of a line decides its record
 	early      time.Time
 	late       time.Time // no line of the record was read after it
 
@@ -190,7 +190,7 @@ type pass struct {
 	repeated int64
 	repeats  []Repeat
 	untold   int64 // lines that nobody can tell anything of
-	keyErr   error // the ledger could not be asked
+	keyErr   error // why the ledger did not answer
 
 	buffer []byte
 	at     int64 // offset of buffer[0]
@@ -315,7 +315,7 @@ func (p *pass) amount(quantity int64) int64 {
 // given time.
 func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, reading)) {
 	block.ReadAt = readAt
-	disbelieved, of := int64(-1), "" // a line, and the source by which it is read
+	disbelieved, of := int64(-1), "" // a line, and the source that reads it
 	p.matcher.Each(block, func(h rules.Hit) {
 		if h.TimeErr != nil { // set once a line, under its first rule
 			disbelieved, of = h.Start, h.Source
@@ -395,7 +395,7 @@ func joinNote(note string) string {
 // within reports whether s is at most as much as other, in both.
 func (s Sum) within(other Sum) bool { return s.Lines <= other.Lines && s.Amount <= other.Amount }
 
-// Worst returns the outcome of a record by those of its parts.
+// Worst returns the outcome of a record from the outcomes of its parts.
 func Worst(findings []Finding) Outcome {
 	for _, o := range []Outcome{Different, Unknown, Gone} {
 		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Outcome == o }) {

@@ -23,11 +23,11 @@ const (
 	leastTime  = time.Hour
 	leastNew   = day // instead of leastTime, while the past is short
 	shortPast  = 7 * day
-	muchInput  = 10 << 20 // bytes in which a rule that never matched should have found something
+	muchInput  = 10 << 20 // bytes after which a rule that never matched is reported
 )
 
-// Problems returns which rules are silent for longer than they may be. now is
-// the time at which the activities were measured.
+// Problems returns which rules are silent for too long. now is the time of the
+// activities.
 func Problems(activities []meter.Activity, now time.Time) []meter.Problem {
 	var found []meter.Problem
 	for _, a := range activities {
@@ -51,7 +51,7 @@ func silent(a meter.Activity, now time.Time) bool {
 	return a.Silence.Bytes > most.Bytes && quiet > most.Time
 }
 
-// limit returns the longest silence that is no problem.
+// limit returns the longest silence without a problem.
 func limit(a meter.Activity, now time.Time) meter.Stretch {
 	longest := usual(a, now)
 	least := meter.Stretch{Bytes: leastBytes, Time: leastTime}
@@ -71,8 +71,8 @@ func usual(a meter.Activity, now time.Time) (longest meter.Stretch) {
 	return longest
 }
 
-// weekend returns how much of the time between from and to lies on a Saturday or
-// a Sunday. A rule's first weekend must not look like a silence: nothing tells
+// weekend returns how much of the time between from and to is on a Saturday or a
+// Sunday. A rule's first weekend must not look like a silence: nothing tells
 // yet whether the application rests then.
 func weekend(from, to time.Time) (rest time.Duration) {
 	from, to = from.UTC(), to.UTC()
