@@ -50,7 +50,7 @@ type (
 
 		ProductID string      `json:"product_id"`
 		Decimals  int         `json:"decimals"`
-		Max       json.Number `json:"max"` // 0: there is no limit
+		Max       json.Number `json:"max"` // 0: no limit
 	}
 	publishedTest struct {
 		Name     string                 `json:"name"`

@@ -41,7 +41,7 @@ type productSKUs struct {
 	skus    []string
 }
 
-// skusInTime is how many SKUs the API is asked about within delivery.timeout. More
+// skusInTime is how many SKUs are checked within delivery.timeout. More
 // of them get more time.
 const skusInTime = 1000
 

@@ -344,7 +344,7 @@ type (
 	}
 	publishedRepeat struct {
 		Offset    int64  `json:"offset"`
-		Record    string `json:"record"`     // that has the key; "" where none has
+		Record    string `json:"record"`     // that has the key, or ""
 		CountedAt int64  `json:"counted_at"` // the offset of the line that counted
 		Line      string `json:"line"`
 	}

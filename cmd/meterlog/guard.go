@@ -133,7 +133,7 @@ func visible(text string) string {
 
 // escaped returns text with escapes in the place of control characters, except
 // newlines, of marks that turn the direction of writing, and of bytes that are
-// no text. Characters of paint become what they stand for.
+// not text. Characters of paint become what they stand for.
 func escaped(text []byte, paint map[rune]string) []byte {
 	if i := bytes.IndexFunc(text, suspect); i < 0 {
 		return text

@@ -161,7 +161,7 @@ type publishedRecord struct {
 	OpenedAt  string  `json:"opened_at"`
 	SettledAt *string `json:"settled_at"` // null while unsettled
 
-	ReissuedAs string `json:"reissued_as"` // the uuids of the records that issue it again, with commas; "" where none do
+	ReissuedAs string `json:"reissued_as"` // the uuids of the records that replace it, with commas; may be ""
 	ProductID  string `json:"product_id"`
 	Timestamp  string `json:"timestamp"` // what the API gets: when the last event happened that it counts
 }

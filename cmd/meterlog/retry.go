@@ -121,8 +121,8 @@ func (o *retryOptions) run(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// assign says as what each rule's share is queued: what the command line says,
-// what the rule has now, or what it had where there is no such rule.
+// assign returns the product and SKU for each rule's share. The command line decides
+// first, then the rule's present SKU. If the rule is gone, its old SKU stays.
 func (o *retryOptions) assign(c *cobra.Command) (ledger.Assign, error) {
 	loaded, err := loadConfig(*o.config)
 	_, missing := os.Stat(*o.config)
@@ -227,7 +227,7 @@ func (o *retryOptions) ofUUIDs(c *cobra.Command, dir string, args []string) (uui
 	return uuids, lacking, nil
 }
 
-// doubtful reports whether a refused record may be stored all the same.
+// doubtful reports whether the API may have stored a refused record anyway.
 func doubtful(r meter.Record) bool {
 	return r.MaybeStored || strings.EqualFold(r.Reason, "DUPLICATE")
 }
@@ -250,7 +250,7 @@ func (o *retryOptions) refused(c *cobra.Command) (refused []meter.Record, err er
 	return refused, err
 }
 
-// reasons are those of the refused records that were not queued again.
+// reasons returns why records were refused that were not queued again.
 func (o *retryOptions) reasons(c *cobra.Command) (reasons []string, err error) {
 	refused, err := o.refused(c)
 	for _, r := range refused {
@@ -327,7 +327,7 @@ func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (que
 	return queued
 }
 
-// change says of which SKU and product a record was, and is now.
+// change returns the old and the new SKU and product of a record.
 func change(old, now meter.Record) string {
 	text := old.SKU
 	if now.SKU != old.SKU {

@@ -209,8 +209,7 @@ func (o *runOptions) rehearses() bool {
 // rehearsal that names no folder, must never touch the real one.
 func (o *runOptions) throwAway() bool { return o.dryRun || o.rehearses() && *o.state == "" }
 
-// ledgerDir returns the folder of the ledger, and what to do with it in the
-// end.
+// ledgerDir returns the folder of the ledger, and a function that cleans up.
 func (o *runOptions) ledgerDir(config *config.Config) (dir string, discard func(), err error) {
 	if !o.throwAway() {
 		return stateDir(*o.state, config), func() {}, nil
@@ -273,7 +272,7 @@ const (
 )
 
 // keyFile returns the file that holds the authorized key. systemd's copy exists
-// only while the service runs, and says "none" if there is no original.
+// only while the service runs. Without an original it says "none".
 func keyFile(path string) string {
 	if path != keyCopy {
 		return path

@@ -174,7 +174,7 @@ func columns(rows [][]string, left, width int) []string {
 const leastRoom = 24
 
 // wrappedRows returns rows whose last column is wrapped between its words. It
-// returns nil if a word is too long, there is little room, or the column is no text.
+// returns nil if a word is too long, the room is small, or the column has numbers.
 func wrappedRows(rows [][]string, widths []int, left, width int) []string {
 	last := len(widths) - 1
 	room := width - total(widths[:last]) - columnGap

@@ -170,7 +170,7 @@ type trial struct {
 	options *testOptions
 	matcher *rules.Matcher
 	tally   *trialTally
-	near    *nearMisses // nil where nobody reads them
+	near    *nearMisses // nil if they are not shown
 	print   *matchPrinter
 
 	newInputs func(known []*input) []*input // finds files that appear later; nil where files were named
@@ -178,8 +178,8 @@ type trial struct {
 	note      func(format string, args ...any)
 }
 
-// run reads the inputs, and follows them if that is asked for. It reports
-// whether one could not be read.
+// run reads the inputs, and follows them with --follow. It reports whether one could
+// not be read.
 func (t *trial) run(ctx context.Context, inputs []*input) (failed bool) {
 	for _, in := range inputs {
 		if ctx.Err() != nil {
@@ -300,7 +300,7 @@ const (
 	widestOff = 14 * time.Hour
 )
 
-// timesText says what is wrong with the own times in a file; "" where nothing is.
+// timesText returns what is wrong with the own times in a file, or "".
 func timesText(newest, last, written time.Time) string {
 	if ahead := newest.Sub(written); !newest.IsZero() && ahead >= offBy {
 		return "the newest line is " + roughly(ahead) + " ahead of the file's last write: is `location` right?"
@@ -350,8 +350,8 @@ func (t *trial) report(config *config.Config) error {
 	return t.print.end(text)
 }
 
-// chosenRules is the configuration with these of its rules; with all where none
-// is named.
+// chosenRules returns the configuration with these rules only. Without names it has all
+// rules.
 func chosenRules(config *config.Config, names []string) (*config.Config, error) {
 	for _, name := range names {
 		if config.Rule(name) == nil {

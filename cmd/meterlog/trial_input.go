@@ -31,13 +31,13 @@ type input struct {
 	root    string   // of a file that a source matches: see logfile.Open; "" else
 	size    int64    // bytes in the file; -1 where that is unknown
 
-	lines      int64 // lines read so far
-	offset     int64 // bytes read so far, in whole lines
+	lines      int64 // lines that were read
+	offset     int64 // bytes that were read, in whole lines
 	begun      bool  // it was opened
 	tailed     bool  // lines were added to it since
 	compressed bool
-	newest     time.Time // the latest own time of a line that counted; zero where there is none
-	last       time.Time // the own time of the last line that was read; zero where it has none
+	newest     time.Time // the latest own time of a line that counted, or zero
+	last       time.Time // the own time of the last line, or zero
 	done       bool      // nothing more is to come
 
 	stream func(context.Context) (io.ReadCloser, error) // of a source without files: opens its lines
@@ -54,9 +54,9 @@ func (in *input) block(start int64, data []byte, now time.Time) meter.Block {
 	return meter.Block{Path: in.path, Sources: in.sources, Start: start, Data: data, ReadAt: now}
 }
 
-// findInputs turns arguments into inputs. Files that cannot be read are
-// reported, but those that may yet be written where they are to be followed;
-// missing says whether there were any.
+// findInputs turns arguments into inputs. It reports files that cannot be read, except
+// files that a program may still create with --follow. missing says whether it
+// reported any.
 func findInputs(ctx context.Context, config *config.Config, source string, args []string, since time.Time, follow bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	if len(args) == 0 {
 		return matchedInputs(ctx, config, source, since, follow, note)
@@ -107,9 +107,9 @@ func sourcesOf(config *config.Config, path string) []string {
 	return names
 }
 
-// matchedInputs are the files that the sources match now, or one of them. Those
-// that cannot be read are reported, and missing says whether there were any.
-// Without a file there is nothing to do, unless files are awaited.
+// matchedInputs returns the files that all sources match now, or one source. It reports
+// files that cannot be read, and missing says whether there were any. It fails without
+// a file, unless --follow waits for one.
 func matchedInputs(ctx context.Context, config *config.Config, source string, since time.Time, await bool, note func(string, ...any)) (inputs []*input, missing bool, err error) {
 	var globs []string
 	for _, s := range config.Sources {
@@ -182,7 +182,7 @@ func newInputs(conf *config.Config, source string, known []*input) (inputs []*in
 		if source != "" && source != s.Name {
 			continue
 		}
-		paths, _ := filesOf(s) // what cannot be read now was reported, or may be read later
+		paths, _ := filesOf(s) // unreadable files were reported, or may be read later
 		for _, path := range paths {
 			has := func(in *input) bool { return in.path == path }
 			if size, err := regularSize(path); err == nil && !slices.ContainsFunc(known, has) && !slices.ContainsFunc(inputs, has) {
@@ -301,13 +301,13 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 // lineReader cuts a stream into runs of whole lines.
 type lineReader struct {
 	from      io.Reader
-	blanks    *logfile.BlankSkipper // what from is, where a log is read
+	blanks    *logfile.BlankSkipper // the same as from, if a log is read
 	close     func()
 	wholeOnly bool // a last line without a newline is left alone
 
 	consumed int64  // bytes given out or skipped
 	at       int64  // offset of the lines given out last; exact at the beginning of a file
-	buffer   []byte // of which [start:end] was read and not given out
+	buffer   []byte // buffer[start:end] was read and not returned
 	start    int
 	searched int // buffer[start:searched] holds no newline
 	end      int
@@ -363,7 +363,7 @@ func (r *lineReader) read() {
 	r.err = err
 }
 
-// skip drops the line of which the buffer is full.
+// skip drops the line that fills the buffer.
 func (r *lineReader) skip() (data []byte, skipped int64, err error) {
 	for {
 		skipped += int64(r.end)

@@ -15,7 +15,7 @@ import (
 const (
 	nearBudget   = 1 << 30 // bytes to search for near misses, times the texts that are searched for
 	maxNear      = 4       // texts of one rule in one source that are searched for, and names of fields
-	maxSpellings = 16      // of one text that are told apart
+	maxSpellings = 16      // of one text that are kept apart
 )
 
 // nearMisses looks for what rules that have matched nothing ask for, in any
@@ -28,7 +28,7 @@ type nearMisses struct {
 	folded []byte
 }
 
-// nearRule is a rule with the texts of which its lines must hold one.
+// nearRule is a rule with its texts: each of its lines must hold one of them.
 type nearRule struct {
 	*rules.Rule
 	never  []string // sources on whose lines it cannot be true
@@ -75,8 +75,7 @@ func (r *nearRule) want(t *nearText) {
 	}
 }
 
-// look searches lines of these sources for what the rules that have matched
-// nothing so far would need.
+// look searches lines of these sources for texts of the rules without a match.
 func (m *nearMisses) look(sources []string, data []byte) {
 	if m == nil {
 		return
@@ -133,8 +132,7 @@ func fold(to, text []byte) []byte {
 	return to
 }
 
-// hint says what there is instead of what the rule asks for; "" where nothing
-// can be told.
+// hint returns what the log has in place of the rule's text, or "".
 func (m *nearMisses) hint(rule *rules.Rule) string {
 	i := slices.IndexFunc(m.rules, func(r *nearRule) bool { return r.Rule == rule })
 	r := m.rules[i]

@@ -42,7 +42,7 @@ type publishedMatch struct {
 	Key *string `json:"key,omitempty"` // of a rule with once
 }
 
-// keyOf returns the key of a line, nil if its rule has no once.
+// keyOf returns the key of a line, or nil for a rule without once.
 func keyOf(h rules.Hit) *string {
 	if h.Key == nil {
 		return nil
@@ -51,8 +51,8 @@ func keyOf(h rules.Hit) *string {
 	return &text
 }
 
-// hit prints a line that a rule counts, or, for people, on which it failed;
-// marks tells which parts of the line it was.
+// hit prints a line that a rule counts. For people it also prints lines that a rule
+// failed on. marks returns the parts of the line that matter.
 func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules.Rule) [][2]int) {
 	if p.screen.width > 0 {
 		p.bar.clear()
@@ -80,7 +80,7 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 	fmt.Fprintf(p.out, "%s  %s  %s\n", place, p.screen.paint(colour, result), p.screen.fitMarked(string(h.Line), used, parts))
 }
 
-// flush shows what was printed so far.
+// flush shows what was printed.
 func (p *matchPrinter) flush() {
 	if p.out.Buffered() > 0 {
 		p.out.Flush()

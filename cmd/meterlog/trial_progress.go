@@ -10,7 +10,7 @@ import (
 // progressDelay is how long a test runs before it shows its progress.
 var progressDelay = 300 * time.Millisecond
 
-// progress is a bar on a terminal, in bytes as they lie in the files. A nil
+// progress is a bar on a terminal, in bytes of the files as they are on disk. A nil
 // progress shows nothing.
 type progress struct {
 	bar   *progressbar.ProgressBar
@@ -20,7 +20,7 @@ type progress struct {
 	done  bool
 }
 
-// newProgress returns nil where stderr is no terminal.
+// newProgress returns nil if stderr is not a terminal.
 func newProgress(stderr io.Writer, inputs []*input) *progress {
 	s := screenOf(stderr)
 	if s.width == 0 {

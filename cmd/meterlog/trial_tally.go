@@ -25,7 +25,7 @@ type trialTally struct {
 	unparsed            map[string]*troubles           // by source: lines that are not of its format
 	times               map[string]*timeRange          // by source: the own times of the lines that counted
 	offTimes            []string                       // files whose own times cannot be right, and why
-	effort              func(*rules.Rule) rules.Effort // nil where nobody reads it
+	effort              func(*rules.Rule) rules.Effort // nil if it is not shown
 }
 
 // ruleCount is what one rule came to.
@@ -46,8 +46,8 @@ type billCount struct {
 // timeRange is from the earliest to the latest own time.
 type timeRange struct{ from, to time.Time }
 
-// troubles counts what went wrong of a kind. Of each reason the first example
-// stays, up to so many.
+// troubles counts the failures of one kind. It keeps the first example of each reason,
+// up to a limit.
 type troubles struct {
 	count    int64
 	reasons  []string
@@ -78,8 +78,8 @@ func newTrialTally(config *config.Config) *trialTally {
 	return t
 }
 
-// add counts a hit; place says where its line stands. It reports whether the line
-// is a repeat, so it counts nothing.
+// add counts a hit; place says where its line is. It reports whether the line is a
+// repeat, so it counts nothing.
 func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
 	t.matched++
 	count := t.rules[h.Rule]
@@ -196,7 +196,7 @@ type (
 	// many of these times could not be taken.
 	publishedTimes struct {
 		Source  string `json:"source"`
-		From    string `json:"from"` // RFC 3339; "" where there is none
+		From    string `json:"from"` // RFC 3339, or ""
 		To      string `json:"to"`
 		Bad     int64  `json:"bad"`
 		Example string `json:"example"`
@@ -261,8 +261,8 @@ func (t *trialTally) publishTimes(source string) publishedTimes {
 	return p
 }
 
-// troubles yields the errors of the rules in their order, and then, under "",
-// that of the lines too long.
+// troubles yields the errors of the rules in their order. Last, under "", it yields the
+// lines that are too long.
 func (t *trialTally) troubles(config *config.Config) func(func(string, *troubles) bool) {
 	return func(yield func(string, *troubles) bool) {
 		for _, r := range config.Rules {
@@ -276,7 +276,7 @@ func (t *trialTally) troubles(config *config.Config) func(func(string, *troubles
 	}
 }
 
-// text is the table for people, with what there is to say about it.
+// text writes the table for people, with remarks.
 func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) string {
 	var b strings.Builder
 	t.table(&b, config)
@@ -322,8 +322,8 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 	return b.String()
 }
 
-// table has a row for each SKU that a rule came to. What a line comes to and what is billed for it
-// differ only where a rule has per.
+// table has a row for each SKU of a rule. Only with per the sum of the lines and the
+// billed units differ.
 func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 	per := slices.ContainsFunc(config.Rules, func(r *rules.Rule) bool { return r.Per != 1 })
 	row := func(rule, sku, lines, amount, of, quantity string, effort ...string) []string {
@@ -351,7 +351,7 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 				sku = clip(r.SKUText(), 40)
 			}
 			rows = append(rows, row(r.Name, sku, fmt.Sprint(b.count.lines), meter.BigDecimal(b.count.amount(), r.Decimals), r.Text(r.Per), b.units.String(), evaluated, took))
-			evaluated, took = "", "" // the rule's are told once
+			evaluated, took = "", "" // once for each rule
 			products = append(products, r.ProductID)
 		}
 	}
@@ -365,8 +365,7 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 	writeColumns(b, rows, names)
 }
 
-// hint says why a rule may have matched nothing; "" where it did match, or
-// nothing can be said.
+// hint returns why a rule may have matched nothing, or "".
 func (t *trialTally) hint(r *rules.Rule, near *nearMisses) string {
 	if count := t.rules[r]; count.lines > 0 || count.errors.count > 0 {
 		return ""

@@ -54,8 +54,8 @@ func StateOf(path string) string {
 	return ""
 }
 
-// Salvage returns the sources of a configuration that is wrong: those whose names
-// and paths can be read. There are none if the file is no YAML.
+// Salvage returns the sources of a wrong configuration, if their names and paths can be
+// read. It returns nothing if the file cannot be read as YAML.
 func Salvage(path string) (sources []*rules.Source) {
 	text, err := os.ReadFile(path)
 	if err != nil || len(text) > maxFile {

@@ -55,8 +55,8 @@ func (l *loader) readOnce(node *yaml.Node, r *rules.Rule) {
 	}
 }
 
-// onceForm returns what a rule remembers, in words. A rule whose words change begins
-// to remember anew.
+// onceForm returns what a rule remembers, in words. If the words change, the rule
+// forgets everything.
 func onceForm(key string, once *rules.Once) string {
 	if once.Within > 0 {
 		return fmt.Sprintf("%s within %s", key, once.Within)

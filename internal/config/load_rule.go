@@ -98,8 +98,8 @@ func (l *loader) readDecimals(node *yaml.Node, r *rules.Rule) {
 	r.Decimals = int(n)
 }
 
-// decimal reads a number ≥ 0 in units of the last of so many decimal places. It
-// returns why the node is none.
+// decimal reads a number ≥ 0 in units of the last of these decimal places. It returns
+// what is wrong with the node.
 func (l *loader) decimal(node *yaml.Node, decimals int) (n int64, problem string) {
 	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!float" {
 		n, err := rules.ParseDecimal(node.Value, decimals)

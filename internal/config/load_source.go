@@ -308,7 +308,7 @@ func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timesta
 	return t
 }
 
-// location returns the zone of the key of this name: UTC if there is none.
+// location returns the zone of the key with this name, by default UTC.
 func (l *loader) location(o *object) *time.Location {
 	name := o.text("location", "UTC")
 	if name == "UTC" {

@@ -14,7 +14,7 @@ import (
 // isTable reports whether the value of sku_id is a table.
 func isTable(node *yaml.Node) bool { return node != nil && node.Kind == yaml.MappingNode }
 
-// readTable reads the table by which a rule chooses its SKU.
+// readTable reads the table that chooses a rule's SKU.
 func (l *loader) readTable(node *yaml.Node, r *rules.Rule) {
 	o := l.object(node, "sku_id", tableKeys)
 	if o == nil {

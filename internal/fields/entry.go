@@ -10,13 +10,13 @@ import (
 // --output=json --all.
 type Entry struct {
 	Cursor  string         // its place in the journal; "" if it tells none
-	At      time.Time      // when the message was sent, or else received; zero if it tells neither
+	At      time.Time      // when the message was sent, or else received; zero if unknown
 	Written time.Time      // when the journal received it; zero if it does not tell
 	Message []byte         // may hold newlines and any other bytes
 	Fields  map[string]any // all fields: texts, and lists of texts for fields that come several times
 }
 
-// ParseEntry reads an entry. It reports false for text that is no such entry.
+// ParseEntry reads an entry. It reports false for any other text.
 func ParseEntry(text []byte) (e Entry, ok bool) {
 	if text = bytes.TrimSpace(text); len(text) == 0 || text[0] != '{' || !bytes.Contains(text, []byte(`"__REALTIME_TIMESTAMP"`)) {
 		return e, false

@@ -9,7 +9,7 @@ import (
 type Reader struct {
 	Format  string         // text, json, logfmt or regexp
 	Pattern *Pattern       // of format regexp
-	Prefix  *regexp.Regexp // matches, at the line's beginning, what stands before the part that Format reads; nil for nothing
+	Prefix  *regexp.Regexp // matches, at the line's beginning, what comes before the part that Format reads; may be nil
 }
 
 // Skip returns how many bytes the prefix of a line has. It reports whether the

@@ -124,7 +124,7 @@ func (p *Pace) wait(now time.Time, left time.Duration) time.Duration {
 // one request at a time.
 func (p *Pace) CatchingUp() bool { return p.spacing > 0 }
 
-// Requested notes that n requests went out at now.
+// Requested notes how many requests went out at now.
 func (p *Pace) Requested(now time.Time, requests int) {
 	p.next = now.Add(time.Duration(requests) * p.spacing)
 }

@@ -21,8 +21,8 @@ type budget struct{ left int }
 
 const (
 	maxWork   = 1 << 24 // what an evaluation may spend: bytes, items, and
-	stepCost  = 16      // for each step of a loop so much
-	partCost  = 8       // and for each part that a text is split into
+	stepCost  = 16      // of each step of a loop
+	partCost  = 8       // of each part that a text is split into
 	maxString = 1 << 20 // bytes that a text may grow to
 	maxNested = 1000    // how deep lists and maps may nest that are looked at as a whole
 )
@@ -338,7 +338,7 @@ func sized(node *ast.Node) {
 	}
 }
 
-// bare is what a node is in which the patcher may have put a price.
+// bare returns a node without the price that the patcher may have added.
 func bare(node ast.Node) ast.Node {
 	if isCall(node, "__sized") || isCall(node, "__looked") {
 		return node.(*ast.CallNode).Arguments[1]

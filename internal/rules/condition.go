@@ -8,11 +8,11 @@ import (
 // all that is known of it in one file.
 type condition interface {
 	// clause returns what a line must contain for the condition to be true or
-	// to fail; nil if nothing can be said.
+	// to fail; nil if nothing is known.
 	clause(f format) *search.Clause
 	// total reports whether the condition cannot fail on any line.
 	total(f format) bool
-	// reason returns why there is no clause, and what helps.
+	// reason returns why the clause is nil, and what helps.
 	reason(f format) string
 	// eval returns what the condition comes to on the matcher's line.
 	eval(m *Matcher) answer

@@ -2,10 +2,10 @@ package rules
 
 import "time"
 
-// Effort is what the evaluation of a rule has cost. Finding the lines on which
-// it is evaluated is not in it: that is done for all rules at once.
+// Effort is what the evaluation of a rule has cost. It does not include the search for
+// lines, which serves all rules at once.
 type Effort struct {
-	Lines int64 // on which it was evaluated
+	Lines int64 // that the rule was evaluated on
 	Time  time.Duration
 }
 

@@ -7,9 +7,9 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// entries returns a block of a journal source that was read as lines: a line that
-// journalctl printed as JSON is the entry that it tells, any other is a message.
-// The ranges of its events are those of the lines.
+// entries returns a block of a journal source that was read as lines. A line that
+// journalctl printed as JSON is an entry; any other line is a message. Each event has
+// the range of its line.
 func entries(lines meter.Block) meter.Block {
 	b := lines
 	b.Data, b.Events = nil, []meter.Event{}
@@ -31,7 +31,7 @@ func entries(lines meter.Block) meter.Block {
 }
 
 // newestEntry returns the latest time of the entries among lines of a journal
-// source; zero if there is none.
+// source, or zero.
 func newestEntry(lines []byte) (newest time.Time) {
 	for _, e := range entries(meter.Block{Data: lines}).Events {
 		if e.At.After(newest) {

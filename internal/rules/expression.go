@@ -18,7 +18,7 @@ import (
 type Expression struct {
 	text       string
 	program    *vm.Program
-	root       ast.Node  // what the program was compiled from
+	root       ast.Node  // the source of the program
 	slots      []int     // the fields that it names, by their index in the slot table
 	wholeField bool      // it also uses `fields` other than by constant names, so it needs the whole map
 	wholeAt    int       // character offset of the first such use
@@ -53,8 +53,8 @@ type slotTable struct {
 	entryAll    bool     // expressions may use any field of entries
 }
 
-// variable is the name under which a slot stands in the environment: short, so
-// that it is found fast, and like no identifier.
+// variable returns a slot's name in the environment. It is short, so that it is found
+// fast, and differs from every identifier.
 func variable(slot int) string { return strconv.Itoa(slot) }
 
 // slot is the index of a path, which it enters where it is new.
@@ -324,7 +324,7 @@ type usage struct {
 	e     *Expression
 	slots *slotTable
 
-	entryUses int // of `entry`, but for its fields by constant names
+	entryUses int // of `entry`, except its fields by constant names
 }
 
 func (v *usage) Visit(node *ast.Node) {

@@ -115,8 +115,8 @@ func truthOf(args ...any) (any, error) {
 	return nil, fmt.Errorf("%s is not true or false", kindOf(args[0]))
 }
 
-// memberOf is a map's value or an array's element, nil where there is none. A
-// text has no elements: of its bytes a quantity could come.
+// memberOf returns a map's value or an array's element, or nil. It takes no byte of a
+// text, as that could become a quantity.
 func memberOf(args ...any) (any, error) {
 	switch base := args[0].(type) {
 	case nil:
@@ -207,7 +207,7 @@ func toFloat(args ...any) (any, error) {
 	return rounding(builtin.Float)(args...)
 }
 
-// date is expr's date with UTC for times that bear no zone.
+// date is expr's date with UTC for times without a zone.
 func date(args ...any) (any, error) {
 	for _, arg := range args {
 		if arg == "Local" {
@@ -313,7 +313,7 @@ func (c *patternCache) compile(pattern string) (*fields.Pattern, error) {
 	if re := c.compiled[pattern]; re != nil {
 		return re, nil
 	}
-	pattern = strings.Clone(pattern) // it may lie in a block, whose memory is used again
+	pattern = strings.Clone(pattern) // it may be part of a block, whose memory is used again
 	if err := checkPattern(pattern); err != nil {
 		return nil, err
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/meterlog/meterlog/internal/fields"
 )
 
-// Highlights returns the parts of the current line for which a rule counts it,
-// and those that its quantity was made of, as far as that can be told. They are
-// byte ranges, in order, that do not touch. The callback of [Matcher.Each] may
-// call it with the rule of the hit.
+// Highlights returns the parts of the current line that made a rule count it, and the
+// parts of its quantity, as far as they are known. They are byte ranges, in order,
+// that do not touch. The callback of [Matcher.Each] may call it with the rule of the
+// hit.
 func (m *Matcher) Highlights(r *Rule) [][2]int {
 	h := highlighter{m: m}
 	h.all(r.When.condition)

@@ -34,7 +34,7 @@ type Matcher struct {
 	budget  budget         // of the expression that is being evaluated
 	line    lineState
 	found   []fields.Span // by slot: where the current line has it, once parsed
-	loaded  []uint64      // by slot: the line for which it stands in env
+	loaded  []uint64      // by slot: the line that env has it of
 	wanted  search.Set
 	efforts []Effort // by rule; nil where they are not measured
 	seen    Seen
@@ -45,8 +45,8 @@ type Matcher struct {
 	// because it is not of its source's format: after the line's hits.
 	Unparsed func(Unparsed)
 
-	// plain, where it is set, decodes a line's fields as a whole, and every
-	// rule is evaluated on every line: what the fast way is tested against.
+	// If plain is set, it decodes a line's fields as a whole, and every rule is
+	// evaluated on every line. Tests compare the fast way with it.
 	plain func(s *Source, line []byte) map[string]any
 }
 
@@ -57,7 +57,7 @@ type plan struct {
 	search *search.Search
 	slots  []int // the fields that its rules and its timestamp name
 	fields *fields.Finder
-	direct int // so many blocks are evaluated without the search
+	direct int // how many blocks are still evaluated without the search
 }
 
 // lineState is the line that is being evaluated.
@@ -69,7 +69,7 @@ type lineState struct {
 	judged   bool           // it is known whether it is of its source's format
 	alien    bool           // it is not, as far as that is known
 	fields   map[string]any // where they were wanted as a whole
-	named    bool           // `line` stands in env
+	named    bool           // env has `line`
 	timed    bool
 	window   meter.Window // once timed
 	at       int64        // once timed: when the event counts, in seconds since 1970
@@ -138,7 +138,7 @@ func newPlan(s *Set, source *Source) *plan {
 	return p
 }
 
-// Hit is a line that a rule counts, or on which it failed.
+// Hit is a line that a rule counts, or that it failed on.
 type Hit struct {
 	Rule       *Rule
 	Bills      *meter.Rule // what is billed: the rule's own, or what its table chooses; nil with Err
@@ -149,15 +149,15 @@ type Hit struct {
 	Window     meter.Window
 	At         int64     // the time that it counts with, in seconds since 1970: within Window
 	Late       bool      // its own time is too old for the API, so it counts at the time of its reading: see Source.LateRead
-	Time       time.Time // the event's own time, also if it is not believed; zero where it cannot be read, or its source has none
-	TimeErr    error     // why the event's own time was not taken, on the line's first hit: Window is that of its reading
+	Time       time.Time // the event's own time, also if it is not believed; zero if it is unknown
+	TimeErr    error     // why the event's own time was not taken, on the line's first hit: Window is the window of its reading
 	Err        error     // the expression failed: nothing was counted
 
 	size int64 // bytes of the line
 
 	// Of a rule with once: the line counts only if it is the first of its key. Both
 	// are valid until the callback returns.
-	Key     *meter.KeyRef // nil where the rule has no once
+	Key     *meter.KeyRef // of a rule with once, or nil
 	KeyText []byte
 }
 
@@ -175,7 +175,7 @@ type Unparsed struct {
 // Seen is what a block told about rules and sources. It is valid until the next
 // call of Match.
 type Seen struct {
-	Rules []string    // those that counted a line
+	Rules []string    // the rules that counted a line
 	Times []EventTime // of each source that gives events their own time, the last one read
 }
 
@@ -253,10 +253,10 @@ func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, why string
 	tally.AddAnomaly(key, size, example)
 }
 
-// Each calls hit for every line that a rule counts and for every line on which
-// one failed: in the order of lines, then of sources, then of rules. Where
-// several sources of the block have the same rule, the first that counts a
-// line under it does so alone: a line is never counted twice by one rule.
+// Each calls hit for every line that a rule counts and for every line that a rule
+// failed on: in the order of lines, then of sources, then of rules. If several sources
+// of the block have the same rule, only the first one counts a line under it. A rule
+// never counts a line twice.
 //
 // A line that is not of its source's format counts nothing. It is parsed only
 // once a rule would count it, or asks for a field.
@@ -323,7 +323,7 @@ func (b *reading) place(start, end int) (from, to int64) {
 	return b.Events[b.event].From, b.Events[b.event].To
 }
 
-// lineEnd is behind the newline that ends the line in which at lies.
+// lineEnd returns the offset past the newline of the line at this offset.
 func lineEnd(data []byte, at int) int {
 	if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
 		return at + i + 1
@@ -462,7 +462,7 @@ func trimLineEnd(line []byte) []byte {
 	return line
 }
 
-// byteOrderMark may begin a file of UTF-8, and is no part of its first line.
+// byteOrderMark may begin a file of UTF-8. It does not belong to the first line.
 const byteOrderMark = "\ufeff"
 
 // begin turns to a line. It reports whether the line can be one of the source's:
@@ -484,8 +484,8 @@ func (m *Matcher) begin(b *reading, p *plan, start, end int) bool {
 	return ok
 }
 
-// tellUnparsed reports that the current line is not of a source's format. A blank
-// line is no usage and is not reported.
+// tellUnparsed reports that the current line is not of a source's format. It does not
+// report blank lines.
 func (m *Matcher) tellUnparsed(b *reading, p *plan, start, end int) {
 	if m.Unparsed == nil || len(bytes.TrimSpace(m.line.text)) == 0 {
 		return
@@ -653,7 +653,7 @@ func (m *Matcher) run(e *Expression) (any, error) {
 	return v, nil
 }
 
-// noEntry is the entry of a line that is none of the journal's.
+// noEntry is the entry of a line from a file.
 var noEntry = map[string]any{}
 
 // entry returns the fields of the journal entry that the current line is of.
@@ -698,7 +698,7 @@ func (m *Matcher) span(slot int) fields.Span {
 	return m.found[slot]
 }
 
-// find notes where the current line has the fields that are asked for.
+// find notes the places of the wanted fields in the current line.
 func (p *plan) find(m *Matcher) {
 	for _, slot := range p.slots {
 		m.found[slot] = fields.Span{}

@@ -15,8 +15,8 @@ var probes = []time.Time{
 	time.Date(2024, 12, 31, 23, 59, 59, 0, time.UTC),
 }
 
-// Newest returns the latest of the lines' own times. It is zero if the source's
-// events have no time, or no line's time can be read.
+// Newest returns the latest of the lines' own times. It is zero if the source takes
+// no time from its lines, or if no line's time can be read.
 func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 	p := m.plans[source]
 	if p != nil && p.source.Journal != nil {
@@ -45,7 +45,7 @@ func (m *Matcher) Newest(source string, lines []byte) (newest time.Time) {
 }
 
 // LastTime returns the own time of the last line that is not blank, also if it is
-// not believed. It is zero where the line has none.
+// not believed. It is zero if the line has no time.
 func (m *Matcher) LastTime(sources []string, lines []byte, readAt time.Time) time.Time {
 	end := len(bytes.TrimRight(lines, " \t\r\n"))
 	start := bytes.LastIndexByte(lines[:end], '\n') + 1

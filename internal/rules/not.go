@@ -32,4 +32,4 @@ func (c not) eval(m *Matcher) answer {
 	return unsure
 }
 
-func (c not) mark(*highlighter) {} // what it looks for is not in the line
+func (c not) mark(*highlighter) {} // the line does not have its text

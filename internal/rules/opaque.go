@@ -19,7 +19,7 @@ func (c always) mark(h *highlighter)  {}
 
 // opaque is what only expr's virtual machine can evaluate.
 type opaque struct {
-	why   string // it has no clause
+	why   string // the reason of its nil clause
 	parts []marker
 }
 

@@ -13,14 +13,14 @@ import (
 // patcher rewrites a checked tree so that its program
 //   - takes a field that is named by constants from its own variable, so that
 //     a line's other fields need not be parsed;
-//   - finds nil where there is nothing: no field, no element, nothing inside
-//     of nil; takes nil for false where a truth value is needed, and orders
-//     nil before and behind nothing (each of < <= > >= is false);
+//   - finds nil for a missing field or element, and for everything inside nil;
+//     takes nil for false as a condition, and orders nil before and behind
+//     nothing (each of < <= > >= is false);
 //   - finds a value in a list by comparing it, whatever its kind;
 //   - fails where a text is taken for a list of its characters;
 //   - fails where integers overflow or a number would be rounded, instead of
 //     going on with another number;
-//   - has constant patterns of `extract` compiled beforehand;
+//   - uses constant patterns of `extract` that are already compiled;
 //   - does not depend on the machine's time zone;
 //   - costs no more than its budget: see budget.go.
 type patcher struct {
@@ -97,13 +97,13 @@ func hasMethods(t reflect.Type) bool {
 	return t.Kind() != reflect.Interface && t.NumMethod() > 0
 }
 
-// typed gives a new node the type of the one it stands in for.
+// typed gives a new node the type of the node that it replaces.
 func typed(node *ast.Node, with ast.Node) {
 	with.SetNature(*(*node).Nature())
 	ast.Patch(node, with)
 }
 
-// asTruth wraps an operand of which it is not known that it is a bool.
+// asTruth wraps an operand that may not be a bool.
 func asTruth(node *ast.Node) {
 	if unknown(*node) {
 		c := call("__bool", *node)
@@ -254,7 +254,7 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 		if !hasMethods(n.Arguments[0].Type()) {
 			ast.Patch(node, call("__member", n.Arguments...))
 		}
-	case "int", "float": // nil of nil, which is no number
+	case "int", "float": // nil of nil
 		ast.Patch(node, call("__"+n.Name, n.Arguments...))
 	case "abs", "ceil", "floor", "round", "date", "timezone":
 		typed(node, call("__"+n.Name, n.Arguments...))

@@ -2,10 +2,10 @@ package rules
 
 import "slices"
 
-// Prefilter returns what the search looks for in a source to find the lines on
-// which the rule's condition is evaluated: lines with at least one of literals.
-// If literals is nil, that is every line, and why says the reason. If literals
-// is empty but not nil, no line of the source can match.
+// Prefilter returns what the search looks for in a source. The rule's condition is
+// evaluated on lines with at least one of literals. If literals is nil, it is evaluated
+// on every line, and why says the reason. If literals is empty but not nil, no line of
+// the source can match.
 func (s *Set) Prefilter(r *Rule, source *Source) (literals []Literal, why string) {
 	f := formatOf(source)
 	found := r.When.condition.clause(f)

@@ -2,8 +2,8 @@ package rules
 
 import "github.com/meterlog/meterlog/internal/search"
 
-// present is true if an operand is not nil. What a pattern extracts is never
-// nil: then it is true if that is not empty.
+// present is true if an operand is not nil. An extracted text is never nil: then
+// present is true if the text is not empty.
 type present struct{ of operand }
 
 func (c present) clause(f format) *search.Clause {

@@ -12,9 +12,9 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// toQuantity returns the number ≥ 0 that a value stands for, exactly, as a whole
-// number of the last decimal place. It returns an error for what stands for none,
-// or has more places. A string may hold a decimal number.
+// toQuantity returns a value as an exact number ≥ 0, as a whole number of the last
+// decimal place. It returns an error for other values, and for numbers with more
+// places. A string may hold a decimal number.
 func toQuantity(v any, decimals int) (int64, error) {
 	switch v := v.(type) {
 	case nil:
@@ -56,11 +56,11 @@ func wholeQuantity(n int64, decimals int) (int64, error) {
 	return n * meter.One(decimals), nil
 }
 
-// noNumber is what web servers write for a number where there is nothing to
-// count, such as the size of an empty answer.
+// noNumber is what web servers write in place of a number, such as the size of an empty
+// answer.
 const noNumber = "-"
 
-// ParseDecimal returns a decimal number ≥ 0 in units of the last of so many places.
+// ParseDecimal returns a decimal number ≥ 0 in units of the last of these places.
 func ParseDecimal(text string, decimals int) (int64, error) {
 	if text == noNumber {
 		return 0, errors.New("the quantity is no number: -")
@@ -90,7 +90,7 @@ func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 var errTooLarge = errors.New("the quantity does not fit 63 bits")
 
 // decimalQuantity returns the number whole.fraction in units of the last decimal
-// place. Zeros at the end of the fraction are no places. text is what the line
+// place. It ignores zeros at the end of the fraction. text is what the line
 // has, for messages.
 func decimalQuantity(whole, fraction string, decimals int, text string) (int64, error) {
 	fraction = strings.TrimRight(fraction, "0")
@@ -111,8 +111,8 @@ func decimalQuantity(whole, fraction string, decimals int, text string) (int64, 
 // digits: a number of more places is too large, or has too many of them.
 const longestExponent = 400
 
-// jsonQuantity returns the number that JSON writes as text, by its digits.
-// ok is whether it is one that can be read so: ≥ 0 and not too far off.
+// jsonQuantity returns the number that JSON writes as text, by its digits. ok is false
+// for a negative number, and for an exponent that is too large.
 func jsonQuantity(text string, decimals int) (n int64, ok bool, err error) {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
 	shift := 0

@@ -64,8 +64,8 @@ var everyTime = func() *fields.Timestamp {
 	return &fields.Timestamp{Pattern: whole, Layouts: []fields.Layout{layout}, Location: time.UTC}
 }()
 
-// Stream returns the path of the generations of a source without files, and ""
-// for files. No file has such a path: those of files are absolute.
+// Stream returns the path of the generations of a source without files, and "" for
+// files. No file has such a path: the paths of files are absolute.
 func (s *Source) Stream() string {
 	switch {
 	case s.Every > 0:
@@ -98,8 +98,8 @@ type Rule struct {
 	Quantity     *Expression // nil where it is constant
 	Constant     int64       // the quantity where it is constant
 	Max          int64       // a line of more is an error; 0: there is no limit
-	Table        *Table      // by which the SKU is chosen; nil where the rule has one SKU
-	Once         *Once       // nil where every line counts
+	Table        *Table      // chooses the SKU; nil if the rule has one SKU
+	Once         *Once       // nil if every line counts
 
 	index int // among the set's rules
 }
@@ -141,7 +141,7 @@ type Pos struct {
 	Line, Column int
 }
 
-// AddSource adds a source, the fields of which are known.
+// AddSource adds a source. Its fields must be complete.
 func (s *Set) AddSource(source *Source) {
 	if t := source.Timestamp; t != nil && t.Path != nil {
 		source.timeSlot = s.slots.slot(t.Path)
@@ -165,7 +165,7 @@ func (s *Set) Source(name string) *Source {
 	return nil
 }
 
-// RootOf returns the folder up to which the sources name the way to a file.
+// RootOf returns the folder that the sources name literally on the way to a file.
 func (s *Set) RootOf(path string) string {
 	var patterns []string
 	for _, source := range s.Sources {

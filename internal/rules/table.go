@@ -26,16 +26,14 @@ type Table struct {
 // Entry is a row of a table.
 type Entry struct{ Value, SKU string }
 
-// OtherValues stands for the values that a table does not list, where values are
-// remembered. Listed values are remembered with listedMark before them.
+// OtherValues is remembered in place of the values that a table does not list. Listed values are remembered with listedMark before them.
 const (
 	OtherValues = "else"
 	listedMark  = "="
 )
 
-// SetTable has the rule choose its SKU by a table. others is the SKU of values
-// that the table does not list; "" if there is none. All else of the rule must be
-// known.
+// SetTable makes the rule choose its SKU by a table. others is the SKU of values that
+// the table does not list, or "". The rest of the rule must be complete.
 func (r *Rule) SetTable(by *Expression, text string, entries []Entry, others string) {
 	t := &Table{By: by, ByText: text, listed: make(map[string]*meter.Rule, len(entries)), values: make(map[string][]string)}
 	known := make(map[string]*meter.Rule)

@@ -51,7 +51,7 @@ func (t *translator) condition(node ast.Node) condition {
 	return opaque{why: t.reason(node), parts: t.parts(node)}
 }
 
-// binary translates an operator. It returns nil if there is no condition for it.
+// binary translates an operator. It returns nil for an operator without a condition.
 func (t *translator) binary(n *ast.BinaryNode) condition {
 	text, constant := n.Right.(*ast.StringNode)
 	switch n.Operator {
@@ -178,7 +178,7 @@ func (t *translator) marker(node ast.Node) marker {
 	return t.operand(node)
 }
 
-// reason returns why nothing can be derived from a node that has no condition.
+// reason returns why nothing can be derived from a node without a condition.
 func (t *translator) reason(node ast.Node) string {
 	switch n := bare(node).(type) {
 	case *ast.BinaryNode:

@@ -10,7 +10,7 @@ import (
 // A nil clause says nothing.
 type Clause struct {
 	Literals []string
-	Guards   []string // JSON names in their quotes: or a name of these with a value that is no string, on which the condition fails
+	Guards   []string // JSON names in their quotes: the condition also fails if one of them has a value of another kind than text
 	Escaped  bool     // a line that contains \u may hide the literals
 	Weight   float64  // how seldom lines have them, in bits; the higher the better
 }

@@ -69,7 +69,7 @@ func (s Set) Next(i int) int {
 // wanted is a literal and the rules that want lines with it.
 type wanted struct {
 	literal []byte
-	guard   bool // a name in JSON: only where a value follows that is no string
+	guard   bool // a name in JSON: only before a value of another kind than text
 	rules   Set
 }
 
@@ -92,8 +92,8 @@ func textFollows(rest []byte) bool {
 
 const (
 	longSize  = 10 // literals of this length and more are sampled together
-	shortSize = 4  // and those of this length and more; the others by shorter grams
-	fewShort  = 3  // up to so many short ones are looked for by byte
+	shortSize = 4  // literals of this length and more; the others by shorter grams
+	fewShort  = 3  // up to this many short ones are looked for by byte
 )
 
 // New makes a search of clauses, one for each of the source's rules.
@@ -317,7 +317,7 @@ func (g *sampler) gram(text []byte, offset int) uint32 {
 	return binary.LittleEndian.Uint32(padded[:]) & g.mask
 }
 
-// advance goes on to the next sample at which a literal is found.
+// advance goes on to the next sample that finds a literal.
 func (g *sampler) advance(data []byte) {
 	pos, step, mask, bitmap := g.pos, g.step, g.mask, &g.bitmap
 	for pos <= len(data)-4 {
