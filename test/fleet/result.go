@@ -19,7 +19,7 @@ type result struct {
 	expired      int
 	oldest       time.Duration // of an accepted record, from the beginning of its window
 	agents       int
-	left         int // records that still wait in the end
+	left         int // records that never settled
 	window, away time.Duration
 }
 
