@@ -21,8 +21,7 @@ func WindowAt(t time.Time, length time.Duration) Window {
 	return Window{Start: start, End: start + seconds}
 }
 
-// StartTime returns the beginning of the window in UTC. It is the timestamp of
-// the window's records.
+// StartTime returns the beginning of the window in UTC.
 func (w Window) StartTime() time.Time { return time.Unix(w.Start, 0).UTC() }
 
 // EndTime returns the first instant after the window, in UTC.
