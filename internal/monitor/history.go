@@ -61,6 +61,8 @@ func (h History) Fate() string {
 	switch {
 	case h.Source.StartAt == "end":
 		return "left out, since the source has `start_at: end`"
+	case h.Source.LateRead:
+		return "counted at their own times, or as usage of now if they are over 55 minutes old; `start_at: end` at the source would leave them out"
 	case h.Source.Timed():
 		return "counted at their own times; the API refuses what is older than an hour"
 	}
