@@ -219,7 +219,7 @@ type recordTable struct {
 
 func tableSink(w io.Writer, several bool) recordSink {
 	t := &recordTable{to: w, several: several}
-	t.rows = [][]string{t.row("WINDOW", "PRODUCT", "SKU", "QUANTITY", "STATE", "UUID", "REASON")}
+	t.rows = [][]string{t.row("WINDOW", "PRODUCT", "SKU", "QUANTITY", "STATE", "UUID", "TIMESTAMP", "REASON")}
 	return recordSink{t.add, t.end}
 }
 
@@ -228,7 +228,7 @@ func (t *recordTable) add(r meter.Record) error {
 	if r.ReissuedAs != "" {
 		reason += ", queued again as " + strings.ReplaceAll(r.ReissuedAs, ",", ", ")
 	}
-	t.rows = append(t.rows, t.row(r.Window.StartTime().Format(time.RFC3339), r.ProductID, r.SKU, strconv.FormatInt(r.Quantity, 10), string(r.State), r.UUID, visible(reason)))
+	t.rows = append(t.rows, t.row(r.Window.StartTime().Format(time.RFC3339), r.ProductID, r.SKU, strconv.FormatInt(r.Quantity, 10), string(r.State), r.UUID, r.Timestamp.Format(time.RFC3339), visible(reason)))
 	if len(t.rows) > rowsAligned {
 		return t.flush()
 	}
