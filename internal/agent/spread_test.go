@@ -39,6 +39,9 @@ func TestDeliveriesWaitForTheAgentsMoment(t *testing.T) {
 // After a long outage the agents of a fleet send what was held back one request
 // at a time, without a burst, and nothing expires.
 func TestFleetComesBackAtItsPace(t *testing.T) {
+	if raceEnabled {
+		t.Skip("SQLite is too slow under the race detector for so many steps")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newSending(t, sender.REST, sandbox.Config{
 			Faults: []sandbox.Fault{must(sandbox.ParseFault("status=503,after=1m,for=50m"))},
