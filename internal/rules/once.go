@@ -130,21 +130,32 @@ func keyOf(v any) (string, error) {
 	switch v := v.(type) {
 	case nil:
 		return "", errors.New("the key is nil")
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
 	case float64:
 		if v != math.Trunc(v) || math.Abs(v) >= fields.MaxExact {
 			return "", fmt.Errorf("the key is not a whole number: %v", v)
 		}
 		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	}
-	if n, ok := fields.Integer(v); ok {
-		return strconv.Itoa(n), nil
-	}
-	if value := reflect.ValueOf(v); value.CanUint() {
-		return strconv.FormatUint(value.Uint(), 10), nil
+	if text, ok := scalarText(v); ok {
+		return text, nil
 	}
 	return "", fmt.Errorf("the key is %s, and not a text, whole number or boolean", kindOf(v))
+}
+
+// scalarText returns a text as it is, and a whole number or boolean as text. It
+// reports false for a value of another kind.
+func scalarText(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case bool:
+		return strconv.FormatBool(v), true
+	}
+	if n, ok := fields.Integer(v); ok {
+		return strconv.Itoa(n), true
+	}
+	if value := reflect.ValueOf(v); value.CanUint() {
+		return strconv.FormatUint(value.Uint(), 10), true
+	}
+	return "", false
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"strconv"
 
 	"github.com/meterlog/meterlog/internal/fields"
@@ -26,7 +25,8 @@ type Table struct {
 // Entry is a row of a table.
 type Entry struct{ Value, SKU string }
 
-// OtherValues is remembered in place of the values that a table does not list. Listed values are remembered with listedMark before them.
+// OtherValues is remembered in place of the values that a table does not list.
+// Listed values are remembered with listedMark before them.
 const (
 	OtherValues = "else"
 	listedMark  = "="
@@ -113,21 +113,14 @@ func tableValue(v any) (string, error) {
 	switch v := v.(type) {
 	case nil:
 		return "", nil
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return "", fmt.Errorf("the value is %v", v)
 		}
 		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	}
-	if n, ok := fields.Integer(v); ok {
-		return strconv.Itoa(n), nil
-	}
-	if reflect.ValueOf(v).CanUint() {
-		return fmt.Sprint(v), nil
+	if text, ok := scalarText(v); ok {
+		return text, nil
 	}
 	return "", fmt.Errorf("the value is %s, and not a text, number or boolean", kindOf(v))
 }
