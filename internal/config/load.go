@@ -17,6 +17,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 	"gopkg.in/yaml.v3"
 
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -159,7 +160,7 @@ func (l *loader) read(root *yaml.Node) {
 	l.readRules(o)
 	c.Interval = o.duration("interval", defaultInterval)
 	switch {
-	case c.Interval > 30*time.Minute:
+	case c.Interval > meter.LongestWindow:
 		l.fail(o.at("interval"), "write 30m or less: the API takes usage of the last hour only", "\"interval\" must be from 1s to 30m: %s", o.at("interval").Value)
 	case c.Interval < time.Second:
 		l.fail(o.at("interval"), "write 1s or more", "\"interval\" must be from 1s to 30m: %s", o.at("interval").Value)

@@ -48,9 +48,9 @@ func (r *Reader) Sums(ctx context.Context, by Period, since, until time.Time) ([
 	if !ok {
 		return nil, fmt.Errorf("ledger: sums: %q is no period", by)
 	}
-	from, to := "", "9999"
+	from, earliest, to := "", "", "9999" // earliest: no window that begins before reaches from
 	if !since.IsZero() {
-		from = since.UTC().Format(windowLayout)
+		from, earliest = since.UTC().Format(windowLayout), since.Add(-meter.LongestWindow).UTC().Format(windowLayout)
 	}
 	if !until.IsZero() {
 		to = until.UTC().Format(windowLayout)
@@ -65,9 +65,9 @@ func (r *Reader) Sums(ctx context.Context, by Period, since, until time.Time) ([
 		err = rows.Scan(&s.product, &s.sku, &s.period, &s.state, &s.records, &s.high, &s.low)
 		return s, err
 	}, `SELECT product_id, sku_id, substr(`+timestampColumn+`, 1, ?) AS period, state, count(*), `+sumOfQuantities+` FROM records
-		WHERE `+timestampColumn+` >= ? AND `+timestampColumn+` < ?
+		WHERE `+timestampColumn+` >= ? AND `+timestampColumn+` < ? AND window_start >= ? AND window_start < ?
 		AND NOT (state = 'refused' AND EXISTS (SELECT 1 FROM records AS reissue WHERE reissue.reissue_of = records.id))
-		GROUP BY product_id, sku_id, period, state ORDER BY product_id, sku_id, period`, period.length, from, to)
+		GROUP BY product_id, sku_id, period, state ORDER BY product_id, sku_id, period`, period.length, from, to, earliest, to)
 	if err != nil {
 		return nil, err
 	}

@@ -13,3 +13,6 @@ const MaxLine = 1 << 20
 // LateAfter is how old an event may be when it is read to count with its own time,
 // if its source has `late: read`. Five minutes are left to deliver it.
 const LateAfter = 55 * time.Minute
+
+// LongestWindow is the longest stretch of time that a record may sum.
+const LongestWindow = 30 * time.Minute
