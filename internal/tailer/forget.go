@@ -2,7 +2,6 @@ package tailer
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -87,14 +86,6 @@ func (t *Tailer) isBlind() bool {
 // errShared is a breach of what everything rests on: a file belongs to one
 // generation.
 var errShared = errors.New("two generations have one file")
-
-// breach returns an error if two unfinished generations share an inode.
-func (t *Tailer) breach() error {
-	for _, pair := range t.shared() {
-		return fmt.Errorf("%w: %d and %d of %q, inode %d", errShared, pair[0].ID, pair[1].ID, pair[1].Path, pair[1].Ino)
-	}
-	return nil
-}
 
 // shared returns the unfinished generations that share an inode, in pairs.
 func (t *Tailer) shared() (pairs [][2]*stream) {

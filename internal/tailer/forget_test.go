@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"testing"
@@ -145,4 +146,12 @@ func TestFileOfTwoGenerations(t *testing.T) {
 	b.Ino = mine
 	s.tailer.barShared()
 	s.expect("three")
+}
+
+// breach returns an error if two unfinished generations share an inode.
+func (t *Tailer) breach() error {
+	for _, pair := range t.shared() {
+		return fmt.Errorf("%w: %d and %d of %q, inode %d", errShared, pair[0].ID, pair[1].ID, pair[1].Path, pair[1].Ino)
+	}
+	return nil
 }
