@@ -18,8 +18,8 @@ func watchedRules(config *config.Config) []silence.Rule {
 }
 
 // attend compares the silence of each rule with what is usual for it, and the
-// times of each source with the clock. It logs what begins and what ends. About once a minute the next commit keeps what was
-// measured, if there is one.
+// times of each source with the clock. It logs what begins and what ends. About once
+// a minute the next commit keeps what was measured, if there is one.
 func (l *meterLoop) attend(now time.Time) {
 	l.silence.Tick(now)
 	activity := l.silence.Activities()

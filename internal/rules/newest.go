@@ -8,8 +8,8 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// probes are the clocks for reading a line's own time without a `now`. The first is behind any time. The second has a 29th of February
-// in its year.
+// probes are the clocks for reading a line's own time without a `now`. The first is
+// behind any time. The second has a 29th of February in its year.
 var probes = []time.Time{
 	time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 	time.Date(2024, 12, 31, 23, 59, 59, 0, time.UTC),

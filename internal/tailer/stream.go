@@ -103,8 +103,8 @@ func (s *stream) close() {
 }
 
 // read fills buf with the bytes at the offset, and returns how many there are;
-// fewer than asked for at the end, and where an archive is torn. Mark and head are read after the data: where
-// they still stand, the data belongs to this generation.
+// fewer than asked for at the end, and where an archive is damaged. Mark and head are
+// read after the data: if they are still the same, the data belongs to this generation.
 func (s *stream) read(buf []byte, offset int64) (int, error) {
 	if s.arch != nil {
 		s.arch.Step()
