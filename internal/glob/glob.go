@@ -41,14 +41,6 @@ func Match(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// Check returns an error if the pattern is malformed.
-func Check(pattern string) error {
-	if !doublestar.ValidatePattern(pattern) {
-		return doublestar.ErrBadPattern
-	}
-	return nil
-}
-
 // Files returns the files that the set has now, sorted, without folders.
 // With an error some folder could not be read, and Files returns what the
 // others hold.
