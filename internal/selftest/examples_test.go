@@ -35,43 +35,68 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// The worked examples of docs/rules.md and docs/journal.md are configurations but for the product,
-// and their tests hold.
-func TestWorkedExamples(t *testing.T) {
-	var text []byte
-	for _, page := range []string{"rules", "journal"} {
-		part, err := os.ReadFile("../../docs/" + page + ".md")
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = append(append(text, '\n'), part...)
+// Every block of YAML in docs/recipes.md is a configuration except for the product, and its tests
+// hold. So are the blocks in the other pages that begin with sources.
+func TestRecipes(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
 	}
 	found := 0
-	for _, part := range strings.Split(string(text), "\n```yaml\n")[1:] {
-		example, _, _ := strings.Cut(part, "\n```\n")
-		if !strings.HasPrefix(example, "sources:") {
-			continue
-		}
-		found++
-		conf, err := config.Parse("rules.yaml", []byte("product_id: p\n"+example+"\n"))
-		if err != nil {
-			t.Errorf("%v\n%s", err, example)
-			continue
-		}
-		if len(conf.Warnings()) > 0 {
-			t.Errorf("%v\n%s", conf.Warnings(), example)
-		}
-		if len(conf.Tests) == 0 {
-			t.Errorf("no tests in\n%s", example)
-		}
-		for _, result := range Run(conf) {
-			if !result.OK() {
-				t.Errorf("%+v %q\n%s", result.Counts, result.Failures, example)
+	for _, page := range pages {
+		for _, block := range yamlBlocks(t, page) {
+			switch {
+			case strings.HasPrefix(block, "sources:"):
+				block = "product_id: p\n" + block
+			case strings.HasPrefix(block, "product_id:") && strings.Contains(block, "\ntests:"):
+			case filepath.Base(page) == "recipes.md":
+				t.Errorf("%s: a block begins neither with sources nor with product_id\n%s", page, block)
+				continue
+			default:
+				continue
 			}
+			found++
+			checkRecipe(t, page, block)
 		}
 	}
-	if found < 11 {
-		t.Errorf("only %d worked examples were found", found)
+	if found < 22 {
+		t.Errorf("only %d recipes were found", found)
+	}
+}
+
+// yamlBlocks returns the blocks of YAML of a page.
+func yamlBlocks(t *testing.T, page string) (blocks []string) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range strings.Split(string(text), "\n```yaml\n")[1:] {
+		block, _, closed := strings.Cut(part, "\n```\n")
+		if !closed {
+			t.Errorf("%s: a block has no end", page)
+		}
+		blocks = append(blocks, block+"\n")
+	}
+	return blocks
+}
+
+// checkRecipe checks that a recipe has tests that hold, and no warnings.
+func checkRecipe(t *testing.T, page, recipe string) {
+	conf, err := config.Parse(filepath.Base(page), []byte(recipe))
+	if err != nil {
+		t.Errorf("%v\n%s", err, recipe)
+		return
+	}
+	if len(conf.Warnings()) > 0 {
+		t.Errorf("%s: %v\n%s", page, conf.Warnings(), recipe)
+	}
+	if len(conf.Tests) == 0 {
+		t.Errorf("%s: no tests in\n%s", page, recipe)
+	}
+	for _, result := range Run(conf) {
+		if !result.OK() {
+			t.Errorf("%s: %+v %q\n%s", page, result.Counts, result.Failures, recipe)
+		}
 	}
 }
 
