@@ -12,17 +12,13 @@ var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	dropped = regexp.MustCompile("[^a-z0-9 _-]") // of a heading, in its anchor
+	place   = regexp.MustCompile("`((?:internal|cmd|test|docs|packaging|tools|examples|\\.ci|\\.github)/[\\w./-]+)`")
 )
 
 // TestLinks checks that each link between the pages leads to a file and, if it
 // names one, to a heading. The packages keep the pages in the same places.
 func TestLinks(t *testing.T) {
-	pages, err := filepath.Glob("../*.md")
-	more, err2 := filepath.Glob("../docs/*.md")
-	if err != nil || err2 != nil || len(pages) < 4 || len(more) < 8 {
-		t.Fatal(pages, more, err, err2)
-	}
-	for _, page := range append(pages, more...) {
+	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -43,6 +39,54 @@ func TestLinks(t *testing.T) {
 			if anchor != "" && !anchors(t, target)[anchor] {
 				t.Errorf("%s: %s has no heading #%s", page, to, anchor)
 			}
+		}
+	}
+}
+
+// pages returns the names of all pages.
+func pages(t *testing.T) []string {
+	root, err := filepath.Glob("../*.md")
+	docs, err2 := filepath.Glob("../docs/*.md")
+	if err != nil || err2 != nil || len(root) < 4 || len(docs) < 8 {
+		t.Fatal(root, docs, err, err2)
+	}
+	return append(root, docs...)
+}
+
+// TestPlaces checks that each file and folder of the sources that a page names
+// is there.
+func TestPlaces(t *testing.T) {
+	found := 0
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range place.FindAllStringSubmatch(string(text), -1) {
+			found++
+			if _, err := os.Stat(filepath.Join("..", match[1])); err != nil {
+				t.Errorf("%s: there is no %s", page, match[1])
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d places were found", found)
+	}
+}
+
+// TestIndex checks that the index names every page.
+func TestIndex(t *testing.T) {
+	index, err := os.ReadFile("../docs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages(t) {
+		name := filepath.Base(page)
+		if name == "CHANGELOG.md" || name == "README.md" {
+			continue
+		}
+		if !strings.Contains(string(index), "["+name+"](") {
+			t.Errorf("docs/README.md does not name %s", name)
 		}
 	}
 }

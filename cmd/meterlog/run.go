@@ -344,7 +344,7 @@ func (o *runOptions) rest(ctx context.Context, c *cobra.Command, a *agent.Agent)
 // sum prints what a run came to. Its error is that something was not accepted, or
 // could not be read.
 func (o *runOptions) sum(c *cobra.Command, summary agent.Summary) error {
-	printSummary(c.OutOrStdout(), summary, o.dryRun)
+	printSummary(c.OutOrStdout(), summary, o.dryRun, o.throwAway())
 	for _, name := range summary.Unread {
 		fmt.Fprintf(c.ErrOrStderr(), "meterlog: not read: %s\n", visible(name))
 	}
@@ -363,7 +363,7 @@ func countRecords(n int) string {
 	return fmt.Sprintf("%d records", n)
 }
 
-func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
+func printSummary(w io.Writer, s agent.Summary, dryRun, thrownAway bool) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	several := slices.ContainsFunc(s.Settled, func(line agent.Settled) bool { return line.ProductID != s.Settled[0].ProductID })
 	fmt.Fprintln(table, productTitle(several)+"SKU\tRECORDS\tQUANTITY\tSTATE\tREASON")
@@ -383,7 +383,10 @@ func printSummary(w io.Writer, s agent.Summary, dryRun bool) {
 	} else if s.Open+s.Sealed == 0 {
 		fmt.Fprintln(w, "nothing new to bill")
 	}
-	if s.Sealed > 0 {
+	switch {
+	case s.Sealed > 0 && thrownAway:
+		fmt.Fprintf(w, "%s could not be delivered, and went with the ledger of this rehearsal\n", countRecords(s.Sealed))
+	case s.Sealed > 0:
 		fmt.Fprintf(w, "%s could not be delivered; the next run tries again\n", countRecords(s.Sealed))
 	}
 	if s.Open > 0 {
