@@ -19,10 +19,10 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		return
 	}
 	s.metAt = now
-	t.rename(s, e)
 	stillEmpty := e.rotated() && e.Size == 0 && s.finished() && s.Offset == 0
 	if s.isOpen() || stillEmpty || s.seen == e.Look && !s.isBehind() { // or nothing was written since it was closed
 		s.parked = s.parked || s.renewed && !s.finished()
+		t.rename(s, e)
 		t.found(s, e)
 		return
 	}
@@ -153,7 +153,6 @@ func (t *Tailer) disown(s *stream) {
 // bind gives the generation its file.
 func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive, now time.Time) {
 	t.own(s, e.Inode, now)
-	t.rename(s, e)
 	if s.State == meter.Gap {
 		t.anomalies.TakeBack(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed)
 	}
@@ -169,6 +168,7 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 	s.file, s.arch, s.seen, s.parked, s.changed = f, arch, e.Look, false, s.changed || s.seen != e.Look
 	s.readTo, s.skipped, s.grewAt, s.torn = s.Offset, 0, now, nil
 	s.ending = arch != nil && now.Sub(e.WrittenAt()) >= settle // nobody writes to it any more
+	t.rename(s, e)
 	if s.Compressed != e.archived {
 		s.Compressed, s.changed = e.archived, true
 	}

@@ -165,3 +165,35 @@ func TestNameThatCameBeforeTheNextScan(t *testing.T) {
 		t.Error("the line was not read")
 	}
 }
+
+// An inode that went to another source's file takes no source along: what is left
+// of the first file counts for its own source alone.
+func TestSourcesOfAReusedInode(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart=%t", restart), func(t *testing.T) {
+			s := follow(t, "a.log", "b.log")
+			want := func(want string) {
+				t.Helper()
+				if got := s.bySource(); got != want {
+					t.Fatalf("got %s, want %s", got, want)
+				}
+			}
+			s.append("a.log", "first of a\nsecond of a\n")
+			want("[s0 a.log:2]")
+			if restart {
+				s.kill()
+			} else {
+				for _, open := range s.tailer.streams {
+					open.close() // as for want of descriptors
+				}
+			}
+			s.append("a.log", "third of a\nfourth of a\n")
+			s.copy("a.log", "a.log.1")
+			s.compress("a.log.1")
+			s.rename("a.log", "b.log") // the inode goes to b.log, with other content
+			s.check(os.WriteFile(s.path("b.log"), []byte("first of b\n"), 0o644))
+			s.pass(time.Minute)
+			want("[s0 a.log:2 s1 b.log:1]")
+		})
+	}
+}

@@ -83,7 +83,7 @@ func (t *Tailer) scan(now time.Time) {
 	}
 	entries = append(entries, forms...)
 	t.nameInodes(entries)
-	defer func() { t.names = nil }()
+	defer func() { t.leads = nil }()
 	for _, e := range entries {
 		if !t.breathe() {
 			return

@@ -21,19 +21,22 @@ type named struct {
 	beside bool  // it led there while another did: no rotation made it
 }
 
-// nameInodes notes the followed paths of each file in this scan. Links come first: the
-// tailer looks for their earlier files by them.
+// lead is a name that a scan found, and the followed path that it belongs to.
+type lead struct{ name, path string }
+
+// nameInodes notes which names led to each inode when this scan saw them. Links come
+// first: the tailer looks for their earlier files by them.
 func (t *Tailer) nameInodes(entries []entry) {
-	t.names = make(map[logfile.Inode][]string, len(entries))
+	t.leads = make(map[logfile.Inode][]lead, len(entries))
 	for _, e := range entries {
-		if names := t.names[e.Inode]; !slices.Contains(names, e.path) {
-			t.names[e.Inode] = append(names, e.path)
+		if leads := t.leads[e.Inode]; !slices.ContainsFunc(leads, func(l lead) bool { return l.path == e.path }) {
+			t.leads[e.Inode] = append(leads, lead{e.name, e.path})
 		}
 	}
-	for at, names := range t.names {
-		if len(names) > 1 {
-			slices.SortStableFunc(names, func(a, b string) int { return linkRank(a) - linkRank(b) })
-			t.names[at] = names
+	for at, leads := range t.leads {
+		if len(leads) > 1 {
+			slices.SortStableFunc(leads, func(a, b lead) int { return linkRank(a.path) - linkRank(b.path) })
+			t.leads[at] = leads
 		}
 	}
 }
@@ -48,45 +51,60 @@ func linkRank(name string) int {
 // linksFirst puts the entries of links before the entries of their targets.
 func (t *Tailer) linksFirst(entries []entry) {
 	rank := func(e entry) int {
-		if names := t.names[e.Inode]; len(names) > 1 {
-			return slices.Index(names, e.path)
+		if leads := t.leads[e.Inode]; len(leads) > 1 {
+			return slices.IndexFunc(leads, func(l lead) bool { return l.path == e.path })
 		}
 		return 0
 	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return rank(a) - rank(b) })
 }
 
-// rename takes the names of a generation's file from the scan.
+// rename takes the names of a generation's file from the scan. The file is the
+// generation's: the caller has compared them. A name that is new counts only if it
+// leads to this file now. The scan saw it earlier, and the inode may have gone to
+// another file since then.
 func (t *Tailer) rename(s *stream, e entry) {
-	now := t.names[e.Inode]
+	now := t.leads[e.Inode]
 	if len(now) == 0 {
 		return // no scan has met it
 	}
+	leadsTo := func(path string) bool { return slices.ContainsFunc(now, func(l lead) bool { return l.path == path }) }
 	if s.names == nil {
 		s.names = []named{{path: s.Path, until: -1}}
 	}
 	changed := false
 	for i, n := range s.names {
-		if n.until < 0 && !slices.Contains(now, n.path) {
+		if n.until < 0 && !leadsTo(n.path) {
 			s.names[i].until, changed = e.Size, true
 		}
 	}
-	for _, path := range now {
-		i := slices.IndexFunc(s.names, func(n named) bool { return n.path == path })
+	for _, l := range now {
+		i := slices.IndexFunc(s.names, func(n named) bool { return n.path == l.path })
 		switch {
+		case i >= 0 && s.names[i].until < 0:
+		case !t.stillLeads(l.name, s, e):
 		case i < 0:
-			s.names, changed = append(s.names, named{path: path, until: -1}), true
-		case s.names[i].until >= 0:
+			s.names, changed = append(s.names, named{path: l.path, until: -1}), true
+		default:
 			s.names[i].until, changed = -1, true
 		}
 	}
 	if !changed {
 		return
 	}
+	gone := func(n named) bool { return n.until >= 0 }
+	alone := len(slices.DeleteFunc(slices.Clone(s.names), gone)) == 1
 	for i, n := range s.names {
-		s.names[i].beside = n.beside || len(now) > 1 && n.until < 0
+		s.names[i].beside = n.beside || !alone && !gone(n)
 	}
 	t.applyNames(s)
+}
+
+// stillLeads reports whether a name leads to the generation's file. No other file can
+// get the inode of an open one. The look tells closed files apart.
+func (t *Tailer) stillLeads(name string, s *stream, e entry) bool {
+	at, err := t.disk.Look(name)
+	return err == nil && at.Inode == e.Inode && (s.isOpen() || at == e.Look)
 }
 
 // nameSoon adds a name that came just now, so that what is read before the next scan
@@ -97,7 +115,7 @@ func (t *Tailer) nameSoon(name string) {
 	}
 	at, err := t.disk.Look(name)
 	s := t.byInode[at.Inode]
-	if err != nil || s == nil || s.Path == name {
+	if err != nil || s == nil || s.Path == name || !s.isOpen() { // a closed file may have lost its inode to this one
 		return
 	}
 	if s.names == nil {

@@ -75,7 +75,7 @@ type Tailer struct {
 	byName      map[string]*stream             // by its present name
 	late        []*stream                      // those that were rotated and open at the last scan
 	looks       map[logfile.Inode]logfile.Look // by the scan under way
-	names       map[logfile.Inode][]string     // followed paths, by the scan under way
+	leads       map[logfile.Inode][]lead       // names, by the scan under way
 	truncations map[logfile.Inode]*stream      // that the scan under way found in files that were not open
 	copies      map[logfile.Inode]copyOf       // files that hold what is counted elsewhere
 	newCopies   []meter.Copy                   // verdicts since the last Take
