@@ -35,9 +35,9 @@ whatever start_at says; a last line without a newline counts. Files compressed
 with gzip, bzip2, xz or zstd are read as they are. A FILE of - is standard
 input. Without FILE every file is read that the sources match.
 
-A FILE belongs to the sources whose globs match it, and otherwise to --source,
-which is needed only where there are several sources. Without FILE, --source
-chooses the files of that source.
+A FILE belongs to the sources whose globs match it, or match the log that it was
+rotated from. Other files belong to --source, which is needed only where there
+are several sources. Without FILE, --source chooses the files of that source.
 
 A source of the journal is read from --since on, an hour ago by default. A FILE
 for it holds messages, or what journalctl prints with -o json.

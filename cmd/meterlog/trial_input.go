@@ -97,14 +97,15 @@ func findInputs(ctx context.Context, config *config.Config, source string, args 
 	return inputs, missing, nil
 }
 
-// sourcesOf names the sources of a path, or else of the file that a compressed
-// one was made of.
+// sourcesOf names the sources of a path, or else of the file that it is a
+// compressed or rotated form of.
 func sourcesOf(config *config.Config, path string) []string {
-	names := config.SourcesOf(path)
-	if plain := logfile.Uncompressed(path); len(names) == 0 && plain != path {
-		names = config.SourcesOf(plain)
+	for _, form := range append([]string{path, logfile.Uncompressed(path)}, logfile.RotatedFrom(path)...) {
+		if names := config.SourcesOf(form); len(names) > 0 {
+			return names
+		}
 	}
-	return names
+	return nil
 }
 
 // matchedInputs returns the files that all sources match now, or one source. It reports

@@ -82,6 +82,9 @@ func newTrialTally(config *config.Config) *trialTally {
 // repeat, so it counts nothing.
 func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
 	t.matched++
+	if h.TimeErr != nil { // the line's, also if this rule counts nothing
+		t.addTimeless(h, place)
+	}
 	count := t.rules[h.Rule]
 	if h.Err != nil {
 		count.errors.note(h, h.Err, place)
@@ -98,16 +101,18 @@ func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
 		t.bills[h.Bills] = bill
 	}
 	bill.add(h.Quantity)
-	if h.TimeErr != nil {
-		if t.timeless[h.Source] == nil {
-			t.timeless[h.Source] = &troubles{}
-		}
-		t.timeless[h.Source].note(h, h.TimeErr, place)
-	}
 	if !h.Time.IsZero() {
 		t.addTime(h.Source, h.Time)
 	}
 	return false
+}
+
+// addTimeless counts a line whose own time is not believed.
+func (t *trialTally) addTimeless(h rules.Hit, place func() string) {
+	if t.timeless[h.Source] == nil {
+		t.timeless[h.Source] = &troubles{}
+	}
+	t.timeless[h.Source].note(h, h.TimeErr, place)
 }
 
 func (t *trialTally) addTime(source string, at time.Time) {
@@ -308,7 +313,7 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 			fmt.Fprintf(&b, "times of %s: %s to %s\n", source.Name, r.from.UTC().Format(time.RFC3339), r.to.UTC().Format(time.RFC3339))
 		}
 		if e := t.timeless[source.Name]; e != nil {
-			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" counted at the time of reading, for want of an own time")
+			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" without an own time, which count at the time of reading")
 		}
 	}
 	for _, off := range t.offTimes {

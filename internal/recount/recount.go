@@ -167,14 +167,16 @@ func shareOf(a ledger.Account, rule string) ledger.Share {
 // counted at the time of its reading because its own was wrong. If a table chooses
 // the SKU, a pass compares lines and ranges of one SKU alone. Ranges also overlap
 // where a remainder is carried from window to window. Then the pass counts all
-// ranges that overlap together.
+// ranges that overlap together. It does so with the records of one window, too: a
+// window has several if one record cannot hold its sum.
 type pass struct {
 	*Recounter
 	account ledger.Account
 	ledger.Contribution
 	rule       *rules.Rule
-	start, end int64 // the range to read
-	byTime     bool  // the time of a line decides its record
+	start, end int64                 // the range to read
+	byTime     bool                  // the time of a line decides its record
+	together   []ledger.Contribution // that nobody can tell apart from this one
 	early      time.Time
 	late       time.Time // no line of the record was read after it
 
@@ -208,8 +210,9 @@ func newPass(r *Recounter, a ledger.Account, c ledger.Contribution, rule *rules.
 		return p
 	}
 	p.byTime = shareOf(a, c.Rule).Per <= 1 && r.timed(c.Generation.Path, rule)
-	if !p.byTime {
-		for _, other := range c.Beside {
+	for _, other := range c.Beside {
+		if !p.byTime || other.Window == c.Window {
+			p.together = append(p.together, other)
 			p.start, p.end = min(p.start, other.Start), max(p.end, other.End)
 		}
 	}
@@ -349,12 +352,14 @@ func (p *pass) judge(f *Finding) {
 	f.Found, f.Recounted = p.own, p.lines
 	f.Repeated, f.Repeats = p.repeated, p.repeats
 	recorded := Sum{p.Lines, p.Amount}
-	if len(p.Beside) > 0 && !p.byTime {
-		for _, other := range p.Beside {
+	if len(p.together) > 0 {
+		for _, other := range p.together {
 			recorded.Lines += other.Lines
-			recorded.Amount += other.Amount
+			recorded.Amount = min(recorded.Amount, math.MaxInt64-other.Amount) + other.Amount // as Sum.add has it
 		}
-		f.Found, f.Recounted = p.all, nil
+		if f.Recounted = nil; !p.byTime {
+			f.Found = p.all
+		}
 		f.Note = fmt.Sprintf("counted together with what overlaps it: %s of %s in the ledger", meter.Plural(recorded.Lines, "line"), meter.Decimal(recorded.Amount, p.Decimals))
 	}
 	least := Sum{p.own.Lines - p.likely.Lines, p.own.Amount - p.likely.Amount}
