@@ -109,15 +109,22 @@ func (l Layout) parse(v any, location *time.Location, readAt time.Time) (time.Ti
 	case "iso8601":
 		layout, hasZone = isoLayout(text)
 	}
+	if !hasZone {
+		clock, err := time.Parse(layout, text)
+		if err != nil {
+			return time.Time{}, false
+		}
+		if l.noYear {
+			clock = withYear(clock, location, readAt)
+		}
+		return nearest(clock, location, readAt), true
+	}
 	at, err := time.ParseInLocation(layout, text, location)
 	if err != nil || inventedZone(at, location) {
 		return time.Time{}, false
 	}
 	if l.noYear {
-		at = withYear(at, readAt)
-	}
-	if !hasZone {
-		at = nearest(at, readAt)
+		at = withYear(at, at.Location(), readAt)
 	}
 	return at, true
 }
@@ -172,43 +179,63 @@ func inventedZone(at time.Time, location *time.Location) bool {
 // last year. A time less far ahead is wrong, not old.
 const lastYear = 48 * time.Hour
 
-// withYear returns a time that was written without a year in the latest year
-// that does not put it far ahead of its reading.
-func withYear(at, readAt time.Time) time.Time {
+// withYear returns a clock's time that was written without a year. Its year is the
+// latest one in which it is not far ahead of its reading at that location.
+func withYear(clock time.Time, location *time.Location, readAt time.Time) time.Time {
 	latest := readAt.Add(lastYear)
-	for year := latest.In(at.Location()).Year(); ; year-- {
-		t := time.Date(year, at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), at.Location())
-		if !t.After(latest) && t.Day() == at.Day() { // else it is a 29th of February elsewhere
-			return t
+	for year := latest.In(location).Year(); ; year-- {
+		t := inYear(clock, year, location)
+		if !t.After(latest) && t.Day() == clock.Day() { // else it is a 29th of February elsewhere
+			return inYear(clock, year, clock.Location())
 		}
 	}
+}
+
+func inYear(clock time.Time, year int, location *time.Location) time.Time {
+	return time.Date(year, clock.Month(), clock.Day(), clock.Hour(), clock.Minute(), clock.Second(), clock.Nanosecond(), location)
 }
 
 // sameInstant is how much later than its reading a line may seem to be written
 // because the clock is looked at first.
 const sameInstant = 2 * time.Second
 
-// nearest returns the instant that a local time means. At the end of summer time
-// an hour comes twice: then it is the later one, unless that is ahead of the
-// clock.
-func nearest(at, readAt time.Time) time.Time {
-	first, second := at, at
-	_, offset := at.Zone()
+// nearest returns the instant that a clock shows at a location. The clock's time is
+// given as if it were of UTC. At the end of summer time an hour comes twice. At its
+// beginning an hour is missing, but an application that does not know of summer time
+// writes it. Then the later instant is meant, unless that is ahead of the reading.
+func nearest(clock time.Time, location *time.Location, readAt time.Time) time.Time {
+	at := inYear(clock, clock.Year(), location)
 	from, to := at.ZoneBounds()
-	if !from.IsZero() {
-		_, before := from.Add(-1).Zone()
-		if t := at.Add(time.Duration(offset-before) * time.Second); t.Before(from) {
+	near := [...]time.Time{at, at, at} // with every offset of about that time
+	const day = 24 * time.Hour
+	if !from.IsZero() && at.Sub(from) < day {
+		near[1] = from.Add(-1)
+	}
+	if !to.IsZero() && to.Sub(at) < day {
+		near[2] = to
+	}
+	missing := clock.Unix() != at.Unix()+offset(at)
+	first, last := at, at
+	for _, other := range near {
+		t := time.Unix(clock.Unix()-offset(other), int64(clock.Nanosecond())).In(location)
+		if !missing && offset(t) != offset(other) {
+			continue
+		}
+		if t.Before(first) {
 			first = t
 		}
-	}
-	if !to.IsZero() {
-		_, after := to.Zone()
-		if t := at.Add(time.Duration(offset-after) * time.Second); !t.Before(to) {
-			second = t
+		if t.After(last) {
+			last = t
 		}
 	}
-	if second.Sub(readAt) > sameInstant {
+	if last.Sub(readAt) > sameInstant {
 		return first
 	}
-	return second
+	return last
+}
+
+// offset returns how far a time's zone is ahead of UTC, in seconds.
+func offset(at time.Time) int64 {
+	_, seconds := at.Zone()
+	return int64(seconds)
 }

@@ -68,6 +68,14 @@ func TestTimestamps(t *testing.T) {
 		{syslog, "America/New_York", "Nov  1 01:15:00", "2026-11-01T05:15:02Z", "2026-11-01T05:15:00Z"},
 		{local, "Australia/Lord_Howe", "2026-04-05 01:45:00", "2026-04-04T14:46:00Z", "2026-04-04T14:45:00Z"}, // half an hour
 		{local, "Australia/Lord_Howe", "2026-04-05 01:45:00", "2026-04-04T15:16:00Z", "2026-04-04T15:15:00Z"},
+
+		// At its beginning an hour is missing. Who writes it has not set the clock.
+		{local, "Europe/Berlin", "2026-03-29 02:30:00", "2026-03-29T01:30:01Z", "2026-03-29T01:30:00Z"},
+		{local, "America/New_York", "2026-03-08 02:30:00", "2026-03-08T07:30:01Z", "2026-03-08T07:30:00Z"},
+		{syslog, "America/New_York", "Mar  8 02:30:00", "2026-03-08T07:30:01Z", "2026-03-08T07:30:00Z"},
+		{local, "America/New_York", "2026-03-08 02:30:00", "2026-03-08T06:30:01Z", "2026-03-08T06:30:00Z"}, // the clock was set early
+		{local, "America/New_York", "2026-03-08 03:30:00", "2026-03-08T07:30:01Z", "2026-03-08T07:30:00Z"},
+
 		{local + " MST", "Europe/Berlin", "2026-10-25 02:30:00 CEST", "2026-10-25T05:00:00Z", "2026-10-25T00:30:00Z"},
 		{local + " -0700", "Europe/Berlin", "2026-10-25 02:30:00 +0200", "2026-10-25T05:00:00Z", "2026-10-25T00:30:00Z"},
 
@@ -103,6 +111,27 @@ func TestTimestamps(t *testing.T) {
 			}
 		} else if err != nil || !at.Equal(instant(t, test.want)) {
 			t.Errorf("%s of %s read at %s: %v, %v, want %s", test.text, test.zone, test.readAt, at.UTC(), err, test.want)
+		}
+	}
+}
+
+// What a clock at some place shows is read as the instant at which it showed it, at
+// any hour of a year.
+func TestEveryHourOfAYear(t *testing.T) {
+	for _, name := range []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu", "America/Scoresbysund", "Pacific/Apia"} {
+		location := zone(t, name)
+		for _, layout := range []string{"2006-01-02 15:04:05", "Jan _2 15:04:05", "iso8601"} {
+			stamp := Timestamp{Layouts: layouts(t, layout), Location: location}
+			write := layout
+			if layout == "iso8601" {
+				write = "2006-01-02T15:04:05"
+			}
+			for at := time.Date(2025, 12, 31, 0, 1, 0, 0, time.UTC); at.Year() < 2027; at = at.Add(29 * time.Minute) {
+				text := at.In(location).Format(write)
+				if got, err := stamp.Read(text, at.Add(time.Second)); err != nil || !got.Equal(at) {
+					t.Fatalf("%s: %s is read as %v, %v, want %v", name, text, got.UTC(), err, at)
+				}
+			}
 		}
 	}
 }
