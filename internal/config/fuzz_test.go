@@ -2,8 +2,6 @@ package config
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"unicode/utf8"
 )
@@ -11,11 +9,9 @@ import (
 // Whatever a configuration holds, reading it ends in a Config that can be used
 // or in problems with a place and a message.
 func FuzzParse(f *testing.F) {
-	files, _ := filepath.Glob("testdata/invalid/*.yaml")
-	for _, file := range files {
-		if text, err := os.ReadFile(file); err == nil {
-			f.Add(string(text))
-		}
+	all, _ := mistakes(f)
+	for _, m := range all {
+		f.Add(m.text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		config, err := Parse("rules.yaml", []byte(text))
