@@ -197,3 +197,47 @@ func TestSourcesOfAReusedInode(t *testing.T) {
 		})
 	}
 }
+
+func TestSymbolicLinkSwitched(t *testing.T) {
+	s := follow(t, "current.log")
+	s.append("a.log", "one\n")
+	s.check(os.Symlink("a.log", s.path("current.log")))
+	s.expect("one")
+	s.append("a.log", "two\n")
+	s.append("b.log", "three\n")
+	s.check(os.Symlink("b.log", s.path("next")))
+	s.rename("next", "current.log")
+	s.expect("two", "three")
+	s.append("a.log", "late\n")
+	s.expect("late")
+}
+
+func TestSymbolicLinkSwitchedWhileDown(t *testing.T) {
+	for _, names := range [][]string{
+		{"app-20260101.log", "app-20260102.log", "app-20260103.log"},
+		{"app-9.log", "app-10.log", "app-11.log"},
+		{"log.INFO.20260101-101010.77", "log.INFO.20260101-101112.77", "log.INFO.20260102-000000.8"},
+		{"0.log", "1.log", "2.log"},
+	} {
+		t.Run(names[0], func(t *testing.T) {
+			s := follow(t, "current.log")
+			s.check(os.Mkdir(s.path("data"), 0o755))
+			link := func(target string) {
+				s.check(os.Symlink("data/"+target, s.path("next")))
+				s.rename("next", "current.log")
+			}
+			s.append("data/"+names[0], "one\n")
+			s.append("data/other.log", "of nobody\n")
+			link(names[0])
+			s.expect("one")
+			s.kill()
+			s.append("data/"+names[0], "two\n")
+			s.append("data/"+names[1], "three\n")
+			s.append("data/"+names[2], "four\n")
+			s.append("data/other.log", "of nobody\n")
+			link(names[2])
+			s.expect("two", "three", "four")
+			s.wantAnomalies(nil)
+		})
+	}
+}
