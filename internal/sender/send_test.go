@@ -7,13 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"google.golang.org/grpc/codes"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -354,6 +354,19 @@ func TestRequestAsDocumented(t *testing.T) {
 	}
 }
 
+// body returns the body of an answer in testdata/answers.txtar.
+func body(t *testing.T, name string) string {
+	t.Helper()
+	archive := must(txtar.ParseFile("testdata/answers.txtar"))
+	for _, file := range archive.Files {
+		if file.Name == name {
+			return string(file.Data)
+		}
+	}
+	t.Fatalf("there is no answer %s", name)
+	return ""
+}
+
 // The documentation's own samples, and the shapes its gateway may give them.
 func TestDocumentedSamples(t *testing.T) {
 	const id = "6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69"
@@ -380,8 +393,8 @@ func TestDocumentedSamples(t *testing.T) {
 		{"rejected-unknown-reason.json", refused("SUBSCRIPTION_LAPSED")},
 		{"rejected-unknown-number.json", refused("42")},
 	} {
-		body := must(os.ReadFile("testdata/" + sample.file))
-		s := answering(t, func(*http.Request) (*http.Response, error) { return response(200, string(body)), nil })
+		text := body(t, sample.file)
+		s := answering(t, func(*http.Request) (*http.Response, error) { return response(200, text), nil })
 		list := records(1)
 		list[0].UUID = id
 		results, err := s.Send(t.Context(), list)
@@ -405,8 +418,8 @@ func TestDocumentedErrorBodies(t *testing.T) {
 		{"error.txt", 503, "", "upstream connect error"},
 		{"error-empty.txt", 500, "", "500 Internal Server Error"},
 	} {
-		body := must(os.ReadFile("testdata/" + sample.file))
-		s := answering(t, func(*http.Request) (*http.Response, error) { return response(sample.status, string(body)), nil })
+		text := body(t, sample.file)
+		s := answering(t, func(*http.Request) (*http.Response, error) { return response(sample.status, text), nil })
 		_, err := s.Send(t.Context(), records(1))
 		e := err.(*Error)
 		if e.RequestID != sample.requestID || !strings.Contains(e.Error(), sample.message) || strings.Contains(e.Error(), "<") {
@@ -698,9 +711,9 @@ func TestNewRefuses(t *testing.T) {
 		{Tokens: fixedToken("t"), Endpoint: "https://ho st:hunter2"},
 		{Tokens: fixedToken("t"), Endpoint: "https://host/base", Transport: GRPC},
 		{Tokens: fixedToken("t"), CAFile: "testdata/none.pem"},
-		{Tokens: fixedToken("t"), CAFile: "testdata/error.html"},
-		{Tokens: fixedToken("t"), CAFile: "testdata/error.html", Transport: GRPC},
-		{Tokens: fixedToken("t"), CAFile: "testdata/error.html", Transport: GRPC, Endpoint: "http://127.0.0.1"},
+		{Tokens: fixedToken("t"), CAFile: "testdata/answers.txtar"},
+		{Tokens: fixedToken("t"), CAFile: "testdata/answers.txtar", Transport: GRPC},
+		{Tokens: fixedToken("t"), CAFile: "testdata/answers.txtar", Transport: GRPC, Endpoint: "http://127.0.0.1"},
 	} {
 		if s, err := New(cfg); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: %v %v", cfg, s, err)
