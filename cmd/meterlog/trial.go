@@ -254,11 +254,14 @@ func (t *trial) block(in *input, start int64, data []byte) {
 	}
 	now := time.Now()
 	t.matcher.Each(in.block(start, data, now), func(h rules.Hit) {
-		repeat := t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start - start))) })
+		hidden := t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start - start))) })
+		if h.Peak != nil { // closePeaks shows it, or else who watches sees each that is larger
+			hidden = !t.tally.peaks.add(h, in, cursor.at(int(h.Start-start))) || !t.options.follow
+		}
 		if h.Time.After(in.newest) {
 			in.newest = h.Time
 		}
-		if !t.options.summary && !repeat {
+		if !t.options.summary && !hidden {
 			t.print.hit(in, cursor.at(int(h.Start-start)), h, t.matcher.Highlights)
 		}
 	})
@@ -337,6 +340,7 @@ func (t *trial) skip(in *input, size int64) {
 // report prints what all came to.
 func (t *trial) report(config *config.Config) error {
 	t.print.bar.finish()
+	t.closePeaks()
 	if t.options.format == "json" {
 		for _, off := range t.tally.offTimes {
 			t.note("%s", off)

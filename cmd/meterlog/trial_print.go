@@ -39,12 +39,13 @@ type publishedMatch struct {
 	Window     string      `json:"window"` // its start, RFC 3339, UTC
 	Line       string      `json:"line"`
 
-	Key *string `json:"key,omitempty"` // of a rule with once
+	Key     *string `json:"key,omitempty"`     // of a rule with a key
+	Stretch *string `json:"stretch,omitempty"` // of a rule with peak: its start, RFC 3339, UTC
 }
 
-// keyOf returns the key of a line, or nil for a rule without once.
+// keyOf returns the key of a line, or nil for a rule without a key.
 func keyOf(h rules.Hit) *string {
-	if h.Key == nil {
+	if !h.Rule.Remembers() || h.Err != nil {
 		return nil
 	}
 	text := string(h.KeyText)
@@ -60,7 +61,7 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 	if p.json != nil {
 		if h.Err == nil {
 			amount := number(h.Quantity, h.Rule.Decimals)
-			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line), keyOf(h)})
+			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line), keyOf(h), stretchOf(h)})
 		}
 		return
 	}

@@ -20,6 +20,7 @@ type trialTally struct {
 	matched             int64                      // hits, errors included
 	rules               map[*rules.Rule]*ruleCount // every rule of the configuration
 	bills               map[*meter.Rule]*billCount // what they bill, once it counted
+	peaks               trialPeaks
 	tooLong             troubles
 	timeless            map[string]*troubles           // by source: lines whose own time could not be taken
 	unparsed            map[string]*troubles           // by source: lines that are not of its format
@@ -32,6 +33,7 @@ type trialTally struct {
 type ruleCount struct {
 	lines    int64
 	repeated int64      // lines whose key had counted
+	samples  int64      // lines of a rule with peak
 	keys     meter.Keys // that counted
 	errors   troubles
 }
@@ -79,7 +81,8 @@ func newTrialTally(config *config.Config) *trialTally {
 }
 
 // add counts a hit; place says where its line is. It reports whether the line is a
-// repeat, so it counts nothing.
+// repeat, so it counts nothing. It leaves it to closePeaks whether a line of a rule
+// with peak counts.
 func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
 	t.matched++
 	if h.TimeErr != nil { // the line's, also if this rule counts nothing
@@ -94,13 +97,12 @@ func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
 		count.repeated++
 		return true
 	}
-	count.lines++
-	bill := t.bills[h.Bills]
-	if bill == nil {
-		bill = new(billCount)
-		t.bills[h.Bills] = bill
+	if h.Peak != nil {
+		count.samples++
+	} else {
+		count.lines++
+		t.bill(h.Bills).add(h.Quantity)
 	}
-	bill.add(h.Quantity)
 	if !h.Time.IsZero() {
 		t.addTime(h.Source, h.Time)
 	}
@@ -113,6 +115,14 @@ func (t *trialTally) addTimeless(h rules.Hit, place func() string) {
 		t.timeless[h.Source] = &troubles{}
 	}
 	t.timeless[h.Source].note(h, h.TimeErr, place)
+}
+
+// bill returns what one rule came to under one SKU.
+func (t *trialTally) bill(r *meter.Rule) *billCount {
+	if t.bills[r] == nil {
+		t.bills[r] = new(billCount)
+	}
+	return t.bills[r]
 }
 
 func (t *trialTally) addTime(source string, at time.Time) {
@@ -303,6 +313,9 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 		if r.Once != nil {
 			n := t.rules[r].repeated
 			fmt.Fprintf(&b, "%s of %s, whose keys had counted\n", meter.Plural(n, "repeated line"), r.Name)
+		}
+		if c := t.rules[r]; r.Peak != nil && c.samples > 0 {
+			fmt.Fprintf(&b, "%s of %s in %s\n", meter.Plural(c.lines, "peak"), r.Name, meter.Plural(c.samples, "line"))
 		}
 	}
 	for _, source := range config.Sources {

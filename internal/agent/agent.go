@@ -135,6 +135,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			silence:  silence.New(watchedRules(cfg.Rules), activity, time.Now()),
 			kept:     time.Now(),
 			batch:    ledger.Batch{Tally: tally},
+			peaks:    peakClock{rules: ledgerRules(cfg.Rules), interval: cfg.Rules.Interval, next: unknownSeal},
 			nextSeal: unknownSeal, // the first step looks at what an earlier run left open
 		},
 		send:   send,
@@ -142,12 +143,12 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	}, nil
 }
 
-// newMatcher returns the matcher of the configuration's rules. If one of them counts
-// the first line of each key, it hashes their keys with the ledger's secret, and the
-// tally keeps the keys that the ledger has lately taken.
+// newMatcher returns the matcher of the configuration's rules. If one of them
+// remembers keys, it hashes their keys with the ledger's secret, and the tally keeps
+// the keys that the ledger has lately taken.
 func newMatcher(ctx context.Context, cfg Config, tally *meter.Tally) (*rules.Matcher, error) {
 	matcher := rules.NewMatcher(&cfg.Rules.Set)
-	if !slices.ContainsFunc(cfg.Rules.Rules, func(r *rules.Rule) bool { return r.Once != nil }) {
+	if !slices.ContainsFunc(cfg.Rules.Rules, (*rules.Rule).Remembers) {
 		return matcher, nil
 	}
 	secret, err := cfg.Ledger.KeySecret(ctx)

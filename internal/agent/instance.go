@@ -139,9 +139,9 @@ func report(log *slog.Logger, foreign ledger.Foreign, how string) {
 	}
 	if foreign.SameBoot {
 		log.Error("the machine's id changed while it ran: what was unsettled is set aside as foreign, and nobody else delivers it",
-			"why", how, "open", foreign.Open, "sealed", foreign.Sealed, "remainders", foreign.Remainders)
+			"why", how, "open", foreign.Open, "sealed", foreign.Sealed, "remainders", foreign.Remainders, "peaks", foreign.Peaks)
 		return
 	}
 	log.Error("the ledger is of another machine: what was unsettled there is set aside as foreign and never sent from here; positions stay",
-		"why", how, "open", foreign.Open, "sealed", foreign.Sealed, "remainders", foreign.Remainders)
+		"why", how, "open", foreign.Open, "sealed", foreign.Sealed, "remainders", foreign.Remainders, "peaks", foreign.Peaks)
 }

@@ -56,6 +56,7 @@ type meterLoop struct {
 	ending  bool      // the next commit is the last
 	clocks  clockWatch
 	fresh   freshness
+	peaks   peakClock
 
 	reported map[meter.AnomalyKey]bool // anomalies that the log has, at most mostReported
 	unread   []string                  // what readAll could not read
@@ -90,6 +91,7 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 		if !ok {
 			drained = true
 			l.fresh.drained(l.now())
+			l.peaks.drained(l.now())
 			break
 		}
 		l.match(block)
@@ -132,11 +134,12 @@ func (l *meterLoop) due(now time.Time) bool {
 
 // full reports whether much has been counted since the last commit.
 func (l *meterLoop) full() bool {
-	return len(l.batch.Tally.Counts) >= tallyLimit || len(l.batch.Tally.Keyed) >= keyedLimit
+	t := l.batch.Tally
+	return len(t.Counts)+len(t.Peaks) >= tallyLimit || len(t.Keyed) >= keyedLimit
 }
 
 func (l *meterLoop) sealDue(now time.Time) bool {
-	return !l.nextSeal.IsZero() && (!now.Before(l.nextSeal) || l.setBack(now))
+	return l.peaks.due() || !l.nextSeal.IsZero() && (!now.Before(l.nextSeal) || l.setBack(now))
 }
 
 // setBack reports whether the clock shows an earlier time than it did. Windows follow
@@ -150,8 +153,10 @@ func (l *meterLoop) wakeAt(now time.Time) time.Time {
 	if !l.batch.Empty() || l.tailer.Changed() {
 		at = l.lastCommit.Add(commitPause)
 	}
-	if !l.nextSeal.IsZero() && l.nextSeal.Before(at) {
-		at = l.nextSeal
+	for _, due := range []time.Time{l.nextSeal, l.peaks.next} {
+		if !due.IsZero() && due.Before(at) {
+			at = due
+		}
 	}
 	return at
 }
@@ -196,6 +201,10 @@ func (l *meterLoop) write(ctx context.Context, now time.Time) error {
 	for key, count := range l.batch.Tally.Counts {
 		l.vitals.MatchedLines.WithLabelValues(key.Rule.Name).Add(float64(count.Lines))
 	}
+	for ref, top := range l.batch.Tally.Peaks {
+		l.peaks.added()
+		l.vitals.MatchedLines.WithLabelValues(ref.Peak.Rule).Add(float64(top.Lines))
+	}
 	l.report(l.batch.Tally)
 	l.batch.Tally.Reset()
 	l.batch = ledger.Batch{Tally: l.batch.Tally}
@@ -228,10 +237,13 @@ func (l *meterLoop) report(tally *meter.Tally) {
 	}
 }
 
-// seal closes the records whose window has ended by now. When the clock was set back,
-// it closes all: by the new clock their windows would end too late for the API. An
+// seal counts the peaks of stretches that are over. Then it closes the records whose
+// window has ended by now. When the clock was set back, it closes all: by the new clock their windows would end too late for the API. An
 // event that comes late for such a window opens another record.
 func (l *meterLoop) seal(ctx context.Context, now time.Time) (err error) {
+	if err := l.peaks.close(ctx, l.ledger, l.peaks.closing(now)); err != nil {
+		return err
+	}
 	seal := l.ledger.Seal
 	if l.setBack(now) {
 		seal = l.ledger.SealAll
@@ -317,6 +329,9 @@ func (l *meterLoop) readAll(ctx context.Context) error {
 		l.lastCommit = now
 		if !ok {
 			l.noteUnread(now)
+			if err := l.peaks.closeOver(ctx, l.ledger, now); err != nil {
+				return err
+			}
 			_, err := l.ledger.SealBegun(ctx, now)
 			return err
 		}

@@ -337,7 +337,13 @@ func (l *sendLoop) prune(ctx context.Context) {
 		return
 	}
 	l.nextPrune = now.Add(pruneEvery)
-	switch n, err := l.ledger.Prune(ctx, now.Add(-l.retention)); {
+	n, err := l.ledger.Prune(ctx, now.Add(-l.retention))
+	if err == nil {
+		peaks := 0
+		peaks, err = l.ledger.PrunePeaks(ctx, now.Add(-l.retention))
+		n += peaks
+	}
+	switch {
 	case err == nil:
 		l.pruning.end("old records are deleted again")
 		if n > 0 { // there may be more: the next step goes on with it

@@ -107,8 +107,9 @@ var (
 	topKeys       = []string{"product_id", "sources", "rules", "interval", "delivery", "auth", "state", "listen", "retention", "tests"}
 	sourceKeys    = []string{"name", "path", "exclude", "format", "pattern", "prefix", "timestamp", "start_at", "late", "journal", "every"}
 	timestampKeys = []string{"field", "pattern", "layout", "location"}
-	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "decimals", "per", "max", "product_id", "once"}
+	ruleKeys      = []string{"name", "source", "when", "sku_id", "quantity", "decimals", "per", "max", "product_id", "once", "peak"}
 	onceKeys      = []string{"key", "each", "within", "location"}
+	peakKeys      = []string{"each", "key", "location"}
 	tableKeys     = []string{"by", "map", "else"}
 	deliveryKeys  = []string{"endpoint", "transport", "timeout", "ca_file"}
 	authKeys      = []string{"method", "key_file", "token_file", "iam_endpoint"}

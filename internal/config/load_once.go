@@ -31,12 +31,7 @@ func (l *loader) readOnce(node *yaml.Node, r *rules.Rule) {
 	once := &rules.Once{Location: time.UTC}
 	text := ""
 	if node := o.values["key"]; node != nil {
-		text = strings.Join(strings.Fields(node.Value), " ")
-		once.Key = l.expression(node, "key", r.Sources, l.config.Value)
-		l.checkFields(node, r, once.Key)
-		if once.Key != nil && once.Key.LooksAtNothing() {
-			l.fail(node, "name what a line has: fields.user", "key: it is the same on every line")
-		}
+		once.Key, text = l.readKey(node, r)
 	}
 	each, within := o.values["each"], o.values["within"]
 	switch {
@@ -45,7 +40,7 @@ func (l *loader) readOnce(node *yaml.Node, r *rules.Rule) {
 	case each != nil && within != nil:
 		l.fail(within, `with "each" a key counts once in every hour, day or month; with "within" so long after it counted`, `"each" and "within" exclude one another`)
 	case each != nil:
-		l.readEach(o, once)
+		once.Each, once.Location = l.readEach(o, rules.Calendars)
 	default:
 		l.readWithin(o, once)
 	}
@@ -64,12 +59,23 @@ func onceForm(key string, once *rules.Once) string {
 	return fmt.Sprintf("%s each %s in %s", key, once.Each, once.Location)
 }
 
-func (l *loader) readEach(o *object, once *rules.Once) {
-	name := o.text("each", "")
-	if once.Each = rules.Calendar(name); !slices.Contains(rules.Calendars, name) && name != "" {
-		l.fail(o.at("each"), rules.OneOf(name, rules.Calendars), `"each" cannot be %q`, name)
+// readKey compiles the key of a rule. It also returns the key as it is written.
+func (l *loader) readKey(node *yaml.Node, r *rules.Rule) (*rules.Expression, string) {
+	key := l.expression(node, "key", r.Sources, l.config.Value)
+	l.checkFields(node, r, key)
+	if key != nil && key.LooksAtNothing() {
+		l.fail(node, "name what a line has: fields.user", "key: it is the same on every line")
 	}
-	once.Location = l.location(o)
+	return key, strings.Join(strings.Fields(node.Value), " ")
+}
+
+// readEach reads a stretch of the calendar, one of those given, and its time zone.
+func (l *loader) readEach(o *object, calendars []string) (rules.Calendar, *time.Location) {
+	name := o.text("each", "")
+	if !slices.Contains(calendars, name) && name != "" {
+		l.fail(o.at("each"), rules.OneOf(name, calendars), `"each" cannot be %q`, name)
+	}
+	return rules.Calendar(name), l.location(o)
 }
 
 func (l *loader) readWithin(o *object, once *rules.Once) {

@@ -74,6 +74,7 @@ func (l *loader) readRule(o *object) *rules.Rule {
 	}
 	l.readMax(o.values["max"], r)
 	l.readOnce(o.values["once"], r)
+	l.readPeak(o, r)
 	decimals := ""
 	if r.Decimals > 0 {
 		decimals = " to " + meter.Plural(int64(r.Decimals), "decimal")

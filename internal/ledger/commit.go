@@ -37,6 +37,7 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 	l.binding.Lock()
 	defer l.binding.Unlock()
 	var outcomes []meter.Outcome
+	var late meter.Tally // lines whose stretch was closed
 	err := l.update(ctx, "commit", func(tx *transaction) (err error) {
 		tx.doubt = l.doubt
 		tally := b.Tally
@@ -63,19 +64,25 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 			}
 		}
 		for _, entry := range inOrder(tally.Counts) {
-			if err := tx.addCount(entry.CountKey, entry.Count, now); err != nil {
+			if _, err := tx.addCount(entry.CountKey, entry.Count, now); err != nil {
 				return fmt.Errorf("rule %s: %w", entry.Rule.Name, err)
 			}
 		}
-		for key, a := range tally.Anomalies {
-			if err := tx.addAnomaly(key, a, now); err != nil {
-				return err
+		if late, err = tx.putPeaks(b.Tally.Peaks); err != nil {
+			return err
+		}
+		for _, anomalies := range []map[meter.AnomalyKey]*meter.Anomaly{tally.Anomalies, late.Anomalies} {
+			for key, a := range anomalies {
+				if err := tx.addAnomaly(key, a, now); err != nil {
+					return err
+				}
 			}
 		}
 		return tx.putActivity(b.Activity, now)
 	})
 	if err == nil {
 		b.Tally.Resolve(outcomes)
+		b.Tally.AddAnomalies(&late)
 	}
 	return err
 }
@@ -137,36 +144,36 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// addCount adds a count to the open record of its SKU and window, or opens one.
-func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.Time) error {
+// addCount adds a count to the open record of its SKU and window, or opens one. It
+// returns the record, or 0 if the count has not made a whole unit.
+func (t *transaction) addCount(key meter.CountKey, count *meter.Count, now time.Time) (record int64, err error) {
 	if over := count.Amount - (math.MaxInt64 - key.Rule.Per); key.Rule.Per > 1 && over > 0 {
 		// With what waits for its unit it may be more than a contribution holds.
 		most := *count
 		most.Amount -= over
-		if err := t.addCount(key, &most, now); err != nil {
-			return err
+		if _, err := t.addCount(key, &most, now); err != nil {
+			return 0, err
 		}
 		count = &meter.Count{Amount: over, Start: count.Start, End: count.End, Last: count.Last} // its lines are counted
 	}
 	units, carried, err := t.carry(key.Rule, count.Amount)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if units == 0 {
-		return t.contribute(0, key, count)
+		return 0, t.contribute(0, key, count)
 	}
-	record, err := t.bill(key, units, count.Last, now)
-	if err != nil {
-		return err
+	if record, err = t.bill(key, units, count.Last, now); err != nil {
+		return 0, err
 	}
 	waiting, err := t.adoptContributions(record, key.Rule)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := t.contribute(record, key, count); err != nil {
-		return err
+		return 0, err
 	}
-	return t.share(record, key.Rule, carried-waiting, units)
+	return record, t.share(record, key.Rule, carried-waiting, units)
 }
 
 // share notes what the rule gave to the record.

@@ -32,6 +32,7 @@ type Foreign struct {
 	Open       int    // records that were open
 	Sealed     int    // records that waited for delivery
 	Remainders int    // rules with `per` whose last, incomplete unit was set aside
+	Peaks      int    // stretches of rules with peak that were not over
 	SameBoot   bool   // the machine has not been started again since
 }
 
@@ -213,6 +214,8 @@ type doubt struct {
 	last       int64 // the newest unsettled record; it is not pruned while in doubt, so records of this process have larger ids
 	remainders map[remainderKey]int64
 	waiting    []waiting
+
+	lastStretch int64 // the newest stretch of a rule with peak
 }
 
 type remainderKey struct{ rule, sku string }
@@ -243,6 +246,9 @@ const newestUnsettled = `SELECT coalesce(max(newest), 0) FROM (
 func (t *transaction) before() (*doubt, error) {
 	d := &doubt{remainders: make(map[remainderKey]int64)}
 	if err := t.scan(newestUnsettled, nil, &d.last); err != nil {
+		return nil, err
+	}
+	if err := t.scan(`SELECT coalesce(max(id), 0) FROM peak_stretches WHERE closed = 0`, nil, &d.lastStretch); err != nil {
 		return nil, err
 	}
 	err := t.each(`SELECT rule, sku_id, remainder FROM remainders WHERE remainder > 0`, func(rows *sql.Rows) error {
@@ -293,6 +299,9 @@ func (t *transaction) setAside(d *doubt, sameBoot bool, now time.Time) (f Foreig
 			return f, err
 		}
 		*n = int(changed)
+	}
+	if f.Peaks, err = t.foreignPeaks(d, reason, now); err != nil {
+		return f, err
 	}
 	for key, remainder := range d.remainders {
 		var decimals int

@@ -98,6 +98,23 @@ var laws = []struct{ law, query string }{
 		SELECT hash FROM keys k JOIN stretches s ON s.id = stretch_id WHERE NOT EXISTS (SELECT 1 FROM totals WHERE pruned_records > 0)
 		AND NOT EXISTS (SELECT 1 FROM set_aside a WHERE a.rule = s.rule) AND NOT EXISTS (SELECT 1 FROM contributions c WHERE c.rule = s.rule
 		AND c.generation_id = k.generation_id AND c.start_offset <= k.offset AND c.end_offset > k.offset)`},
+	{"a peak counts when its stretch is closed", `
+		SELECT s.rule FROM peaks JOIN peak_stretches s ON s.id = stretch_id WHERE closed = 0 AND record_id <> 0`},
+	{"a peak has a stretch and a bill", `
+		SELECT hash FROM peaks WHERE stretch_id NOT IN (SELECT id FROM peak_stretches) OR bill_id NOT IN (SELECT id FROM peak_bills)`},
+	{"a peak's line was read", `
+		SELECT stretch_id FROM peaks JOIN generations ON id = generation_id WHERE end_offset > offset OR start_offset >= end_offset`},
+	{"a stretch closes as a whole", `
+		SELECT rule, form, start FROM peak_stretches GROUP BY rule, form, start HAVING count(*) > 1 AND max(closed) > 0`},
+	{"a record of a rule with peak is the sum of its peaks", `
+		SELECT p.record_id FROM (SELECT record_id, rule, count(*) AS n, sum(amount) AS sum FROM peaks JOIN peak_stretches s ON s.id = stretch_id
+			JOIN peak_bills b ON b.id = bill_id WHERE record_id IN (SELECT id FROM records) AND per = 1 GROUP BY record_id, rule) p
+		WHERE NOT EXISTS (SELECT 1 FROM contributions c WHERE c.record_id = p.record_id AND c.rule = p.rule
+			GROUP BY c.record_id HAVING sum(c.lines) = p.n AND sum(c.amount) = p.sum)`},
+	{"a peak that counted has a contribution that holds its line", `
+		SELECT hash FROM peaks p JOIN peak_stretches s ON s.id = stretch_id WHERE closed > 0 AND NOT EXISTS (SELECT 1 FROM totals WHERE pruned_records > 0)
+		AND NOT EXISTS (SELECT 1 FROM set_aside a WHERE a.rule = s.rule) AND NOT EXISTS (SELECT 1 FROM contributions c WHERE c.rule = s.rule
+		AND c.generation_id = p.generation_id AND c.start_offset <= p.start_offset AND c.end_offset >= p.end_offset)`},
 	{"a key has a stretch", `SELECT hash FROM keys WHERE stretch_id NOT IN (SELECT id FROM stretches)`},
 	{"the database is whole", `SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'`},
 	{"references lead somewhere", `SELECT "table", rowid FROM pragma_foreign_key_check`},

@@ -294,6 +294,46 @@ CREATE TABLE keys (
 	window        INTEGER NOT NULL, -- its start, in seconds since the stretch began
 	PRIMARY KEY (stretch_id, hash, at)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- Stretches of time of rules with peak. While one is open its peaks may grow.
+CREATE TABLE peak_stretches (
+	id     INTEGER PRIMARY KEY,
+	rule   TEXT    NOT NULL,
+	form   TEXT    NOT NULL, -- the key and the stretch in the configuration's words
+	start  INTEGER NOT NULL, -- seconds since 1970, as all times here
+	length INTEGER NOT NULL,
+	part   INTEGER NOT NULL, -- above 0 while an earlier part may be another machine's
+	closes INTEGER NOT NULL, -- not before
+	closed INTEGER NOT NULL DEFAULT 0, -- when it was; 0: it is open
+	UNIQUE (rule, form, start, part)
+) STRICT;
+CREATE INDEX peak_stretches_open   ON peak_stretches (closes) WHERE closed = 0;
+CREATE INDEX peak_stretches_closed ON peak_stretches (closed) WHERE closed > 0;
+
+-- What the rule of a peak billed when the line was read.
+CREATE TABLE peak_bills (
+	id         INTEGER PRIMARY KEY,
+	product_id TEXT    NOT NULL,
+	sku_id     TEXT    NOT NULL,
+	per        INTEGER NOT NULL,
+	decimals   INTEGER NOT NULL,
+	made_with  TEXT    NOT NULL,
+	late_read  TEXT    NOT NULL, -- the source of the line if it has late: read
+	UNIQUE (product_id, sku_id, per, decimals, made_with, late_read)
+) STRICT;
+
+-- The largest line of each stretch and key. It counts when its stretch is closed.
+CREATE TABLE peaks (
+	stretch_id    INTEGER NOT NULL,
+	hash          BLOB    NOT NULL, -- of the key
+	amount        INTEGER NOT NULL,
+	bill_id       INTEGER NOT NULL,
+	generation_id INTEGER NOT NULL,
+	start_offset  INTEGER NOT NULL,
+	end_offset    INTEGER NOT NULL,
+	record_id     INTEGER NOT NULL DEFAULT 0, -- 0: it does not count yet, or waits for its unit
+	PRIMARY KEY (stretch_id, hash)
+) STRICT, WITHOUT ROWID;
 `,
 }
 

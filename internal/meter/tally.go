@@ -60,6 +60,7 @@ const (
 	History          AnomalyKind = "history"       // files that were there before the first scan of a source; Subject: the source
 	Repeated         AnomalyKind = "repeated"      // a line whose key had counted before, under a rule with `once`; Subject: the rule
 	LateKey          AnomalyKind = "late_key"      // a line that came after its rule had forgotten the keys of its time, so it counts nothing; Subject: the rule
+	LatePeak         AnomalyKind = "late_peak"     // a line that came after its stretch was closed, under a rule with `peak`, so it counts nothing; Subject: the rule
 	StretchMissed    AnomalyKind = "missed"        // no agent ran at the end of a stretch of an every source, so it is not billed; Subject: the source
 	LateEvent        AnomalyKind = "late_read"     // an event was too old for the API, and its source has `late: read`, so the time it was read was taken; Subject: the source
 	BytesMissed      AnomalyKind = "gap"           // bytes were gone before they could be read; Subject: the path
@@ -89,6 +90,9 @@ type Tally struct {
 	Keyed  []Keyed
 	Recent *RecentKeys    // of the ledger; nil: nobody keeps them
 	begun  map[keyAt]bool // keys of Keyed, of rules that count one in each stretch
+
+	// Peaks are the largest samples of rules with peak.
+	Peaks map[PeakRef]*Top
 
 	// The count that a line was added to last, for the next line often goes there.
 	lastKey CountKey
@@ -233,7 +237,9 @@ func (t *Tally) AddAnomalies(other *Tally) {
 }
 
 // Empty reports whether nothing was added since the last Reset.
-func (t *Tally) Empty() bool { return len(t.Counts) == 0 && len(t.Anomalies) == 0 && len(t.Keyed) == 0 }
+func (t *Tally) Empty() bool {
+	return len(t.Counts) == 0 && len(t.Anomalies) == 0 && len(t.Keyed) == 0 && len(t.Peaks) == 0
+}
 
 // Reset empties the tally and keeps its memory.
 func (t *Tally) Reset() {
@@ -241,5 +247,6 @@ func (t *Tally) Reset() {
 	clear(t.Anomalies)
 	t.Keyed = t.Keyed[:0]
 	clear(t.begun)
+	clear(t.Peaks)
 	t.lastKey, t.last = CountKey{}, nil
 }

@@ -152,6 +152,9 @@ func (c collector) nothingWrong() (map[meter.AnomalyKey]int64, map[meter.Anomaly
 		if rule.Once != nil {
 			counts[meter.AnomalyKey{Kind: meter.Repeated, Subject: rule.Name}] = 0
 		}
+		if rule.Peak != nil {
+			counts[meter.AnomalyKey{Kind: meter.LatePeak, Subject: rule.Name}] = 0
+		}
 	}
 	for _, source := range c.of.Config.Sources {
 		counts[meter.AnomalyKey{Kind: meter.BadTimestamp, Subject: source.Name}] = 0

@@ -190,6 +190,7 @@ var anomalyWords = map[meter.AnomalyKind]string{
 	meter.StaleRemainder:   "less than a unit was set aside, since the rule changed",
 	meter.History:          "files held lines before their source was first read",
 	meter.LateKey:          "lines came so late that the keys of their time are forgotten: they counted nothing",
+	meter.LatePeak:         "lines came after the peak of their hour or day had counted: they counted nothing",
 	meter.StretchMissed:    "no agent ran when a stretch of time ended, so it is not billed",
 	meter.BytesMissed:      "log lines were gone before they could be read",
 }
@@ -205,6 +206,7 @@ var anomalyHints = map[meter.AnomalyKind]string{
 	meter.StaleRemainder:   "bill it by hand if it matters; `sqlite3` finds it in the table set_aside of the ledger",
 	meter.History:          "nothing, if that is meant; `start_at: end` at a source leaves such lines out, and is read once, at its first scan",
 	meter.LateKey:          "let the log be written and read sooner: keys are kept for an hour after their hour, day or month",
+	meter.LatePeak:         "let the log be written and read sooner: a stretch closes at its end, or ten minutes later where lines tell their own time",
 	meter.StretchMissed:    "nothing, if the machine or the service was stopped then",
 	meter.BytesMissed:      "keep rotated logs for longer than meterlog may be down (logrotate: rotate), and do not delete live ones",
 }

@@ -17,8 +17,8 @@ func (m *Matcher) Highlights(r *Rule) [][2]int {
 	if r.Quantity != nil {
 		h.all(r.Quantity.value)
 	}
-	if r.Once != nil {
-		h.all(r.Once.Key.value)
+	if key := r.key(); key != nil {
+		h.all(key.value)
 	}
 	if r.Table != nil {
 		h.all(r.Table.By.value)

@@ -126,8 +126,8 @@ func newPlan(s *Set, source *Source) *plan {
 		if r.Table != nil {
 			want(r.Table.By.slots...)
 		}
-		if r.Once != nil {
-			want(r.Once.Key.slots...)
+		if key := r.key(); key != nil {
+			want(key.slots...)
 		}
 	}
 	if source.Timestamp != nil && source.Timestamp.Pattern == nil {
@@ -155,10 +155,14 @@ type Hit struct {
 
 	size int64 // bytes of the line
 
-	// Of a rule with once: the line counts only if it is the first of its key. Both
-	// are valid until the callback returns.
-	Key     *meter.KeyRef // of a rule with once, or nil
+	// Of a rule with once the line counts only if it is the first of its key. Of a rule
+	// with peak it counts only if it is the largest of its stretch and key. They are
+	// valid until the callback returns.
+	Key     *meter.KeyRef  // of a rule with once, or nil
+	Peak    *meter.PeakRef // of a rule with peak, or nil
 	KeyText []byte
+
+	lateRead string // the source if it has `late: read`, of a rule with peak
 }
 
 // Unparsed is a line that is not of its source's format, and that a rule asked for.
@@ -237,6 +241,10 @@ func count(tally *meter.Tally, generation int64, h *Hit) {
 	key := meter.CountKey{Rule: h.Bills, Window: h.Window, Generation: generation}
 	if h.Key != nil {
 		tally.AddKeyed(meter.Keyed{CountKey: key, KeyRef: *h.Key, Amount: h.Quantity, Start: h.Start, End: h.End, Time: h.At})
+		return
+	}
+	if h.Peak != nil {
+		tally.AddSample(*h.Peak, h.sample(generation))
 		return
 	}
 	tally.Add(key, h.Quantity, h.Start, h.End, h.At)
@@ -541,8 +549,12 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 		h.TimeErr = m.takeTime(b)
 		h.Window, h.At, h.Late, h.Time = m.line.window, m.line.at, m.line.late, m.line.own
 	}
-	if err == nil && r.Once != nil {
+	switch {
+	case err != nil:
+	case r.Once != nil:
 		m.setKey(b, &h)
+	case r.Peak != nil:
+		m.setPeak(b, &h)
 	}
 	b.hit(h)
 	return h.Err == nil
@@ -550,13 +562,18 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 
 // setKey sets the key of a hit. Without a key the line is an error.
 func (m *Matcher) setKey(b *reading, h *Hit) {
-	at := b.ReadAt
-	if m.line.timed && m.line.believed {
-		at = m.line.own
-	}
-	if h.Key, h.KeyText, h.Err = m.key(h.Rule, at); h.Err != nil {
+	if h.Key, h.KeyText, h.Err = m.key(h.Rule, m.eventTime(b)); h.Err != nil {
 		h.Quantity, h.Bills = 0, nil
 	}
+}
+
+// eventTime returns the time of the current line: its own, or else that of its
+// reading.
+func (m *Matcher) eventTime(b *reading) time.Time {
+	if m.line.timed && m.line.believed {
+		return m.line.own
+	}
+	return b.ReadAt
 }
 
 // evaluate returns what a rule counts on the current line: 0 for nothing.

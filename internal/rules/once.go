@@ -62,22 +62,31 @@ func midnight(year int, month time.Month, day int, location *time.Location) int6
 	return start.Unix()
 }
 
-// keyed is what a matcher needs for a rule with once.
+// keyed is what a matcher needs for a rule with once or peak.
 type keyed struct {
 	hash    hash.Hash
 	stretch meter.Window // of the last line
 	text    []byte
 	sum     [sha256.Size]byte
 	ref     meter.KeyRef
+	peak    meter.PeakRef
+}
+
+// stretchOf returns the stretch that holds a time.
+func (k *keyed) stretchOf(each Calendar, at time.Time, location *time.Location) meter.Window {
+	if unix := at.Unix(); unix < k.stretch.Start || unix >= k.stretch.End {
+		k.stretch = each.Stretch(at, location)
+	}
+	return k.stretch
 }
 
 // SetSecret has keys hashed with a secret. It comes before the first block.
 func (m *Matcher) SetSecret(secret []byte) {
 	m.keys = make([]keyed, len(m.set.Rules))
 	for i, r := range m.set.Rules {
-		if r.Once != nil {
+		if r.key() != nil {
 			of := hmac.New(sha256.New, secret)
-			fmt.Fprintf(of, "%s\x00%s", r.Name, r.Once.Form)
+			fmt.Fprintf(of, "%s\x00%s", r.Name, r.form())
 			m.keys[i].hash = hmac.New(sha256.New, of.Sum(nil))
 		}
 	}
@@ -86,40 +95,67 @@ func (m *Matcher) SetSecret(secret []byte) {
 // key returns the key of the current line, and its text, until the next call.
 func (m *Matcher) key(r *Rule, at time.Time) (*meter.KeyRef, []byte, error) {
 	k := &m.keys[r.index]
-	if err := m.keyText(r.Once, k); err != nil {
+	if err := m.hashKey(r.Once.Key, k, &k.ref.Hash); err != nil {
 		return nil, nil, fmt.Errorf("once: %w", err)
 	}
-	k.hash.Reset()
-	k.hash.Write(k.text)
-	k.hash.Sum(k.sum[:0])
 	k.ref.Once = &r.Once.Once
-	copy(k.ref.Hash[:], k.sum[:])
 	if r.Once.Within > 0 {
 		k.ref.Stretch, k.ref.At = meter.StretchWithin(at, r.Once.Within)
 		return &k.ref, k.text, nil
 	}
-	if unix := at.Unix(); unix < k.stretch.Start || unix >= k.stretch.End {
-		k.stretch = r.Once.Each.Stretch(at, r.Once.Location)
-	}
-	k.ref.Stretch = k.stretch
+	k.ref.Stretch = k.stretchOf(r.Once.Each, at, r.Once.Location)
 	return &k.ref, k.text, nil
 }
 
+// key returns the key's expression of a rule with once or peak, or nil.
+func (r *Rule) key() *Expression {
+	switch {
+	case r.Once != nil:
+		return r.Once.Key
+	case r.Peak != nil:
+		return r.Peak.Key
+	}
+	return nil
+}
+
+// Remembers reports whether the rule remembers keys.
+func (r *Rule) Remembers() bool { return r.key() != nil }
+
+// form returns what the rule remembers, in the configuration's words.
+func (r *Rule) form() string {
+	if r.Peak != nil {
+		return r.Peak.Form
+	}
+	return r.Once.Form
+}
+
+// hashKey hashes the current line's key. The key's text is in k then.
+func (m *Matcher) hashKey(key *Expression, k *keyed, into *meter.KeyHash) error {
+	if err := m.keyText(key, k); err != nil {
+		return err
+	}
+	k.hash.Reset()
+	k.hash.Write(k.text)
+	k.hash.Sum(k.sum[:0])
+	copy(into[:], k.sum[:])
+	return nil
+}
+
 // keyText writes the current line's key to k.
-func (m *Matcher) keyText(o *Once, k *keyed) error {
+func (m *Matcher) keyText(key *Expression, k *keyed) error {
 	if m.plain == nil {
-		if v := o.Key.value.read(m); v.kind == isString {
+		if v := key.value.read(m); v.kind == isString {
 			k.text = append(k.text[:0], v.text...)
 			return nil
 		}
 	}
-	v, err := m.run(o.Key)
+	v, err := m.run(key)
 	if err != nil {
 		return err
 	}
 	text, err := keyOf(v)
-	if v == nil && len(o.Key.slots) == 1 {
-		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.paths[o.Key.slots[0]]))
+	if v == nil && len(key.slots) == 1 {
+		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.paths[key.slots[0]]))
 	}
 	k.text = append(k.text[:0], text...)
 	return err

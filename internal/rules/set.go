@@ -99,7 +99,8 @@ type Rule struct {
 	Constant     int64       // the quantity where it is constant
 	Max          int64       // a line of more is an error; 0: there is no limit
 	Table        *Table      // chooses the SKU; nil if the rule has one SKU
-	Once         *Once       // nil if every line counts
+	Once         *Once       // counts the first line of each key; or nil
+	Peak         *Peak       // counts the largest line of each stretch; or nil
 
 	index int // among the set's rules
 }
@@ -130,8 +131,8 @@ func (r *Rule) Patterns() []*fields.Pattern {
 	if r.Table != nil {
 		patterns = slices.Concat(patterns, r.Table.By.patterns)
 	}
-	if r.Once != nil {
-		patterns = slices.Concat(patterns, r.Once.Key.patterns)
+	if key := r.key(); key != nil {
+		patterns = slices.Concat(patterns, key.patterns)
 	}
 	return patterns
 }

@@ -61,6 +61,7 @@ func run(t config.Test, c *config.Config, m *rules.Matcher) Result {
 	var tally meter.Tally
 	m.Match(t.Block(t.Clock(m)), &tally)
 	tally.ResolveWith(new(meter.Keys))
+	tally.ClosePeaks(c.Interval)
 	r := Result{Name: t.Name, Pos: t.Pos, Troubles: troubles(&tally)}
 	counted, zero := false, false
 	for _, rule := range c.Rules {

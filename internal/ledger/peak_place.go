@@ -1,0 +1,95 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/meterlog/meterlog/internal/meter"
+)
+
+// PeakPlace says which line is the largest of a stretch and key.
+type PeakPlace struct {
+	Known      bool   // the ledger knows it
+	Open       bool   // its stretch is open, so a larger line may still come
+	Generation int64  // of that line
+	Offset     int64  // where that line begins
+	UUID       string // its record; "" while it is open, while its amount waits for a unit, or if the record is gone
+}
+
+// PeakPlace returns which line is the largest of a stretch and key.
+func (r *Reader) PeakPlace(ctx context.Context, ref meter.PeakRef) (p PeakPlace, err error) {
+	err = r.db.QueryRowContext(ctx, `SELECT generation_id, start_offset, closed = 0, coalesce(uuid, '')
+		FROM peak_stretches AS s JOIN peaks ON stretch_id = s.id LEFT JOIN records ON records.id = record_id
+		WHERE rule = ? AND form = ? AND start = ? AND hash = ? ORDER BY part DESC LIMIT 1`,
+		ref.Peak.Rule, ref.Peak.Form, ref.Stretch.Start, ref.Hash[:]).Scan(&p.Generation, &p.Offset, &p.Open, &p.UUID)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return p, nil
+	case err != nil:
+		return p, fmt.Errorf("ledger: peak: %w", err)
+	}
+	p.Known = true
+	return p, nil
+}
+
+// OpenPeaks is what an open stretch of a rule has come to for one SKU.
+type OpenPeaks struct {
+	Rule, ProductID, SKU string
+	Stretch              meter.Window
+	Closes               time.Time // not before
+	Peaks                int64     // one for each key
+	Amount               *big.Int  // their sum
+	Decimals             int       // places of the amount
+}
+
+// Text returns the amount as it is written.
+func (p OpenPeaks) Text() string { return meter.BigDecimal(p.Amount, p.Decimals) }
+
+// OpenPeaks returns the stretches that are open, in the order of their ends.
+func (r *Reader) OpenPeaks(ctx context.Context) ([]OpenPeaks, error) {
+	return query(ctx, r.db, "open peaks", func(rows *sql.Rows) (p OpenPeaks, err error) {
+		var closes, high, low int64
+		err = rows.Scan(&p.Rule, &p.ProductID, &p.SKU, &p.Stretch.Start, &p.Stretch.End, &closes, &p.Decimals, &p.Peaks, &high, &low)
+		p.Closes = time.Unix(closes, 0).UTC()
+		p.Amount = new(big.Int).Lsh(big.NewInt(high), 32)
+		p.Amount.Add(p.Amount, big.NewInt(low))
+		return p, err
+	}, `SELECT rule, product_id, sku_id, start, start + length, closes, decimals, count(*), sum(amount >> 32), sum(amount & 4294967295)
+		FROM peak_stretches AS s JOIN peaks ON stretch_id = s.id JOIN peak_bills AS b ON b.id = bill_id WHERE closed = 0
+		GROUP BY rule, product_id, sku_id, start, length, closes, decimals ORDER BY start + length, rule, sku_id`)
+}
+
+// peaksPruned is how many peaks are deleted in one transaction.
+const peaksPruned = 5000
+
+// PrunePeaks deletes some peaks, and stretches without peaks, that were closed before
+// the given time. It returns how many peaks it deleted: until that is 0, there may be
+// more.
+func (l *Ledger) PrunePeaks(ctx context.Context, before time.Time) (n int, err error) {
+	for begun := time.Now(); time.Since(begun) < pruneFor; {
+		deleted := int64(0)
+		err := l.update(ctx, "prune peaks", func(tx *transaction) (err error) {
+			deleted, err = tx.prunePeaks(before.Unix())
+			return err
+		})
+		n += int(deleted)
+		if err != nil || deleted < peaksPruned {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (t *transaction) prunePeaks(before int64) (deleted int64, err error) {
+	deleted, err = t.exec(`DELETE FROM peaks WHERE (stretch_id, hash) IN (
+		SELECT stretch_id, hash FROM peak_stretches JOIN peaks ON stretch_id = id WHERE closed > 0 AND closed < ? LIMIT ?)`, before, peaksPruned)
+	if err != nil || deleted == peaksPruned {
+		return deleted, err
+	}
+	_, err = t.exec(`DELETE FROM peak_stretches WHERE closed > 0 AND closed < ? AND NOT EXISTS (SELECT 1 FROM peaks WHERE stretch_id = id)`, before)
+	return deleted, err
+}
