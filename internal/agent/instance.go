@@ -38,8 +38,38 @@ func bind(ctx context.Context, cfg Config) error {
 		if err := cfg.Ledger.AwaitInstance(ctx); err != nil {
 			return err
 		}
+		if err := bindInstanceNow(ctx, cfg); err != nil {
+			return err
+		}
 	}
 	return completeUnits(ctx, cfg.Ledger, cfg.Rules)
+}
+
+// askFirst is how long the first read waits for the cloud's name of this machine, if
+// the ledger is bound to one.
+const askFirst = time.Second
+
+// bindInstanceNow binds the ledger to the instance before anything is read, so that
+// the lines of another machine are left to it. If the instance does not say its name
+// at once, the send loop asks again.
+func bindInstanceNow(ctx context.Context, cfg Config) error {
+	if !cfg.Ledger.InstanceMatters() {
+		return nil
+	}
+	soon, cancel := context.WithTimeout(ctx, askFirst)
+	defer cancel()
+	id, err := cfg.InstanceID(soon)
+	if err != nil && !errors.Is(err, sender.ErrNoInstance) {
+		cfg.Log.Debug("the instance's id is not known yet", "error", err)
+		return nil
+	}
+	foreign, err := cfg.Ledger.BindInstance(ctx, id, false, time.Now())
+	report(cfg.Log, foreign, instanceChanged(foreign, id))
+	return err
+}
+
+func instanceChanged(foreign ledger.Foreign, id string) string {
+	return "the cloud instance's id changed from " + foreign.From + " to " + id
 }
 
 // completeUnits bills what `per` has made whole units of while it was not known
@@ -109,9 +139,9 @@ func (l *sendLoop) bindInstance(ctx context.Context) (pause time.Duration, err e
 		return l.instanceFailed(ctx, err), err
 	}
 	l.identifying.end("the instance's id is known")
-	foreign, err := l.ledger.BindInstance(ctx, id, time.Now())
+	foreign, err := l.ledger.BindInstance(ctx, id, true, time.Now())
 	if err == nil {
-		report(l.log, foreign, "the cloud instance's id changed from "+foreign.From+" to "+id)
+		report(l.log, foreign, instanceChanged(foreign, id))
 		err = completeUnits(ctx, l.ledger, l.rules)
 	}
 	if err != nil {
@@ -142,6 +172,6 @@ func report(log *slog.Logger, foreign ledger.Foreign, how string) {
 			"why", how, "open", foreign.Open, "sealed", foreign.Sealed, "remainders", foreign.Remainders, "peaks", foreign.Peaks)
 		return
 	}
-	log.Error("the ledger is of another machine: what was unsettled there is set aside as foreign and never sent from here; positions stay",
+	log.Error("the ledger is of another machine: what was unsettled there is set aside as foreign and never sent from here; lines that it has not counted are left to it",
 		"why", how, "open", foreign.Open, "sealed", foreign.Sealed, "remainders", foreign.Remainders, "peaks", foreign.Peaks)
 }

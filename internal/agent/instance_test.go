@@ -92,8 +92,10 @@ func TestACopiedDiskBillsNothingOfBefore(t *testing.T) {
 			t.Parallel()
 			s := usedOn(t, named(t, "m1", "i1"))
 			s.alter("UPDATE meta SET value = 'another' WHERE key = 'boot'") // a copy is started for itself
-			s.write("a.log", "mail sent\n")
+			s.write("a.log", "mail sent, and left to the first machine\n")
 			defer s.runOn(named(t, ids[0], ids[1]))()
+			until(t, "the line is left to the first machine", func() bool { return s.missed() == 41 })
+			s.write("a.log", "mail sent\n")
 			until(t, "the new line is billed", func() bool { return s.billed(sku) == 4 })
 			foreign := s.records(meter.Foreign)
 			if len(foreign) != 1 || foreign[0].Quantity != 2 {
@@ -104,6 +106,19 @@ func TestACopiedDiskBillsNothingOfBefore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// missed is how many bytes the ledger knows to have passed over.
+func (s *site) missed() (bytes int64) {
+	s.t.Helper()
+	book := must(ledger.OpenReader(filepath.Join(s.dir, "state")))
+	defer book.Close()
+	for _, a := range must(book.Anomalies(s.t.Context())) {
+		if a.Kind == meter.BytesMissed {
+			bytes += a.Bytes
+		}
+	}
+	return bytes
 }
 
 // While the metadata service is silent, usage is counted and nothing delivered.

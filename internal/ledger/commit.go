@@ -114,15 +114,15 @@ func inOrder(counts map[meter.CountKey]*meter.Count) []countEntry {
 func (t *transaction) putGeneration(g meter.Generation, now time.Time) error {
 	_, err := t.exec(`
 		INSERT INTO generations (id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed,
-			size, mtime, ctime, born, before, carry, query, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			size, mtime, ctime, born, before, carry, query, left_to_other, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET
 			dev = excluded.dev, ino = excluded.ino, offset = excluded.offset, head = excluded.head, mark = excluded.mark, trail = excluded.trail,
 			compressed = excluded.compressed, eof_at = excluded.eof_at, state = excluded.state, missed = excluded.missed,
 			size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, born = excluded.born, before = excluded.before, carry = excluded.carry,
-			updated_at = excluded.updated_at`,
+			left_to_other = excluded.left_to_other, updated_at = excluded.updated_at`,
 		g.ID, g.Path, int64(g.Dev), int64(g.Ino), g.Offset, nonNil(g.Head), nonNil(g.Mark), nonNil(g.Trail), g.Compressed, g.EOFAt, string(g.State), g.Missed,
-		g.Size, g.MTime, g.CTime, g.Born, g.Before, nonNil(g.Carry), g.Query, instant(now))
+		g.Size, g.MTime, g.CTime, g.Born, g.Before, nonNil(g.Carry), g.Query, g.Left, instant(now))
 	return err
 }
 

@@ -37,8 +37,9 @@ type Foreign struct {
 }
 
 // BindMachine binds the ledger to the machine of this id. If it was bound to
-// another, all that is unsettled in it is set aside, and it is bound to no
-// instance. It comes before the first Commit.
+// another, all that is unsettled in it is set aside, its files are left to the other
+// machine up to their ends, and it is bound to no instance. It comes before
+// Generations are read and before the first Commit.
 func (l *Ledger) BindMachine(ctx context.Context, id string, now time.Time) (foreign Foreign, err error) {
 	l.binding.Lock()
 	defer l.binding.Unlock()
@@ -50,8 +51,10 @@ func (l *Ledger) BindMachine(ctx context.Context, id string, now time.Time) (for
 		if err != nil || foreign.From == "" {
 			return err
 		}
-		_, err = tx.exec(`DELETE FROM meta WHERE key = ?`, instanceKey)
-		return err
+		if _, err = tx.exec(`DELETE FROM meta WHERE key = ?`, instanceKey); err != nil {
+			return err
+		}
+		return tx.leaveFiles()
 	})
 	return foreign, err
 }
@@ -101,14 +104,18 @@ func (l *Ledger) InstanceMatters() bool {
 
 // BindInstance binds the ledger to the instance of this id, or leaves it as it
 // is bound where the id is "". If it was bound to another, all that was
-// unsettled when AwaitInstance was called is set aside.
-func (l *Ledger) BindInstance(ctx context.Context, id string, now time.Time) (foreign Foreign, err error) {
+// unsettled when AwaitInstance was called is set aside. If nothing was read since
+// then, the files are left to the other machine up to their ends.
+func (l *Ledger) BindInstance(ctx context.Context, id string, read bool, now time.Time) (foreign Foreign, err error) {
 	l.binding.Lock()
 	defer l.binding.Unlock()
 	if id != "" {
 		err = l.update(ctx, "bind to the instance", func(tx *transaction) error {
 			foreign, err = tx.bind(instanceKey, id, l.doubt, l.sameBoot, now)
-			return err
+			if err != nil || foreign.From == "" || read {
+				return err
+			}
+			return tx.leaveFiles()
 		})
 	}
 	if err == nil {
@@ -190,6 +197,15 @@ func (t *transaction) bind(key, id string, before *doubt, sameBoot bool, now tim
 		foreign.From = bound
 	}
 	return foreign, t.setMeta(key, id)
+}
+
+// leaveFiles has the tailer pass over what the files hold when it meets them next.
+func (t *transaction) leaveFiles() error {
+	_, err := t.exec(`UPDATE generations SET left_to_other = 1 WHERE state <> 'forgotten'`)
+	if err == nil {
+		_, err = t.exec(`UPDATE globs SET first_scan = ''`)
+	}
+	return err
 }
 
 func (t *transaction) setMeta(key, value string) error {

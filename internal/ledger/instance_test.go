@@ -24,7 +24,7 @@ func countAt(t *testing.T, l *Ledger, rule *meter.Rule, window meter.Window, amo
 
 func bindInstance(t *testing.T, l *Ledger, id string) Foreign {
 	t.Helper()
-	f, err := l.BindInstance(t.Context(), id, noon.Add(time.Minute))
+	f, err := l.BindInstance(t.Context(), id, true, noon.Add(time.Minute))
 	check(t, err)
 	return f
 }
@@ -77,7 +77,20 @@ func used(t *testing.T, dir string) *Ledger {
 	countAt(t, l, mails, minute(0), 5, 20)
 	countAt(t, l, tens, minute(0), 7, 30)
 	wantTotals(t, l, map[meter.State]int64{meter.Accepted: 2, meter.Sealed: 3, meter.Open: 5})
+	check(t, l.Commit(t.Context(), Batch{Globs: map[string]time.Time{"/*.log": noon}, Tally: new(meter.Tally)}, noon))
 	return l
+}
+
+// wantLeft checks whether the files are left to another machine, up to their ends.
+func wantLeft(t *testing.T, l *Ledger, want bool) {
+	t.Helper()
+	globs, err := l.Globs(t.Context())
+	check(t, err)
+	known, err := l.Generations(t.Context())
+	check(t, err)
+	if len(globs) != 1 || len(known) != 1 || globs["/*.log"].IsZero() != want || known[0].Left != want {
+		t.Errorf("patterns %v and generations %+v, want them left: %t", globs, known, want)
+	}
 }
 
 func TestSameMachineChangesNothing(t *testing.T) {
@@ -110,9 +123,13 @@ func TestAnotherMachineSetsAside(t *testing.T) {
 	if f, want := bindMachine(t, l, "m2"), (Foreign{From: "m1", Open: 1, Sealed: 1, Remainders: 1}); f != want {
 		t.Errorf("set aside: %+v, want %+v", f, want)
 	}
+	wantLeft(t, l, true)
+	g := meter.Generation{ID: 1, Path: "/a.log", Offset: 40, EOFAt: -1, State: meter.Live}
+	check(t, l.Commit(t.Context(), Batch{Generations: []meter.Generation{g}, Globs: map[string]time.Time{"/*.log": noon}, Tally: new(meter.Tally)}, noon))
 	if f := bindMachine(t, l, "m2"); f != (Foreign{}) {
 		t.Errorf("a second time: %+v", f)
 	}
+	wantLeft(t, l, false)
 	check(t, l.AwaitInstance(t.Context()))
 	countAt(t, l, mails, minute(0), 4, 40)
 	countAt(t, l, tens, minute(0), 8, 50)
@@ -135,6 +152,21 @@ func TestAnotherMachineSetsAside(t *testing.T) {
 
 // What was counted before the instance was known is of this machine, whatever
 // became of its records meanwhile.
+// The files are left to another instance only if nothing was read before it was known.
+func TestFilesAreLeftToAnotherInstance(t *testing.T) {
+	for _, read := range []bool{false, true} {
+		dir := t.TempDir()
+		check(t, used(t, dir).Close())
+		startedAgain(t, dir)
+		l := open(t, dir)
+		check(t, l.AwaitInstance(t.Context()))
+		_, err := l.BindInstance(t.Context(), "i2", read, noon)
+		check(t, err)
+		wantLeft(t, l, !read)
+		check(t, l.Close())
+	}
+}
+
 func TestAnotherInstanceSetsAsideOnlyWhatWasThereBefore(t *testing.T) {
 	dir := t.TempDir()
 	check(t, used(t, dir).Close())
@@ -189,7 +221,7 @@ func TestBindingIsAtomic(t *testing.T) {
 	before := totals(t, l)
 	failed := 0
 	for n := 1; ; n++ {
-		f, err := l.BindInstance(cancelAfter(context.Background(), n), "i2", noon)
+		f, err := l.BindInstance(cancelAfter(context.Background(), n), "i2", true, noon)
 		if err == nil {
 			if f != (Foreign{From: "i1", Sealed: 2, Remainders: 1}) {
 				t.Errorf("set aside: %+v", f)

@@ -344,7 +344,7 @@ func TestPeaksOfAClone(t *testing.T) {
 		t.Run(fmt.Sprint("foreign ", foreign), func(t *testing.T) {
 			dir := t.TempDir()
 			l, g := open(t, dir), gauges()[1] // per 7
-			must(l.BindInstance(t.Context(), "first", noon))
+			must(l.BindInstance(t.Context(), "first", true, noon))
 			peaked(t, l, g, 0, noon, 30, 0)
 			peaked(t, l, g, 1, noon, 60, 1)
 			check(t, l.Close())
@@ -357,7 +357,7 @@ func TestPeaksOfAClone(t *testing.T) {
 				t.Error("a stretch was closed whose machine is unknown")
 			}
 			id := map[bool]string{true: "second", false: "first"}[foreign]
-			aside := must(l.BindInstance(t.Context(), id, noon))
+			aside := must(l.BindInstance(t.Context(), id, true, noon))
 			if foreign != (aside.Peaks == 1) {
 				t.Errorf("%+v", aside)
 			}

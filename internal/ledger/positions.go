@@ -14,10 +14,10 @@ func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
 	return query(ctx, r.db, "generations", func(rows *sql.Rows) (g meter.Generation, err error) {
 		var dev, ino int64
 		err = rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed,
-			&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Before, &g.Carry, &g.Query)
+			&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Before, &g.Carry, &g.Query, &g.Left)
 		g.Dev, g.Ino = uint64(dev), uint64(ino)
 		return g, err
-	}, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed, size, mtime, ctime, born, before, carry, query FROM generations
+	}, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed, size, mtime, ctime, born, before, carry, query, left_to_other FROM generations
 		WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
 }
 
@@ -32,7 +32,8 @@ func (r *Reader) Copies(ctx context.Context) ([]meter.Copy, error) {
 }
 
 // Globs returns the patterns whose first scan has been committed, each with the
-// time since when it counts as followed.
+// time since when it counts as followed. The time is zero after the disk was copied:
+// what the next scan finds is left to the other machine.
 func (r *Reader) Globs(ctx context.Context) (map[string]time.Time, error) {
 	globs := make(map[string]time.Time)
 	_, err := query(ctx, r.db, "globs", func(rows *sql.Rows) (pattern string, err error) {

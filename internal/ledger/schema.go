@@ -334,6 +334,10 @@ CREATE TABLE peaks (
 	record_id     INTEGER NOT NULL DEFAULT 0, -- 0: it does not count yet, or waits for its unit
 	PRIMARY KEY (stretch_id, hash)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- 1 once the disk was copied to another machine: what the file holds then is left to
+-- the first one.
+ALTER TABLE generations ADD COLUMN left_to_other INTEGER NOT NULL DEFAULT 0;
 `,
 }
 

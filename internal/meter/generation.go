@@ -25,6 +25,8 @@ type Generation struct {
 	Before       int64  // the generation whose file was truncated when this one began, or 0
 	Carry        []byte // the beginning of its first line, which that generation ended with
 
+	Left bool // its file is left to another machine, to where it ends: the disk was copied
+
 	Query string // of a source without files: what chooses its events; "" for a file
 }
 

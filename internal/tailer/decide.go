@@ -218,10 +218,13 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 	switch {
 	case late && (!known || e.WrittenAt().Before(since)):
 		err = t.baseline(s, e, f, arch)
-	case !known && t.startsAtEnd(e.path) && f != nil:
+	case !known && (t.startsAtEnd(e.path) || t.isLeft(e.path)) && f != nil:
 		var end int64
 		if end, err = logfile.LastNewline(f, e.Size); err == nil {
 			err = s.jump(f, end)
+		}
+		if err == nil && t.isLeft(e.path) {
+			t.noteLeft(e.path, end)
 		}
 	}
 	if err != nil {

@@ -24,6 +24,7 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		s.parked = s.parked || s.renewed && !s.finished()
 		t.rename(s, e)
 		t.found(s, e)
+		s.Left, s.changed = false, s.changed || s.Left // it holds nothing else
 		return
 	}
 	if s.isBlank() { // another file may have the inode by now
@@ -169,6 +170,11 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 	s.readTo, s.skipped, s.grewAt, s.torn = s.Offset, 0, now, nil
 	s.ending = arch != nil && now.Sub(e.WrittenAt()) >= settle // nobody writes to it any more
 	t.rename(s, e)
+	if err := t.leave(s, e); err != nil {
+		t.fail(e.name, err)
+		t.reopen(s)
+		return
+	}
 	if s.Compressed != e.archived {
 		s.Compressed, s.changed = e.archived, true
 	}
@@ -268,6 +274,10 @@ func (t *Tailer) giveUp(s *stream) {
 	}
 	s.State = meter.Gap
 	s.Missed = max(0, known-s.Offset)
+	if s.Left {
+		t.noteLeft(s.Path, s.Missed)
+		return
+	}
 	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed,
 		fmt.Sprintf("the file was gone before it could be read on from offset %d; %d bytes are known to be missed", s.Offset, s.Missed))
 }

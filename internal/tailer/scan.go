@@ -132,6 +132,7 @@ func (t *Tailer) scan(now time.Time) {
 	t.notLookedAt = t.passed
 	for pattern, first := range firsts {
 		t.globs[pattern], t.newGlobs[pattern] = first, first
+		delete(t.leftGlobs, pattern)
 	}
 	t.forgetFailures()
 	took := time.Since(began)

@@ -64,10 +64,11 @@ const (
 // Tailer follows the files of its sources. Make one with New, which starts
 // nothing and reads nothing; see the package's comment for its use.
 type Tailer struct {
-	cfg      Config
-	disk     logfile.Disk
-	globs    map[string]time.Time // first scans, those not yet taken included
-	newGlobs map[string]time.Time
+	cfg       Config
+	disk      logfile.Disk
+	globs     map[string]time.Time // first scans, those not yet taken included
+	newGlobs  map[string]time.Time
+	leftGlobs map[string]bool // those whose next scan leaves what it finds to another machine
 
 	streams     []*stream            // every generation whose path is followed, by ID
 	byPath      map[string][]*stream // the same
@@ -137,22 +138,23 @@ func New(cfg Config) *Tailer {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Tailer{
-		cfg:      cfg,
-		disk:     cfg.disk,
-		globs:    make(map[string]time.Time),
-		newGlobs: make(map[string]time.Time),
-		byPath:   make(map[string][]*stream),
-		bases:    make(map[string][]string),
-		byInode:  make(map[logfile.Inode]*stream),
-		byName:   make(map[string]*stream),
-		looks:    make(map[logfile.Inode]logfile.Look),
-		copies:   make(map[logfile.Inode]copyOf),
-		byHead:   make(map[uint64][]*stream),
-		listed:   make(map[string]time.Time),
-		restless: make(map[string]int),
-		blind:    make(map[string]bool),
-		failures: make(map[string]failure),
-		buffer:   make([]byte, blockSize),
+		cfg:       cfg,
+		disk:      cfg.disk,
+		globs:     make(map[string]time.Time),
+		newGlobs:  make(map[string]time.Time),
+		leftGlobs: make(map[string]bool),
+		byPath:    make(map[string][]*stream),
+		bases:     make(map[string][]string),
+		byInode:   make(map[logfile.Inode]*stream),
+		byName:    make(map[string]*stream),
+		looks:     make(map[logfile.Inode]logfile.Look),
+		copies:    make(map[logfile.Inode]copyOf),
+		byHead:    make(map[uint64][]*stream),
+		listed:    make(map[string]time.Time),
+		restless:  make(map[string]int),
+		blind:     make(map[string]bool),
+		failures:  make(map[string]failure),
+		buffer:    make([]byte, blockSize),
 
 		truncations: make(map[logfile.Inode]*stream),
 		inspected:   make(map[logfile.Inode]*inspection),
@@ -161,7 +163,11 @@ func New(cfg Config) *Tailer {
 		t.disk = logfile.NewDisk(t.rootOf)
 	}
 	for pattern, first := range cfg.Globs {
-		t.globs[pattern] = first
+		if first.IsZero() {
+			t.leftGlobs[pattern] = true
+		} else {
+			t.globs[pattern] = first
+		}
 	}
 	for _, g := range cfg.Known {
 		t.know(g)
