@@ -35,7 +35,9 @@ from. Where these lines still exist, rotated or compressed too, it counts them
 again by the rules as they are now, and says whether that comes to the same. The
 first eight characters of a uuid, or more, are enough. It works whether or not
 the agent runs, and changes nothing. Of a rule with once it also shows the lines
-that counted nothing, each with the record that counted its key.
+that counted nothing, each with the record that counted its key. Of a rule with
+peak it shows the largest line of each stretch, and each smaller line with the
+record of the largest.
 
 A recount is "equal", "different", "unknown" where it cannot be told, as after
 the rule was removed, or "gone" where no file holds the lines any more.
@@ -49,7 +51,8 @@ With --format json it prints one object: the record as from ` + "`meterlog recor
    "contributions":[{"rule","path","generation","start","end","lines","amount",
      "file","verdict","note","recounted_lines","recounted_amount",
      "counted":[{"offset","quantity","line"}],"repeated_lines",
-     "repeated":[{"offset","record","counted_at","line"}]}],
+     "repeated":[{"offset","record","counted_at","line"}],
+     "smaller_lines","smaller":[as in repeated]}],
    "verdict"}`,
 		Example: `  meterlog explain 6da9b1a4
   meterlog explain 6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69 --lines 0`,
@@ -260,19 +263,21 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 	if more := f.Found.Lines - int64(len(f.Recounted)); len(f.Recounted) > 0 && more > 0 {
 		fmt.Fprintf(w, "  and %s more\n", meter.Plural(more, "line"))
 	}
-	printRepeats(w, f, s)
+	printRepeats(w, f.Repeats, s, f.Repeated, "repeated line", ", whose keys had counted", "key")
+	printRepeats(w, f.Below, s, f.Smaller, "smaller line", " than the peaks of their stretches", "stretch's peak")
 }
 
-// printRepeats prints the lines that counted nothing, since their keys had counted.
-func printRepeats(w io.Writer, f recount.Finding, s screen) {
-	if f.Repeated == 0 {
+// printRepeats prints the lines that counted nothing, since another has what would
+// count.
+func printRepeats(w io.Writer, lines []recount.Repeat, s screen, n int64, what, why, counted string) {
+	if n == 0 {
 		return
 	}
-	fmt.Fprintf(w, "  %s, whose keys had counted\n", meter.Plural(f.Repeated, "repeated line"))
-	for _, r := range f.Repeats {
-		where := "no record has the key any more"
+	fmt.Fprintf(w, "  %s%s\n", meter.Plural(n, what), why)
+	for _, r := range lines {
+		where := "no record has the " + counted + " now"
 		if r.UUID != "" {
-			where = "its key is in " + r.UUID
+			where = "its " + counted + " is in " + r.UUID
 		}
 		prefix := fmt.Sprintf("  %d: %s: ", r.Offset, where)
 		fmt.Fprintln(w, prefix+s.fit(r.Text, len(prefix)))
@@ -341,10 +346,12 @@ type (
 		Counted         []publishedLine   `json:"counted"`
 		RepeatedLines   int64             `json:"repeated_lines"`
 		Repeated        []publishedRepeat `json:"repeated"`
+		SmallerLines    int64             `json:"smaller_lines"`
+		Smaller         []publishedRepeat `json:"smaller"`
 	}
 	publishedRepeat struct {
 		Offset    int64  `json:"offset"`
-		Record    string `json:"record"`     // that has the key, or ""
+		Record    string `json:"record"`     // that has the key or peak, or ""
 		CountedAt int64  `json:"counted_at"` // the offset of the line that counted
 		Line      string `json:"line"`
 	}
@@ -381,10 +388,7 @@ func (e *explanation) publish() publishedExplanation {
 		c := publishedContribution{
 			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: number(f.Amount, f.Decimals),
 			File: f.File, Verdict: f.Outcome, Note: f.Note, RecountedLines: f.Found.Lines, RecountedAmount: number(f.Found.Amount, f.Decimals), Counted: []publishedLine{},
-			RepeatedLines: f.Repeated, Repeated: []publishedRepeat{},
-		}
-		for _, r := range f.Repeats {
-			c.Repeated = append(c.Repeated, publishedRepeat{r.Offset, r.UUID, r.At, r.Text})
+			RepeatedLines: f.Repeated, Repeated: publishRepeats(f.Repeats), SmallerLines: f.Smaller, Smaller: publishRepeats(f.Below),
 		}
 		for _, line := range f.Recounted {
 			c.Counted = append(c.Counted, publishedLine{line.Offset, number(line.Quantity, f.Decimals), line.Text})
@@ -392,4 +396,12 @@ func (e *explanation) publish() publishedExplanation {
 		p.Contributions = append(p.Contributions, c)
 	}
 	return p
+}
+
+func publishRepeats(lines []recount.Repeat) []publishedRepeat {
+	all := []publishedRepeat{}
+	for _, r := range lines {
+		all = append(all, publishedRepeat{r.Offset, r.UUID, r.At, r.Text})
+	}
+	return all
 }

@@ -264,3 +264,42 @@ delivery: {endpoint: '`+url+`'}
 		}
 	}
 }
+
+// Peaks of keys whose lines are mixed, in windows that overlap, with units of several
+// and of one, are each found again in their records.
+func TestExplainPeaks(t *testing.T) {
+	e := newExplained(t, `
+sources:
+  - {path: DIR/app.log, format: logfmt, timestamp: {field: ts, layout: rfc3339}, late: read}
+rules:
+  - {name: one, when: fields.n != nil, quantity: fields.n, sku_id: sku-one, peak: {each: hour, key: fields.k}}
+  - {name: ten, when: fields.n != nil, quantity: fields.n, per: 10, sku_id: sku-ten, peak: {each: hour, key: fields.k}}
+  - {name: all, when: fields.n != nil, quantity: fields.n, sku_id: sku-all, peak: {each: hour}}
+`)
+	random, end := rand.New(rand.NewPCG(1, 2)), time.Now().Truncate(time.Hour)
+	var log strings.Builder
+	for range 300 {
+		at := end.Add(-time.Duration(1+random.IntN(3*3600)) * time.Second).UTC()
+		fmt.Fprintf(&log, "ts=%s k=%d n=%d\n", at.Format(time.RFC3339), random.IntN(4), 1+random.IntN(500))
+	}
+	e.append("app.log", log.String())
+	e.bill()
+	smaller := int64(0)
+	found := e.explain()
+	for _, x := range found {
+		if x.Verdict != recount.Equal {
+			t.Errorf("%+v", x)
+		}
+		smaller += x.Contributions[0].SmallerLines
+	}
+	if len(found) < 3 || smaller == 0 {
+		t.Errorf("%d records with %d smaller lines", len(found), smaller)
+	}
+	text, _ := os.ReadFile(e.path("app.log"))
+	e.write("app.log", strings.ReplaceAll(string(text), " n=4", " n=3"))
+	for _, x := range e.explain() {
+		if x.Verdict == recount.Equal {
+			t.Errorf("%s is equal though its lines have changed", x.SKU)
+		}
+	}
+}

@@ -380,7 +380,7 @@ func printSummary(w io.Writer, s agent.Summary, dryRun, thrownAway bool) {
 	}
 	if len(s.Settled) > 0 {
 		table.Flush()
-	} else if s.Open+s.Sealed == 0 {
+	} else if s.Open+s.Sealed+len(s.Peaks) == 0 {
 		fmt.Fprintln(w, "nothing new to bill")
 	}
 	switch {
@@ -391,6 +391,9 @@ func printSummary(w io.Writer, s agent.Summary, dryRun, thrownAway bool) {
 	}
 	if s.Open > 0 {
 		fmt.Fprintf(w, "%s waiting for their window to begin\n", countRecords(s.Open))
+	}
+	for _, p := range s.Peaks {
+		fmt.Fprintf(w, "%s of %s: %s of %s count after %s, when their stretch is over\n", meter.Plural(p.Peaks, "peak"), visible(p.Rule), p.Text(), p.SKU, stamp(p.Stretch.EndTime()))
 	}
 	if dryRun {
 		fmt.Fprintln(w, "dry run: nothing was billed")

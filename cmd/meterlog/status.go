@@ -95,6 +95,9 @@ func printStatus(w io.Writer, st monitor.Status) {
 	printSKUs(w, st)
 	printWaiting(w, st)
 	printSources(w, st)
+	for _, p := range st.Peaks {
+		fmt.Fprintf(w, "%s of %s: %s of %s from %s to %s, which counts when that is over\n", meter.Plural(p.Peaks, "peak"), visible(p.Rule), p.Amount, p.SKU, p.From, p.To)
+	}
 	for _, r := range st.Repeated {
 		fmt.Fprintf(w, "%s of %s, whose keys had counted\n", meter.Plural(r.Count, "repeated line"), visible(r.Rule))
 	}

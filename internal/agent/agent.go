@@ -202,6 +202,8 @@ type Summary struct {
 	Open    int       // records whose window has not begun by the clock: left for later
 	Sealed  int       // records that could not be settled, left for later
 	Unread  []string  // what could not be read, and why
+
+	Peaks []ledger.OpenPeaks // of stretches that are not over: they count later
 }
 
 // Settled is a number of records that were settled alike.
@@ -242,5 +244,8 @@ func (a *Agent) Once(ctx context.Context, patience time.Duration) (Summary, erro
 	a.send.pace = pace.New(pace.Config{}) // somebody waits
 	summary, err := a.send.deliverAll(ctx, patience)
 	summary.Unread = a.meter.unread
+	if err == nil {
+		summary.Peaks, err = a.meter.ledger.OpenPeaks(ctx)
+	}
 	return summary, err
 }

@@ -36,6 +36,22 @@ func (r *Reader) PeakPlace(ctx context.Context, ref meter.PeakRef) (p PeakPlace,
 	return p, nil
 }
 
+// PeaksIn returns the lines in a range of a generation that have counted as the
+// largest of their stretch and key, by their offsets, with their records. The record
+// is "" where its amount waited for a unit, or if the record is gone.
+func (r *Reader) PeaksIn(ctx context.Context, rule string, generation, start, end int64) (map[int64]string, error) {
+	records := make(map[int64]string)
+	_, err := query(ctx, r.db, "peaks", func(rows *sql.Rows) (none struct{}, err error) {
+		var offset int64
+		var uuid string
+		err = rows.Scan(&offset, &uuid)
+		records[offset] = uuid
+		return none, err
+	}, `SELECT start_offset, coalesce(uuid, '') FROM peak_stretches AS s JOIN peaks ON stretch_id = s.id LEFT JOIN records ON records.id = record_id
+		WHERE s.rule = ? AND closed > 0 AND generation_id = ? AND start_offset >= ? AND end_offset <= ?`, rule, generation, start, end)
+	return records, err
+}
+
 // OpenPeaks is what an open stretch of a rule has come to for one SKU.
 type OpenPeaks struct {
 	Rule, ProductID, SKU string
@@ -66,8 +82,8 @@ func (r *Reader) OpenPeaks(ctx context.Context) ([]OpenPeaks, error) {
 // peaksPruned is how many peaks are deleted in one transaction.
 const peaksPruned = 5000
 
-// PrunePeaks deletes some peaks, and stretches without peaks, that were closed before
-// the given time. It returns how many peaks it deleted: until that is 0, there may be
+// PrunePeaks deletes some peaks whose records were pruned, and stretches without
+// peaks, that were closed before the given time. It returns how many peaks it deleted: until that is 0, there may be
 // more.
 func (l *Ledger) PrunePeaks(ctx context.Context, before time.Time) (n int, err error) {
 	for begun := time.Now(); time.Since(begun) < pruneFor; {
@@ -86,7 +102,8 @@ func (l *Ledger) PrunePeaks(ctx context.Context, before time.Time) (n int, err e
 
 func (t *transaction) prunePeaks(before int64) (deleted int64, err error) {
 	deleted, err = t.exec(`DELETE FROM peaks WHERE (stretch_id, hash) IN (
-		SELECT stretch_id, hash FROM peak_stretches JOIN peaks ON stretch_id = id WHERE closed > 0 AND closed < ? LIMIT ?)`, before, peaksPruned)
+		SELECT stretch_id, hash FROM peak_stretches AS s JOIN peaks ON stretch_id = s.id WHERE closed > 0 AND closed < ?
+		AND NOT EXISTS (SELECT 1 FROM records WHERE records.id = record_id) LIMIT ?)`, before, peaksPruned)
 	if err != nil || deleted == peaksPruned {
 		return deleted, err
 	}

@@ -379,16 +379,23 @@ func TestPeaksOfAClone(t *testing.T) {
 	}
 }
 
-// Peaks stay as long as settled records do.
+// Peaks stay as long as their records do.
 func TestPrunePeaks(t *testing.T) {
 	l, g := open(t, t.TempDir()), gauges()[0]
 	peaked(t, l, g, 0, noon, 5, 0)
 	peaked(t, l, g, 0, noon.Add(time.Hour), 6, 1)
+	later := noon.Add(2 * time.Hour)
 	must(l.ClosePeaks(t.Context(), Closing{Now: noon.Add(time.Hour), Read: noon.Add(time.Hour), Interval: time.Minute}))
+	if n := must(l.PrunePeaks(t.Context(), later)); n != 0 {
+		t.Errorf("%d peaks were deleted whose record is there", n)
+	}
+	must(l.Seal(t.Context(), later))
+	check(t, l.Settle(t.Context(), []meter.Result{{UUID: one(t, l, Filter{}).UUID, State: meter.Accepted}}, later, 0))
+	must(pruneAll(t.Context(), l, later.Add(time.Hour)))
 	if n := must(l.PrunePeaks(t.Context(), noon.Add(time.Hour))); n != 0 {
 		t.Errorf("%d peaks were deleted that are not old", n)
 	}
-	if n := must(l.PrunePeaks(t.Context(), noon.Add(2*time.Hour))); n != 1 {
+	if n := must(l.PrunePeaks(t.Context(), later)); n != 1 {
 		t.Errorf("%d peaks were deleted, want 1: the other is open", n)
 	}
 }

@@ -46,6 +46,7 @@ type Status struct {
 	Problems        []ProblemStatus     `json:"problems"`
 	Notes           []ProblemStatus     `json:"notes"` // what is good to know; nobody has to act
 	Repeated        []RepeatedStatus    `json:"repeated"`
+	Peaks           []PeakStatus        `json:"peaks"` // of stretches that are open
 
 	LastMinutes []int64   `json:"-"` // quantities of all SKUs in each of the last 60 minutes, oldest first
 	At          time.Time `json:"-"` // when it was read
@@ -109,7 +110,7 @@ type ProblemStatus struct {
 func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	st := Status{
 		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(meter.UsableFor / time.Second),
-		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{}, Repeated: []RepeatedStatus{},
+		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{}, Repeated: []RepeatedStatus{}, Peaks: []PeakStatus{},
 		Records: make(map[meter.State]int), LastMinutes: make([]int64, 60),
 	}
 	for _, state := range meter.States {
@@ -142,7 +143,7 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	}
 	defer reader.Close()
 	return st, errors.Join(s.counted(ctx, &st, reader), s.unsettled(ctx, &st, reader), s.followed(ctx, &st, reader),
-		s.wrong(ctx, &st, reader))
+		s.peaks(ctx, &st, reader), s.wrong(ctx, &st, reader))
 }
 
 // Line returns the state in a few words, without looking at the files.

@@ -20,13 +20,21 @@ type Repeat struct {
 // Remember has the recounter ask a ledger which lines were the first of their keys.
 // Without it nobody can tell for rules with once.
 func (r *Recounter) Remember(ctx context.Context, ledger *ledger.Reader) error {
+	r.keys = ledger
 	secret, err := ledger.KeySecret(ctx)
-	if err != nil || secret == nil {
+	if err != nil || secret == nil { // no rule has remembered a key yet
 		return err
 	}
 	r.matcher.SetSecret(secret)
-	r.keys = ledger
 	return nil
+}
+
+// askLedger has the pass ask the ledger about keys.
+func (p *pass) askLedger(ctx context.Context) {
+	p.place = func(ref meter.KeyRef, offset int64) (ledger.KeyPlace, error) {
+		return p.keys.KeyPlace(ctx, ref, p.Generation.ID, offset)
+	}
+	p.top = func(ref meter.PeakRef) (ledger.PeakPlace, error) { return p.keys.PeakPlace(ctx, ref) }
 }
 
 // first reports whether a line is the first of its key. It notes repeats, and lines

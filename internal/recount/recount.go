@@ -40,6 +40,8 @@ type Finding struct {
 	Recounted []Line
 	Repeated  int64 // lines of the range that counted nothing, as their key had counted
 	Repeats   []Repeat
+	Smaller   int64    // lines of the range that are not the largest of their stretch
+	Below     []Repeat // such lines, each with the line that is
 }
 
 // Sum is a number of lines with their amounts, which have the decimals of the
@@ -87,16 +89,13 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 	}
 	if journal.IsClock(c.Generation) {
 		f.File = c.Generation.Path
-		p := newPass(r, a, c, rule)
-		p.place = func(ref meter.KeyRef, offset int64) (ledger.KeyPlace, error) {
-			return r.keys.KeyPlace(ctx, ref, c.Generation.ID, offset)
-		}
+		p := newPass(ctx, r, a, c, rule)
 		p.count(journal.Stretches(c.Generation, c.Start, c.End))
 		p.finish(&f, a)
 		return f
 	}
 	if journal.IsJournal(c.Generation.Path) {
-		r.recountJournal(ctx, &f, newPass(r, a, c, rule))
+		r.recountJournal(ctx, &f, newPass(ctx, r, a, c, rule))
 		return f
 	}
 	content, err := logfile.NewDisk(r.config.RootOf).Find(c.Generation)
@@ -109,10 +108,7 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 	}
 	defer content.Close()
 	f.File = content.Name
-	p := newPass(r, a, c, rule)
-	p.place = func(ref meter.KeyRef, offset int64) (ledger.KeyPlace, error) {
-		return r.keys.KeyPlace(ctx, ref, c.Generation.ID, offset)
-	}
+	p := newPass(ctx, r, a, c, rule)
 	if err := p.read(ctx, content); err != nil {
 		f.Note = err.Error()
 		return f
@@ -192,13 +188,21 @@ type pass struct {
 	repeated int64
 	repeats  []Repeat
 	untold   int64 // lines that nobody can tell anything of
-	keyErr   error // why the ledger did not answer
+
+	// Of a rule with peak.
+	top     func(ref meter.PeakRef) (ledger.PeakPlace, error)
+	counted func(offset int64) bool // the line counts in the range
+	tops    int64                   // lines that do
+	smaller int64
+	below   []Repeat
+
+	keyErr error // why the ledger did not answer
 
 	buffer []byte
 	at     int64 // offset of buffer[0]
 }
 
-func newPass(r *Recounter, a ledger.Account, c ledger.Contribution, rule *rules.Rule) *pass {
+func newPass(ctx context.Context, r *Recounter, a ledger.Account, c ledger.Contribution, rule *rules.Rule) *pass {
 	if rule.Table != nil {
 		c.Beside = slices.DeleteFunc(c.Beside, func(other ledger.Contribution) bool { return other.SKU != c.SKU })
 	}
@@ -206,16 +210,22 @@ func newPass(r *Recounter, a ledger.Account, c ledger.Contribution, rule *rules.
 	if p.late.IsZero() {
 		p.late = time.Now()
 	}
-	if len(c.Beside) == 0 {
+	p.askLedger(ctx)
+	if rule.Peak != nil && shareOf(a, c.Rule).Per <= 1 {
+		p.Beside = nil // the ledger knows of each line which record it is in
+	}
+	if len(p.Beside) == 0 {
+		p.findTops(ctx)
 		return p
 	}
-	p.byTime = shareOf(a, c.Rule).Per <= 1 && r.timed(c.Generation.Path, rule)
+	p.byTime = rule.Peak == nil && shareOf(a, c.Rule).Per <= 1 && r.timed(c.Generation.Path, rule)
 	for _, other := range c.Beside {
 		if !p.byTime || other.Window == c.Window {
 			p.together = append(p.together, other)
 			p.start, p.end = min(p.start, other.Start), max(p.end, other.End)
 		}
 	}
+	p.findTops(ctx)
 	return p
 }
 
@@ -248,6 +258,7 @@ type reading struct {
 	window   meter.Window
 	believed bool // the line's own time is taken
 	key      meter.KeyRef
+	peak     meter.PeakRef
 }
 
 // flush counts what is in the buffer.
@@ -263,7 +274,7 @@ func (p *pass) count(block meter.Block) {
 	}
 	block.Sources = p.config.SourcesOf(block.Path)
 	early := make(map[int64]reading)
-	if p.byTime || p.rule.Once != nil {
+	if p.byTime || p.rule.Once != nil || p.rule.Peak != nil {
 		p.each(block, p.early, func(h rules.Hit, read reading) { early[h.Start] = read })
 	}
 	p.each(block, p.late, func(h rules.Hit, read reading) {
@@ -279,6 +290,9 @@ func (p *pass) count(block meter.Block) {
 			if !p.first(h, early[h.Start].key, read.key) {
 				return
 			}
+		}
+		if h.Peak != nil && !p.largest(h, early[h.Start].peak) {
+			return
 		}
 		quantity := p.amount(h.Quantity)
 		p.all.add(quantity)
@@ -328,6 +342,9 @@ func (p *pass) each(block meter.Block, readAt time.Time, hit func(rules.Hit, rea
 			if h.Key != nil {
 				read.key = *h.Key
 			}
+			if h.Peak != nil {
+				read.peak = *h.Peak
+			}
 			hit(h, read)
 		}
 	})
@@ -350,7 +367,7 @@ func (p *pass) unlisted() bool {
 // judge compares the recount with the ledger.
 func (p *pass) judge(f *Finding) {
 	f.Found, f.Recounted = p.own, p.lines
-	f.Repeated, f.Repeats = p.repeated, p.repeats
+	f.Repeated, f.Repeats, f.Smaller, f.Below = p.repeated, p.repeats, p.smaller, p.below
 	recorded := Sum{p.Lines, p.Amount}
 	if len(p.together) > 0 {
 		for _, other := range p.together {
@@ -371,6 +388,8 @@ func (p *pass) judge(f *Finding) {
 		f.Outcome = Equal
 	case p.keyErr != nil:
 		f.Note = p.keyErr.Error()
+	case p.rule.Peak != nil && p.own.Lines <= p.tops && p.tops < recorded.Lines:
+		f.Note = "the ledger does not know any more which lines were the largest"
 	case p.untold > 0:
 		f.Note = fmt.Sprintf("the keys of %s are forgotten, so nobody can tell which of them counted", meter.Plural(p.untold, "line"))
 	case p.byTime && p.account.Window.End-p.account.Window.Start != int64(p.config.Interval/time.Second):
