@@ -93,13 +93,23 @@ func sinceText(since, now time.Time) string {
 	return fmt.Sprintf(" (for %v)", max(0, now.Sub(since)).Round(time.Second))
 }
 
-// foreignHere is the code of usage that was set aside although this very machine
-// has counted it. Unlike the usage of a copied disk, nobody else delivers it.
-const foreignHere = "foreign_here"
+// Codes of usage that is not billed although its state alone would not say why.
+const (
+	// This very machine has counted what was set aside. Unlike the usage of a copied
+	// disk, nobody else delivers it.
+	foreignHere = "foreign_here"
+
+	// The API had the uuid of a record before the record's first attempt. The machine
+	// has delivered it in a life that it was taken back from.
+	rolledBack = "ledger_rolled_back"
+)
 
 func unbilledCode(u ledger.Unbilled) string {
-	if u.State == meter.Foreign && u.Reason == ledger.SameBoot {
+	switch {
+	case u.State == meter.Foreign && u.Reason == ledger.SameBoot:
 		return foreignHere
+	case u.State == meter.Refused && u.Reason == "DUPLICATE":
+		return rolledBack
 	}
 	return string(u.State)
 }
@@ -109,12 +119,19 @@ func (s Subject) unbilledMessage(u ledger.Unbilled) string {
 	if s.Config != nil && u.ProductID != s.Config.ProductID {
 		of += " of product " + u.ProductID
 	}
-	text := fmt.Sprintf("%d records of %s, %d units, are %s", u.Records, of, u.Units, stateWords[u.State])
+	are := "are"
+	if u.Records == 1 {
+		are = "is"
+	}
+	text := fmt.Sprintf("%s of %s, %s, %s %s", meter.Plural(int64(u.Records), "record"), of, meter.Plural(u.Units, "unit"), are, stateWords[u.State])
 	if said := u.State == meter.Refused || u.State == meter.Expired; said && u.Reason != "" && u.Reason != "EXPIRED" {
 		text += ": " + u.Reason
 	}
-	if unbilledCode(u) == foreignHere {
+	switch unbilledCode(u) {
+	case foreignHere:
 		text += ", but it was this one: its id changed while it ran"
+	case rolledBack:
+		text += " (the API had them before their first attempt: the machine or its state folder went back to a snapshot)"
 	}
 	return text + ", the last at " + u.Latest.UTC().Format(time.RFC3339)
 }
@@ -127,7 +144,10 @@ var stateWords = map[meter.State]string{
 }
 
 func unbilledHint(u ledger.Unbilled) string {
-	if unbilledCode(u) == foreignHere {
+	switch unbilledCode(u) {
+	case rolledBack:
+		return "compare `meterlog records --state refused` with the bill; only where the bill lacks a record, `meterlog retry UUID`"
+	case foreignHere:
 		return "see what changes /etc/machine-id while the machine runs; bill by hand what `meterlog records --state foreign` lists, unless a clone of the running machine has delivered it"
 	}
 	switch u.State {
@@ -135,8 +155,6 @@ func unbilledHint(u ledger.Unbilled) string {
 		switch u.Reason {
 		case "INVALID_SKU_ID", "INVALID_PRODUCT_ID", "INVALID_QUANTITY":
 			return "fix the configuration, `systemctl reload meterlog`, see that `meterlog check --online` is content, then `meterlog retry --reason " + u.Reason + "`, within the hour: it takes the SKU and product that the rules have now"
-		case "DUPLICATE":
-			return "the API has another record of this uuid: see `meterlog records --state refused`, and report it"
 		}
 		return "see `meterlog records --state refused`; once its cause is fixed, `meterlog retry`"
 	case meter.Expired:

@@ -319,3 +319,19 @@ func TestMostUsed(t *testing.T) {
 		}
 	}
 }
+
+// DUPLICATE at a first attempt tells that the machine went back to a snapshot.
+func TestLedgerRolledBack(t *testing.T) {
+	s := newSite(t)
+	s.count(noon.Add(-2*time.Minute), 7)
+	s.settle(meter.Refused, "DUPLICATE", noon)
+	p := s.status(noon).find("ledger_rolled_back")
+	if p == nil {
+		t.Fatalf("problems: %+v", s.status(noon).Problems)
+	}
+	const want = "1 record of dn272e8979uvek5cnuhk, 7 units, is refused by the API: DUPLICATE (the API had them before their first attempt: " +
+		"the machine or its state folder went back to a snapshot), the last at 2026-03-14T12:00:00Z"
+	if p.Message != want {
+		t.Errorf("it says %q, want %q", p.Message, want)
+	}
+}
