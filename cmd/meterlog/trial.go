@@ -64,7 +64,8 @@ ahead of the file's last write show that location is wrong.
 
 With --format json each match is an object on a line of its own,
   {"file","line_number","rule","sku_id","quantity","amount","window","line"}
-and the last line is
+with "key" if its rule has one, and with "stretch" for the largest line of a
+stretch. The last line is
   {"summary":{"files","lines","bytes",
     "rules":[{"rule","sku_id","lines","quantity"}],
     "errors":[{"rule","count","example"}],
