@@ -25,7 +25,8 @@ const (
 	retryMax      = 6 * time.Second  // the longest pause after the ledger or the metadata service failed
 	unansweredMax = time.Minute      // a record that an answer left out is sent again after at most so long
 	failedMax     = 15 * time.Second // one whose request failed, so that others are tried in between
-	togetherMax   = time.Minute      // a record whose requests fail for so long is sent apart from other SKUs'
+	togetherMax   = 55 * time.Second // a record whose requests fail for about a minute is sent apart from other SKUs'
+	aloneMax      = time.Minute      // while nothing is answered, at most so long until a record is tried alone
 	suspectPause  = 10 * time.Second // between requests for an SKU that fails them
 	maxWidth      = 4                // requests at a time, for a backlog
 	clockError    = 2 * time.Second  // how far the API's clock may be from what is known of it
@@ -87,6 +88,7 @@ func newSendLoop(cfg Config) *sendLoop {
 		l.settled = func(meter.Record, meter.Result) {}
 	}
 	l.unaccepted.log = cfg.Log
+	l.suspects.draw = func(atMost time.Duration) time.Duration { return l.pace.Draw(atMost) }
 	newTrouble := func(code string) trouble { return trouble{code: code, vitals: cfg.Vitals, log: cfg.Log} }
 	l.delivering, l.accounting = newTrouble(deliveryFailing), newTrouble(ledgerFailing)
 	l.pruning, l.identifying = newTrouble(pruningFailing), newTrouble(instanceUnknown)
@@ -153,7 +155,8 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 	if len(batches) == 0 {
 		return l.rest(ctx)
 	}
-	if wait := l.pace.Wait(now, meter.UsableFor-l.apiClock(now).Sub(batches[0].records[0].Timestamp)); wait > 0 {
+	oldest := batches[0].records[0].Timestamp
+	if wait := l.pace.Wait(now, oldest, meter.UsableFor-l.apiClock(now).Sub(oldest)); wait > 0 {
 		return wait
 	}
 	if err := l.deliver(ctx, batches); err != nil {
@@ -169,16 +172,24 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 		}
 	}
 	l.accounting.end("the ledger takes the results of deliveries again")
+	switch {
+	case answered && l.suspects.trial:
+		l.pace.Answered(time.Now())
+	case answered:
+		l.pace.Succeeded(time.Now(), shared(batches), func() int { return l.sealed(ctx) })
+	}
 	if failed != nil {
 		return l.deliveryFailed(ctx, failed)
 	}
 	if answered {
 		l.failures = 0
 		l.delivering.end("delivering again")
-		l.pace.Succeeded(time.Now(), func() int { return l.sealed(ctx) })
+	}
+	if len(l.suspects.of) > 0 {
+		l.pace.Hurry()
 	}
 	l.pace.Requested(time.Now(), len(batches))
-	if full && !l.pace.CatchingUp() { // faster, as long as the API keeps up
+	if full && !l.pace.Spacing() { // faster, as long as the API keeps up
 		l.width = min(2*width, maxWidth)
 	}
 	return 0
@@ -202,6 +213,9 @@ func (l *sendLoop) choose(ctx context.Context, now time.Time) (batches []*batch,
 		for _, r := range records {
 			batches = append(batches, &batch{records: []meter.Record{r}, alone: true})
 		}
+		if len(batches) > 0 && !l.suspects.alive {
+			return batches, false, nil
+		}
 	}
 	room := l.widest - len(batches)
 	most := min(l.width, room) * meter.MaxRecords
@@ -223,7 +237,7 @@ func (l *sendLoop) choose(ctx context.Context, now time.Time) (batches []*batch,
 }
 
 // note takes account of what the batches came to. failed is the first failure
-// of records that share requests, answered whether the API answered anything.
+// that is not one SKU's alone, answered whether the API answered anything.
 func (l *sendLoop) note(batches []*batch) (failed error, answered bool) {
 	now := time.Now()
 	for _, b := range batches { // answers first: they show that the API works
@@ -242,13 +256,26 @@ func (l *sendLoop) note(batches []*batch) (failed error, answered bool) {
 		case b.alone:
 			if of := l.suspects.failedAlone(b.records[0], now); of != nil {
 				of.begin(slog.LevelError, "every request with this SKU fails: it is sent apart from the others", b.err, deliveryHint(b.err), suspectPause)
+			} else {
+				failed = cmp.Or(failed, b.err)
 			}
 		default:
-			l.suspects.failedTogether(b.records, now)
+			l.suspects.failedTogether(b.records, answered, now)
 			failed = cmp.Or(failed, b.err)
 		}
 	}
 	return failed, answered
+}
+
+// shared returns how many records went in requests that records share. Where none did,
+// it returns how many a request takes.
+func shared(batches []*batch) (records int) {
+	for _, b := range batches {
+		if !b.alone {
+			records += len(b.records)
+		}
+	}
+	return cmp.Or(records, meter.MaxRecords)
 }
 
 // badRequest reports whether the API answered 400.
@@ -286,7 +313,7 @@ func (l *sendLoop) rest(ctx context.Context) time.Duration {
 	}
 	l.failures = 0
 	l.delivering.end("nothing is left to deliver")
-	l.pace.Idle()
+	l.pace.Idle(time.Now())
 	return restPause
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -36,41 +37,113 @@ func TestDeliveriesWaitForTheAgentsMoment(t *testing.T) {
 	}
 }
 
-// After a long outage the agents of a fleet send what was held back one request
-// at a time, without a burst, and nothing expires.
+// In a long outage an agent of a fleet tries twice a minute, whatever it has to
+// deliver. After the outage it sends what was held back one request at a time, without
+// a burst, and nothing expires.
 func TestFleetComesBackAtItsPace(t *testing.T) {
 	if raceEnabled {
 		t.Skip("SQLite is too slow under the race detector for so many steps")
 	}
-	synctest.Test(t, func(t *testing.T) {
-		s := newSending(t, sender.REST, sandbox.Config{
-			Faults: []sandbox.Fault{must(sandbox.ParseFault("status=503,after=1m,for=50m"))},
-		}, spreadAs("machine-1"))
-		start := time.Now()
-		for time.Since(start) < 51*time.Minute {
-			s.use(3)
+	const outage = 50 * time.Minute
+	for _, transport := range []string{sender.REST, sender.GRPC} {
+		for _, skus := range []int{1, 3, 30} {
+			t.Run(fmt.Sprint(transport, "/", skus), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := newSending(t, transport, sandbox.Config{}, spreadAs("machine-1"))
+					s.use(skus)
+					time.Sleep(70 * time.Second)
+					s.box.SetFaults(sandbox.Fault{Kind: sandbox.FaultStatus, Status: 503})
+					before := s.box.Stats().Requests
+					for start := time.Now(); time.Since(start) < outage; {
+						s.use(skus)
+					}
+					if n, most := s.box.Stats().Requests-before, int(outage/(28*time.Second)); n > most || n < most/2 {
+						t.Errorf("%d attempts in %v, want at most %d", n, outage, most)
+					}
+					s.box.SetFaults()
+					back, waiting := time.Now(), s.unsettled()
+					s.drained(15 * time.Minute)
+					t.Logf("%d records are delivered in %v", waiting, time.Since(back))
+					var at []time.Time // of the requests after it
+					for _, r := range s.box.Records() {
+						if n := len(at); r.At.After(back) && (n == 0 || r.At.After(at[n-1])) {
+							at = append(at, r.At)
+						}
+					}
+					if len(at) == 0 || at[0].Sub(back) > 30*time.Second {
+						t.Fatalf("it delivers again %v after the outage", at)
+					}
+					least := 60 * time.Second * 2 / 7 / time.Duration((skus+meter.MaxRecords-1)/meter.MaxRecords)
+					for i := 2; i < len(at); i++ { // before the second a record may be tried alone
+						if gap := at[i].Sub(at[i-1]); gap < least {
+							t.Errorf("request %d goes %v after the one before, want at least %v", i, gap, least)
+						}
+					}
+					s.end()
+					if n := len(s.records(meter.Accepted)); n != len(s.records()) {
+						t.Errorf("%d of %d records are accepted", n, len(s.records()))
+					}
+				})
+			})
 		}
-		failed := s.box.Stats().Requests
-		s.drained(5 * time.Minute)
-		requests := s.box.Stats().Requests - failed
-		if least := 3 * 50 / meter.MaxRecords; requests < least || requests > least+4 {
-			t.Errorf("%d requests, want about %d", requests, least)
+	}
+}
+
+// An agent of a fleet delivers again within half a minute of the end of any short
+// fault, whenever that begins.
+func TestFleetsAgentAfterShortFaults(t *testing.T) {
+	for _, transport := range []string{sender.REST, sender.GRPC} {
+		for _, fault := range []time.Duration{time.Second, 20 * time.Second, 55 * time.Second, 4 * time.Minute} {
+			t.Run(fmt.Sprint(transport, "/", fault), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := newSending(t, transport, sandbox.Config{Latency: 50 * time.Millisecond}, spreadAs("machine-1"))
+					for i := range 10 {
+						s.use(2)
+						time.Sleep(pace.Offset("machine-1", time.Minute) - time.Duration(i)*100*time.Millisecond)
+						s.box.SetFaults(sandbox.Fault{Kind: sandbox.FaultStatus, Status: 503})
+						time.Sleep(fault)
+						s.box.SetFaults()
+						if took := s.drained(time.Minute); took > 30*time.Second {
+							t.Errorf("fault %d: it takes %v", i, took)
+						}
+					}
+					s.end()
+				})
+			})
 		}
-		stored := s.box.Records()
-		const most = meter.MaxRecords + maxWidth - 1 // a full request, and the records that are tried alone beside it
-		for i, r := range stored {
-			if i < most {
-				continue
-			}
-			if gap := r.At.Sub(stored[i-most].At); gap < 20*time.Second {
-				t.Fatalf("%d records are stored within %v", most+1, gap)
-			}
+	}
+}
+
+// An SKU that fails the requests of a fleet's agent holds back the others for some
+// minutes at most.
+func TestPoisonInAFleet(t *testing.T) {
+	for _, transport := range []string{sender.REST, sender.GRPC} {
+		for _, skus := range []int{2, 5, 30} {
+			t.Run(fmt.Sprint(transport, "/", skus), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := newSending(t, transport, sandbox.Config{Latency: 50 * time.Millisecond}, spreadAs("machine-1"))
+					s.front.set(ills{poison: "sku-0", fails: 503})
+					for minute := 1; minute <= 10; minute++ {
+						s.use(skus)
+						if minute < 6 {
+							continue
+						}
+						time.Sleep(59 * time.Second)
+						if n, want := len(s.box.Records()), (skus-1)*minute; n != want {
+							t.Fatalf("after %d minutes %d records of the others are stored, want %d", minute, n, want)
+						}
+						time.Sleep(-time.Since(time.Now().Truncate(time.Minute)) + time.Minute)
+					}
+					s.front.set(ills{})
+					s.drained(3 * time.Minute)
+					s.end()
+				})
+			})
 		}
-		s.end()
-		if n := len(s.records(meter.Accepted)); n != len(s.records()) {
-			t.Errorf("%d of %d records are accepted", n, len(s.records()))
-		}
-	})
+	}
 }
 
 // A service spreads its deliveries by the machine and the ledger. What somebody
@@ -92,7 +165,7 @@ func TestWhoSpreads(t *testing.T) {
 		s.config.Interval = 30 * time.Minute
 		a := must(New(t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, MachineIDFile: id, Spread: spread, Log: slog.New(&s.logged)}))
 		defer a.Close()
-		return a.send.pace.Wait(time.Unix(0, 0), time.Hour)
+		return a.send.pace.Wait(time.Unix(0, 0), time.Unix(0, 0), time.Hour)
 	}
 	first := moment("one", true)
 	if first == 0 || first != moment("one", true) || first == moment("two", true) {
@@ -107,7 +180,7 @@ func TestWhoSpreads(t *testing.T) {
 	if _, err := a.Once(t.Context(), 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if wait := a.send.pace.Wait(time.Unix(0, 0), time.Hour); wait != 0 {
+	if wait := a.send.pace.Wait(time.Unix(0, 0), time.Unix(0, 0), time.Hour); wait != 0 {
 		t.Errorf("once waits %v", wait)
 	}
 	s.wantBilled(sku, 1)

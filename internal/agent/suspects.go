@@ -9,12 +9,20 @@ import (
 // suspects are the SKUs that seem to fail the requests that hold them. Their
 // records are sent alone and seldom, so that no SKU holds back another. After a 400
 // the sender splits the batch without this. The zero value suspects nothing.
+//
+// Where nothing is answered, an outage is more likely. Then records share requests as
+// before, except that now and then one is tried alone. If the API answers that one,
+// the next request shows whether the others can share one again.
 type suspects struct {
 	newTrouble func(sku string) trouble
+	draw       func(atMost time.Duration) time.Duration // draws a wait, so that a fleet does not try at once
 
 	failing map[string]time.Time // by uuid: since when every request with the record fails
 	of      map[skuKey]*suspect
-	alive   bool // the API has answered something since the last SKUs came under suspicion
+	alive   bool      // the API has answered something since the last SKUs came under suspicion
+	trial   bool      // it answered a record alone: the next request holds them together
+	next    time.Time // while the API is not alive: when a record is tried alone
+	probed  bool      // the last request was such a one: the next holds several records
 }
 
 type skuKey struct{ product, sku string }
@@ -27,6 +35,7 @@ type suspect struct {
 	failed   map[string]bool // uuids of the records that failed alone
 	innocent bool            // the API answered another record of it: only the failed ones are sent alone
 	next     time.Time       // when it may be tried again
+	tried    bool            // while the API is not alive: it failed alone, and others are to be tried before it
 }
 
 // mostFailing bounds how many records are remembered.
@@ -35,19 +44,23 @@ const mostFailing = 10_000
 // apart reports whether a record must not share a request.
 func (s *suspects) apart(r meter.Record) bool {
 	of := s.of[keyOf(r)]
-	return of != nil && (!of.innocent || of.failed[r.UUID])
+	return of != nil && s.alive && !s.trial && (!of.innocent || of.failed[r.UUID])
 }
 
 // probe returns a function that chooses one record of each suspect that may be tried
-// at now. It returns nil without suspects.
+// at now. It returns nil where nothing is to be tried.
 func (s *suspects) probe(now time.Time) func(meter.Record) bool {
-	if len(s.of) == 0 {
+	if len(s.of) == 0 || s.trial || !s.alive && (s.probed || now.Before(s.next)) {
 		return nil
 	}
 	chosen := make(map[skuKey]bool)
 	return func(r meter.Record) bool {
 		key := keyOf(r)
-		if !s.apart(r) || chosen[key] || now.Before(s.of[key].next) {
+		of := s.of[key]
+		if of == nil || chosen[key] {
+			return false
+		}
+		if s.alive && (!s.apart(r) || now.Before(of.next)) || !s.alive && of.tried {
 			return false
 		}
 		chosen[key] = true
@@ -57,28 +70,24 @@ func (s *suspects) probe(now time.Time) func(meter.Record) bool {
 
 // answered notes that the API answered a request with the record.
 func (s *suspects) answered(r meter.Record, alone bool) {
-	if !s.alive { // an outage is over, perhaps
-		s.alive = true
-		for _, of := range s.of {
-			of.next = time.Time{}
-		}
-	}
 	delete(s.failing, r.UUID)
 	of := s.of[keyOf(r)]
-	if of == nil || !alone {
-		return
-	}
-	of.innocent = true
-	if of.failed[r.UUID] || len(of.failed) == 0 { // what failed it is over
+	if of != nil && (of.failed[r.UUID] || len(of.failed) == 0) { // what failed it is over
 		of.end("the SKU is delivered again")
 		delete(s.of, keyOf(r))
+	} else if of != nil {
+		of.innocent = true
 	}
+	s.trial = alone && (s.trial || !s.alive) && len(s.of) > 0
+	s.alive = true
 }
 
 // failedTogether notes that a request with the records failed. If that goes on for one
 // of them, their SKUs come under suspicion. In an outage the SKUs of one request are
-// enough: more suspects would tell nothing until the API answers.
-func (s *suspects) failedTogether(records []meter.Record, now time.Time) {
+// enough: more suspects would tell nothing until the API answers. others says that it
+// has answered other requests at the same time.
+func (s *suspects) failedTogether(records []meter.Record, others bool, now time.Time) {
+	s.probed = false
 	if s.failing == nil || len(s.failing) > mostFailing {
 		s.failing = make(map[string]time.Time)
 	}
@@ -91,6 +100,10 @@ func (s *suspects) failedTogether(records []meter.Record, now time.Time) {
 		}
 		goesOn = goesOn || now.Sub(since) >= togetherMax
 	}
+	if s.trial { // it is not an outage
+		s.trial = false
+		return
+	}
 	if !goesOn || len(s.of) > 0 && !s.alive {
 		return
 	}
@@ -102,7 +115,16 @@ func (s *suspects) failedTogether(records []meter.Record, now time.Time) {
 			s.of[key] = &suspect{trouble: s.newTrouble(r.SKU), failed: make(map[string]bool)}
 		}
 	}
-	s.alive = false
+	s.alive, s.next = others, now.Add(s.pauseAlone())
+}
+
+// pauseAlone returns the time until a record is tried alone while nothing is answered.
+// An SKU without neighbours holds back its own records only.
+func (s *suspects) pauseAlone() time.Duration {
+	if len(s.of) == 1 {
+		return s.draw(4 * aloneMax)
+	}
+	return s.draw(aloneMax)
 }
 
 // failedAlone notes that a request with this record only failed. It returns the
@@ -112,14 +134,23 @@ func (s *suspects) failedAlone(r meter.Record, now time.Time) *suspect {
 	if of == nil {
 		return nil
 	}
-	if len(of.failed) < mostFailing {
-		of.failed[r.UUID] = true
+	if s.alive {
+		if len(of.failed) < mostFailing {
+			of.failed[r.UUID] = true
+		}
+		of.next = now.Add(suspectPause)
+		return of
 	}
-	of.next = now.Add(suspectPause)
-	if !s.alive {
-		return nil
+	of.tried, s.probed, s.next = true, true, now.Add(max(suspectPause, s.pauseAlone()))
+	for _, other := range s.of {
+		if !other.tried {
+			return nil
+		}
 	}
-	return of
+	for _, other := range s.of { // all were tried: begin again
+		other.tried = false
+	}
+	return nil
 }
 
 // pause returns how long records wait after a failure: the longer it goes on,

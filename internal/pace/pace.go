@@ -6,12 +6,14 @@
 // The records of a window are sealed at its end, on every machine at the same
 // second. Each agent waits from there for a time of its own, shorter than the
 // window and at most [Widest]. It comes from a hash of machine and ledger, so
-// it stays the same for one agent.
+// it stays the same for one agent. An agent that needs several requests for a
+// window spreads them evenly over the window.
 //
-// While deliveries fail, the pauses grow with the time that they have failed.
-// After a long outage an agent sends what was held back a little faster than
-// it sends at other times. Neither wait delays a record into the last minutes
-// of its hour.
+// A delivery that failed is tried again within half a minute. So an agent
+// delivers again half a minute after any outage at the latest, and the agents
+// of a fleet do not come back at once. After a longer outage an agent sends
+// what was held back a few times as fast as at other times. No wait delays a
+// record into the last minutes of its hour.
 //
 // # Ownership
 //
@@ -27,22 +29,27 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// Widest is the longest time over which an agent's deliveries are spread. Over
-// 30 seconds 100,000 agents with a window of a minute would send twice their
-// mean rate, and in some seconds more by chance. The two seconds above 30 leave
-// room for chance.
-const Widest = 32 * time.Second
+// Widest is the longest time over which the agents' moments are spread.
+const Widest = 30 * time.Second
 
 const (
-	firstPause  = time.Second      // after a first failed delivery
-	growth      = 2                // of the pauses
-	shortOutage = 10 * time.Second // the longest pause until the outage is old
-	operators   = 20 * time.Second // the same where somebody must act
-	longOutage  = 45 * time.Second // the longest pause
-	lag         = 6                // a pause takes at most this part of the outage
+	firstPause = time.Second      // after a first failed delivery
+	growth     = 2                // of the pauses
+	longest    = 10 * time.Second // of the pauses
+	operators  = 20 * time.Second // the same where somebody must act
+	jitter     = 3                // a pause is up to this part of it shorter, by chance
 
-	longFailure = 5 * time.Minute // a shorter outage holds back too little to spread
-	reserve     = 5 * time.Minute // a record with less of its hour left does not wait
+	// An agent that spreads its deliveries pauses for almost half a window, at most
+	// 29.5 s. Shorter pauses would show the API too many attempts, longer ones would
+	// keep a delivery waiting for more than half a minute.
+	spreadPart   = 29.5 / 60
+	spreadJitter = 30               // with a larger part of chance the fleet would come back too fast
+	flowing      = 10 * time.Second // after an answer so lately, one failure does not make an outage
+
+	longOutage = 100 * time.Second // a shorter outage holds back too little to spread
+	haste      = 3.5               // after a longer one: how many requests go where one is usual
+	leastGap   = time.Second       // a round that needs closer requests is not spread
+	reserve    = 5 * time.Minute   // a record with less of its hour left does not wait
 )
 
 // Config says what a Pace spreads. The zero value spreads nothing: every
@@ -56,20 +63,24 @@ type Config struct {
 // Pace is the schedule of one agent's requests.
 type Pace struct {
 	interval time.Duration
+	round    time.Duration // the interval, at most a minute: over it an agent spreads several requests
 	offset   time.Duration // from the end of a window to the delivery
 	spread   bool
 	random   func() float64
 
-	failures int       // in a row
-	failing  time.Time // since when deliveries fail; zero: they do not
-	begun    time.Time // when Wait let the last request go
-	spacing  time.Duration
-	next     time.Time // while spacing is set: when the next request may go
+	failures  int       // in a row
+	failing   time.Time // since when deliveries fail; zero: they do not
+	answered  time.Time // the time of the last delivery that succeeded
+	recovered time.Time // when the last outage ended
+	begun     time.Time // when Wait let the last request go
+
+	spacing time.Duration // between the requests of a round; 0: no round is under way
+	next    time.Time     // while spacing is set: when the next request may go
 }
 
 // New returns the pace of one agent.
 func New(cfg Config) *Pace {
-	p := &Pace{interval: cfg.Interval, random: cfg.Random}
+	p := &Pace{interval: cfg.Interval, round: min(cfg.Interval, time.Minute), random: cfg.Random}
 	if p.random == nil {
 		p.random = rand.Float64
 	}
@@ -92,45 +103,55 @@ func Offset(identity string, interval time.Duration) time.Duration {
 	return time.Duration(float64(x>>11) / (1 << 53) * float64(min(interval, Widest)))
 }
 
-// Wait returns how long the next request waits. left is how long the API takes
-// the oldest record that it holds. While deliveries fail, the pauses of Failed
-// are all that there is to wait.
-func (p *Pace) Wait(now time.Time, left time.Duration) time.Duration {
-	if wait := p.wait(now, left); wait > 0 {
+// Wait returns how long the next request waits. oldest is the timestamp of the
+// oldest record that it holds, and left how long the API still takes that record.
+// While deliveries fail, the pauses of Failed are all that there is to wait.
+func (p *Pace) Wait(now, oldest time.Time, left time.Duration) time.Duration {
+	if wait := p.wait(now, oldest); wait > 0 && left-wait >= reserve {
 		return wait
 	}
 	p.begun = now
 	return 0
 }
 
-func (p *Pace) wait(now time.Time, left time.Duration) time.Duration {
+func (p *Pace) wait(now, oldest time.Time) time.Duration {
 	if !p.spread || !p.failing.IsZero() {
 		return 0
 	}
-	var wait time.Duration
 	if p.spacing > 0 {
-		wait = min(p.next.Sub(now), p.spacing)
-	} else {
-		begun := meter.WindowAt(now, p.interval).StartTime()
-		wait = begun.Add(p.offset).Sub(now)
+		return min(p.next.Sub(now), p.round)
 	}
-	if left-wait < reserve {
-		return 0
+	moment := meter.WindowAt(now, p.interval).StartTime().Add(p.offset).Sub(now)
+	calm := p.recovered.Add(p.round / 2).Sub(now)
+	switch {
+	case calm <= 0 || calm > p.round/2: // the latter by a clock that was set back
+		return moment
+	case meter.WindowAt(oldest, p.interval).EndTime().After(p.recovered):
+		return max(moment, calm) // other agents still come back
 	}
-	return max(wait, 0)
+	return 0 // the outage held it back
 }
 
-// CatchingUp reports whether what an outage held back goes at its own pace:
-// one request at a time.
-func (p *Pace) CatchingUp() bool { return p.spacing > 0 }
+// Spacing reports whether requests go one at a time, with pauses in between.
+func (p *Pace) Spacing() bool { return p.spacing > 0 }
+
+// Hurry has the next request go at once: what is behind is behind on this machine only.
+func (p *Pace) Hurry() { p.spacing = 0 }
 
 // Requested notes how many requests went out at now.
 func (p *Pace) Requested(now time.Time, requests int) {
-	p.next = now.Add(time.Duration(requests) * p.spacing)
+	if next := now.Add(time.Duration(requests) * p.spacing); next.After(p.next) || p.next.Sub(now) > p.round {
+		p.next = next
+	}
 }
 
-// Idle notes that no sealed record is left.
-func (p *Pace) Idle() { p.spacing = 0 }
+// Idle notes that no sealed record is left at now.
+func (p *Pace) Idle(now time.Time) {
+	if !p.failing.IsZero() {
+		p.recovered = now
+	}
+	p.spacing, p.failing, p.failures = 0, time.Time{}, 0
+}
 
 // Failed notes a failed delivery and returns how long to wait before the next.
 // slow says that somebody must act before it can succeed; asked is how long the
@@ -141,39 +162,81 @@ func (p *Pace) Failed(now time.Time, slow bool, asked time.Duration) time.Durati
 		p.failing = now
 	}
 	p.failures++
-	least := shortOutage
+	most := longest
 	if slow {
-		least = operators
+		most = operators
 	}
-	longest := least
-	if p.spread {
-		longest = min(max(now.Sub(p.failing)/lag, least), longOutage)
+	pause := time.Duration(min(float64(firstPause)*math.Pow(growth, float64(p.failures-1)), float64(most)))
+	part := jitter
+	if least := time.Duration(spreadPart * float64(p.round)); p.spread && least > pause && !p.flows(now) {
+		pause, part = least, spreadJitter
 	}
-	pause := min(float64(firstPause)*math.Pow(growth, float64(p.failures-1)), float64(longest))
-	pause *= 1 - p.random()/3
+	pause -= time.Duration(p.random() * float64(pause) / float64(part))
 	taken := max(now.Sub(p.begun), 0)
-	return max(time.Duration(pause)-taken, min(time.Duration(pause), firstPause), asked)
+	return max(pause-taken, min(pause, firstPause), asked)
 }
 
-// Succeeded notes a delivery that succeeded at now. sealed returns the number
-// of records that still wait; Succeeded calls it only after a long outage.
-func (p *Pace) Succeeded(now time.Time, sealed func() int) {
-	if p.failing.IsZero() {
-		return
+// flows reports whether a single delivery failed among others that succeed.
+func (p *Pace) flows(now time.Time) bool {
+	since := now.Sub(p.answered)
+	return p.failures == 1 && since >= 0 && since < flowing
+}
+
+// Answered notes that the API answered a request, which does not show yet that
+// deliveries succeed again.
+func (p *Pace) Answered(now time.Time) { p.failures, p.answered = 0, now }
+
+// Draw returns a time below atMost, by chance. It is shorter where windows are shorter
+// than a minute, and 0 where nothing is spread.
+func (p *Pace) Draw(atMost time.Duration) time.Duration {
+	if !p.spread {
+		return 0
 	}
-	outage := now.Sub(p.failing)
-	p.failing, p.failures = time.Time{}, 0
-	if p.spread && outage >= longFailure {
-		p.spacing = p.spacingAfter(outage, sealed())
-		p.Requested(now, 1)
+	return time.Duration(p.random() * float64(atMost) * p.round.Minutes())
+}
+
+// Succeeded notes that a delivery of so many records succeeded at now. sealed returns
+// the number of records that still wait.
+func (p *Pace) Succeeded(now time.Time, records int, sealed func() int) {
+	failed, outage := !p.failing.IsZero(), now.Sub(p.failing)
+	p.failing, p.failures, p.answered = time.Time{}, 0, now
+	if failed {
+		p.recovered = now
+	}
+	switch {
+	case !p.spread:
+	case failed && outage >= longOutage:
+		p.spacing = p.spacingAfter(outage, records, sealed())
+		p.next = now.Add(p.round/2 + p.Draw(30*time.Second)) // the other agents have come back then
+	case !failed && p.spacing == 0:
+		p.spacing = p.spacingAtRest(records, sealed())
 	}
 }
 
-// spacingAfter returns the time between two requests that makes five of them
-// where two are usual: with fewer the end would be far, with more the API would
-// see all agents come back at once.
-func (p *Pace) spacingAfter(outage time.Duration, sealed int) time.Duration {
-	perWindow := float64(sealed) * float64(p.interval) / float64(outage)
-	usual := max(math.Ceil(perWindow/meter.MaxRecords), 1)
-	return time.Duration(float64(min(p.interval, time.Minute)) * 2 / 5 / usual)
+// spacingAtRest returns the time between the deliveries that a window takes; 0 if one
+// is enough, or if there are so many that only one after the other is fast enough.
+func (p *Pace) spacingAtRest(records, left int) time.Duration {
+	gap := p.round / time.Duration(deliveries(left, records)+1)
+	if left == 0 || gap < leastGap {
+		return 0
+	}
+	return gap
+}
+
+// spacingAfter returns the time between two deliveries after an outage. With longer
+// times the end would be far. With shorter ones the API would see all agents come
+// back at once.
+func (p *Pace) spacingAfter(outage time.Duration, records, left int) time.Duration {
+	if left == 0 {
+		return 0
+	}
+	perRound := float64(left+records) * float64(p.interval) / float64(max(outage, p.interval))
+	usual := deliveries(int(math.Ceil(perRound)), records)
+	return time.Duration(float64(p.round) / haste / float64(max(usual, 1)))
+}
+
+// deliveries returns how many deliveries of so many records take n of them.
+func deliveries(n, records int) int {
+	records = max(records, 1)
+	return (n + records - 1) / records
 }

@@ -14,6 +14,7 @@ type setting struct {
 	agents   int
 	interval time.Duration
 	outage   time.Duration
+	begins   time.Duration // of the outage, from the beginning of a window
 	seed     uint64
 }
 
@@ -22,9 +23,12 @@ const (
 	latency = 100 * time.Millisecond
 	width   = 4 // requests at a time for a backlog, as the send loop has it
 
+	suspected = time.Minute // how long deliveries fail until the send loop suspects SKUs
+
 	warmUp  = 3 // windows before anything is measured
 	atRest  = 10
-	longest = 4 * time.Hour // after the outage
+	longest = 4 * time.Hour   // after the outage
+	after   = 3 * time.Minute // that is watched after the last agent has caught up
 )
 
 // kinds are the agents of the fleet: how many SKUs each bills in every window,
@@ -39,12 +43,16 @@ type agent struct {
 	records int      // in waiting
 	width   int
 	planned int // when it acts next, in ticks; an earlier plan is void
+
+	failing time.Time // since when deliveries fail; zero: they do not
+	probe   time.Time // when it tries a record alone
 }
 
 // sealed is a number of records of one window.
 type sealed struct {
-	window  time.Time
-	records int
+	end       time.Time // of the window
+	timestamp time.Time
+	records   int
 }
 
 // fleet is the world of the simulation.
@@ -54,7 +62,7 @@ type fleet struct {
 	agents []agent
 	plans  map[int][]int32 // by tick: agents that may act
 	away   [2]time.Time    // the API does not answer between these
-	busy   int             // agents with records that wait
+	behind int             // records of the time before the API came back that wait
 	result
 }
 
@@ -62,7 +70,7 @@ type fleet struct {
 func simulate(s setting) result {
 	random := rand.New(rand.NewPCG(s.seed, 0))
 	f := &fleet{setting: s, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), plans: make(map[int][]int32)}
-	f.away[0] = f.start.Add((warmUp + atRest) * s.interval)
+	f.away[0] = f.start.Add((warmUp+atRest)*s.interval + s.begins)
 	f.away[1] = f.away[0].Add(s.outage)
 	f.result.begin(f)
 	for i := range s.agents {
@@ -86,8 +94,11 @@ func simulate(s setting) result {
 			}
 		}
 		delete(f.plans, at)
-		if now.After(f.away[1]) && f.busy == 0 || now.After(f.away[1].Add(longest)) {
-			f.result.end(f, now)
+		if now.After(f.away[1]) && f.behind == 0 {
+			f.caughtUp(now)
+		}
+		if now.After(f.away[1].Add(longest)) || !f.result.ended.IsZero() && now.After(f.result.ended.Add(after)) {
+			f.result.left = f.behind
 			return f.result
 		}
 	}
@@ -107,15 +118,17 @@ func skus(i int) int {
 // seal ends a window: every agent has records of it, and those that wait for
 // nothing begin to.
 func (f *fleet) seal(now time.Time, at int) {
-	window := now.Add(-f.interval)
+	timestamp := now.Add(-min(f.interval, time.Minute)) // as early as it can be in an agent that is busy
 	for i := range f.agents {
 		a := &f.agents[i]
 		if a.records == 0 {
-			f.busy++
 			f.plan(a, int32(i), at, 0)
 		}
-		a.waiting = append(a.waiting, sealed{window, a.skus})
+		a.waiting = append(a.waiting, sealed{now, timestamp, a.skus})
 		a.records += a.skus
+		if !now.After(f.away[1]) {
+			f.behind += a.skus
+		}
 	}
 }
 
@@ -127,31 +140,71 @@ func (f *fleet) plan(a *agent, i int32, at int, pause time.Duration) {
 
 // act is a step of the agent's send loop.
 func (f *fleet) act(a *agent, i int32, now time.Time, at int) {
-	if wait := a.pace.Wait(now, meter.UsableFor-now.Sub(a.waiting[0].window)); wait > 0 {
+	oldest := a.waiting[0].timestamp
+	if wait := a.pace.Wait(now, oldest, meter.UsableFor-now.Sub(oldest)); wait > 0 {
 		f.plan(a, i, at, wait)
 		return
 	}
 	requests := min(a.width, (a.records+meter.MaxRecords-1)/meter.MaxRecords)
-	f.requested(now, requests)
 	most := a.width * meter.MaxRecords
 	a.width = 1
-	if !now.Before(f.away[0]) && now.Before(f.away[1]) {
+	away := !now.Before(f.away[0]) && now.Before(f.away[1])
+	alone := a.alone(now, away)
+	if alone {
+		requests = 1
+	}
+	f.requested(now, requests)
+	switch {
+	case away:
 		f.plan(a, i, at, a.pace.Failed(now, false, 0))
+		return
+	case alone:
+		f.accept(a, 1, now)
+		a.pace.Answered(now)
+		f.plan(a, i, at, latency)
 		return
 	}
 	full := a.records >= most
-	f.accept(a, min(a.records, most), now)
-	a.pace.Succeeded(now, func() int { return a.records })
+	taken := min(a.records, most)
+	f.accept(a, taken, now)
+	a.pace.Succeeded(now, taken, func() int { return a.records })
 	a.pace.Requested(now, requests)
-	if full && !a.pace.CatchingUp() {
+	if full && !a.pace.Spacing() {
 		a.width = min(2*most/meter.MaxRecords, width)
 	}
 	if a.records > 0 {
 		f.plan(a, i, at, latency)
 		return
 	}
-	a.pace.Idle()
-	f.busy--
+	a.pace.Idle(now)
+}
+
+// alone reports whether the agent tries one of its records alone. When deliveries have
+// failed for a minute, one of its SKUs may be at fault.
+func (a *agent) alone(now time.Time, away bool) bool {
+	switch {
+	case a.failing.IsZero() && away:
+		a.failing, a.probe = now, now.Add(suspected+a.pace.Draw(a.suspicion()))
+		return false
+	case a.failing.IsZero() || a.records == 1 || now.Before(a.probe):
+		if !away {
+			a.failing = time.Time{}
+		}
+		return false
+	case away:
+		a.probe = now.Add(a.pace.Draw(a.suspicion()))
+	default:
+		a.failing = time.Time{}
+	}
+	return true
+}
+
+// suspicion bounds the time until a record is tried alone.
+func (a *agent) suspicion() time.Duration {
+	if a.skus == 1 {
+		return 4 * suspected
+	}
+	return suspected
 }
 
 // accept takes the agent's n oldest records.
@@ -159,8 +212,11 @@ func (f *fleet) accept(a *agent, n int, now time.Time) {
 	for n > 0 {
 		oldest := &a.waiting[0]
 		taken := min(n, oldest.records)
-		f.accepted(now.Sub(oldest.window), taken)
+		f.accepted(now.Sub(oldest.timestamp), taken)
 		oldest.records -= taken
+		if !oldest.end.After(f.away[1]) {
+			f.behind -= taken
+		}
 		a.records -= taken
 		n -= taken
 		if oldest.records == 0 {
