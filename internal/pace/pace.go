@@ -135,7 +135,7 @@ func (p *Pace) wait(now, oldest time.Time) time.Duration {
 // Spacing reports whether requests go one at a time, with pauses in between.
 func (p *Pace) Spacing() bool { return p.spacing > 0 }
 
-// Hurry has the next request go at once: what is behind is behind on this machine only.
+// Hurry ends the spacing of requests: the backlog is this machine's alone.
 func (p *Pace) Hurry() { p.spacing = 0 }
 
 // Requested notes how many requests went out at now.
@@ -195,7 +195,7 @@ func (p *Pace) Draw(atMost time.Duration) time.Duration {
 	return time.Duration(p.random() * float64(atMost) * p.round.Minutes())
 }
 
-// Succeeded notes that a delivery of so many records succeeded at now. sealed returns
+// Succeeded notes that a delivery of this number of records succeeded at now. sealed returns
 // the number of records that still wait.
 func (p *Pace) Succeeded(now time.Time, records int, sealed func() int) {
 	failed, outage := !p.failing.IsZero(), now.Sub(p.failing)
@@ -213,8 +213,8 @@ func (p *Pace) Succeeded(now time.Time, records int, sealed func() int) {
 	}
 }
 
-// spacingAtRest returns the time between the deliveries that a window takes; 0 if one
-// is enough, or if there are so many that only one after the other is fast enough.
+// spacingAtRest returns the time between the deliveries that a window takes. It returns
+// 0 if one is enough, or if spacing would make them too slow.
 func (p *Pace) spacingAtRest(records, left int) time.Duration {
 	gap := p.round / time.Duration(deliveries(left, records)+1)
 	if left == 0 || gap < leastGap {
@@ -235,7 +235,7 @@ func (p *Pace) spacingAfter(outage time.Duration, records, left int) time.Durati
 	return time.Duration(float64(p.round) / haste / float64(max(usual, 1)))
 }
 
-// deliveries returns how many deliveries of so many records take n of them.
+// deliveries returns the number of deliveries that n records take.
 func deliveries(n, records int) int {
 	records = max(records, 1)
 	return (n + records - 1) / records
