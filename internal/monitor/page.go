@@ -104,7 +104,11 @@ func moreFiles(files []FileStatus) int { return max(0, len(files)-filesShown) }
 
 // servePage answers with the page of the status.
 func (s Subject) servePage(w http.ResponseWriter, r *http.Request) error {
-	st, err := s.Status(r.Context(), time.Now())
+	reader, unreadable := ledger.OpenReader(s.Dir)
+	if unreadable == nil {
+		defer reader.Close()
+	}
+	st, err := s.statusOf(r.Context(), reader, unreadable, time.Now())
 	if err != nil {
 		return err
 	}
@@ -117,8 +121,10 @@ func (s Subject) servePage(w http.ResponseWriter, r *http.Request) error {
 	for _, state := range meter.States {
 		full.Counts = append(full.Counts, stateCount{stateName(state), st.Records[state]})
 	}
-	if err := s.plots(r.Context(), &full); err != nil {
-		return err
+	if unreadable == nil {
+		if err := full.read(r.Context(), reader); err != nil {
+			return err
+		}
 	}
 	full.Nonce = page.Nonce(w.Header())
 	return write(w, "status", full)
@@ -140,21 +146,22 @@ func headline(st Status) (billing bool, text string) {
 	return true, "Usage is billed"
 }
 
-// plots reads the usage of the page's span, and the latest records. It reads nothing
-// if the folder's ledger is unreadable.
-func (s Subject) plots(ctx context.Context, full *statusPage) error {
-	from := full.At.UTC().Truncate(full.Span.step).Add(-time.Duration(full.Span.bars-1) * full.Span.step)
-	var sums []ledger.Sum
-	reader, err := ledger.OpenReader(s.Dir)
-	if err == nil {
-		defer reader.Close()
-		if sums, err = reader.Sums(ctx, full.Span.by, from, time.Time{}); err != nil {
-			return err
-		}
-		if full.Latest, err = reader.Latest(ctx, latestShown); err != nil {
-			return err
-		}
+// read reads the usage of the page's span and the latest records.
+func (full *statusPage) read(ctx context.Context, reader *ledger.Reader) (err error) {
+	if full.Latest, err = reader.Latest(ctx, latestShown); err != nil {
+		return err
 	}
+	from := full.At.UTC().Truncate(full.Span.step).Add(-time.Duration(full.Span.bars-1) * full.Span.step)
+	sums, err := reader.Sums(ctx, full.Span.by, from, time.Time{})
+	if err != nil {
+		return err
+	}
+	full.plot(from, sums)
+	return nil
+}
+
+// plot makes a plot of each of the most used SKUs.
+func (full *statusPage) plot(from time.Time, sums []ledger.Sum) {
 	bySKU := make(map[[2]string]map[time.Time]int64)
 	for _, sum := range sums {
 		key := [2]string{sum.ProductID, sum.SKU}
@@ -177,7 +184,6 @@ func (s Subject) plots(ctx context.Context, full *statusPage) error {
 		usage.Plot = page.NewPlot("units of "+sku.SKU+" "+full.Span.Each+" in the "+full.Span.Name, buckets)
 		full.Usage = append(full.Usage, usage)
 	}
-	return nil
 }
 
 // billed is the part of a sum that is billed, or may be.

@@ -108,6 +108,16 @@ type ProblemStatus struct {
 
 // Status reads the status. It fails only where the ledger cannot be read.
 func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
+	reader, err := ledger.OpenReader(s.Dir)
+	if err == nil {
+		defer reader.Close()
+	}
+	return s.statusOf(ctx, reader, err, now)
+}
+
+// statusOf returns the status by the reader's ledger. If the ledger could not be
+// opened, reader is nil and unreadable says why.
+func (s Subject) statusOf(ctx context.Context, reader *ledger.Reader, unreadable error, now time.Time) (Status, error) {
 	st := Status{
 		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(meter.UsableFor / time.Second),
 		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{}, Repeated: []RepeatedStatus{}, Peaks: []PeakStatus{},
@@ -127,21 +137,20 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	if !st.Running {
 		st.problem("not_running", "the agent does not run: nothing is counted or delivered", "`systemctl start meterlog`, and see `journalctl -u meterlog`")
 	}
-	reader, err := ledger.OpenReader(s.Dir)
-	if err != nil && s.Vitals != nil { // the agent knows what is wrong, whatever the folder holds
+	if unreadable != nil && s.Vitals != nil { // the agent knows what is wrong, whatever the folder holds
 		s.present(&st, s.Vitals.Problems())
 	}
-	if errors.Is(err, ledger.ErrNone) {
+	switch {
+	case errors.Is(unreadable, ledger.ErrNone):
 		s.files(&st, nil, nil, now)
 		return st, nil
-	} else if errors.Is(err, fs.ErrPermission) {
-		return st, err
-	} else if err != nil {
-		st.problem("ledger_unreadable", err.Error(), "see \"Damage\" in docs/operations.md; nothing is counted until it can be read")
+	case errors.Is(unreadable, fs.ErrPermission):
+		return st, unreadable
+	case unreadable != nil:
+		st.problem("ledger_unreadable", unreadable.Error(), "see \"Damage\" in docs/operations.md; nothing is counted until it can be read")
 		s.files(&st, nil, nil, now)
 		return st, nil
 	}
-	defer reader.Close()
 	return st, errors.Join(s.counted(ctx, &st, reader), s.unsettled(ctx, &st, reader), s.followed(ctx, &st, reader),
 		s.peaks(ctx, &st, reader), s.wrong(ctx, &st, reader))
 }

@@ -23,7 +23,7 @@ func (e *LockedError) Error() string {
 	if e.PID != 0 {
 		who = fmt.Sprintf(" (pid %d)", e.PID)
 	}
-	return fmt.Sprintf("ledger: open %s: locked by another meterlog%s: stop it first, or give this one a folder of its own with --state", e.Dir, who)
+	return fmt.Sprintf("ledger: open %s: locked by another meterlog%s: stop it first, or give this one a folder of its own with --state-dir", e.Dir, who)
 }
 
 const LockName = "lock"
