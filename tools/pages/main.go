@@ -76,7 +76,7 @@ func run(ctx context.Context, browser, pictures string) error {
 	}
 	defer os.RemoveAll(dir)
 	binary := filepath.Join(dir, "meterlog")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/meterlog")
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version=0.1.0", "-o", binary, "./cmd/meterlog")
 	build.Dir, build.Stderr = "..", os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build: %w", err)
