@@ -27,7 +27,7 @@ const shared = `
 <rect class="bar" x="{{.X}}" y="{{.Y}}" width="{{.Width}}" height="{{.Height}}"><title>{{.From}}: {{.Units}}</title></rect>
 {{- end}}
 {{- range .Marks}}
-<line x1="{{.X}}" y1="50" x2="{{.X}}" y2="53"/><text x="{{.X}}" y="63" text-anchor="middle">{{.Mark}}</text>
+<line x1="{{.X}}" y1="50" x2="{{.X}}" y2="53"/><text x="{{.X}}" y="63" text-anchor="{{.Anchor}}">{{.Mark}}</text>
 {{- end}}
 </svg>{{end}}
 `
@@ -81,6 +81,15 @@ const (
 	left, width   = 50.0, 600.0
 	bottom, depth = 50.0, 40.0
 )
+
+// Anchor returns where the label of a mark is fastened. A label at the right edge
+// ends at its mark, so that a narrow screen does not cut it off.
+func (b Bar) Anchor() string {
+	if b.X > left+width-20 {
+		return "end"
+	}
+	return "middle"
+}
 
 // NewPlot draws the buckets from left to right.
 func NewPlot(label string, buckets []Bucket) Plot {

@@ -22,3 +22,12 @@ func TestPlotFitsItsArea(t *testing.T) {
 		t.Errorf("%+v", empty)
 	}
 }
+
+func TestLastLabelIsNotCutOff(t *testing.T) {
+	buckets := make([]Bucket, 60)
+	buckets[0].Mark, buckets[59].Mark = "10:00", "10:59"
+	marks := NewPlot("units", buckets).Marks
+	if first, last := marks[0].Anchor(), marks[1].Anchor(); first != "middle" || last != "end" {
+		t.Errorf("the labels are fastened at their %s and %s", first, last)
+	}
+}
