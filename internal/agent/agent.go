@@ -132,6 +132,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 			pulse:    cfg.Vitals.Pulse("meter"),
 			log:      cfg.Log,
 			now:      time.Now,
+			clocks:   newClockWatch(cfg.Rules),
 			silence:  silence.New(watchedRules(cfg.Rules), activity, time.Now()),
 			kept:     time.Now(),
 			batch:    ledger.Batch{Tally: tally},

@@ -3,9 +3,13 @@ package agent
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 )
@@ -25,7 +29,34 @@ const (
 // A forgotten time zone puts every line off by the same amount. A job that logs
 // when it began is off by its duration, which differs.
 type clockWatch struct {
-	sources map[string]*offsets
+	sources    map[string]*offsets
+	timestamps map[string]*fields.Timestamp // of the sources that have one
+	machine    func() *time.Location        // the zone that the machine is set to; nil if unknown
+}
+
+func newClockWatch(config *config.Config) clockWatch {
+	w := clockWatch{timestamps: make(map[string]*fields.Timestamp), machine: machineZone}
+	for _, s := range config.Sources {
+		if s.Timestamp != nil {
+			w.timestamps[s.Name] = s.Timestamp
+		}
+	}
+	return w
+}
+
+// machineZone returns the zone that this machine is set to, by its name. It returns
+// nil if the name is unknown.
+func machineZone() *time.Location {
+	target, err := os.Readlink("/etc/localtime")
+	_, name, found := strings.Cut(target, "zoneinfo/")
+	if err != nil || !found {
+		return nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil
+	}
+	return zone
 }
 
 // offsets are the last differences between a source's own times and the clock.
@@ -95,29 +126,46 @@ func (o *offsets) judge() {
 }
 
 // problems returns which sources are off.
-func (w *clockWatch) problems() (list []meter.Problem) {
+func (w *clockWatch) problems(now time.Time) (list []meter.Problem) {
 	for name, o := range w.sources {
 		if o.off != 0 {
-			list = append(list, offProblem(name, o.off))
+			list = append(list, w.problem(name, o.off, now))
 		}
 	}
 	slices.SortFunc(list, func(a, b meter.Problem) int { return cmp.Compare(a.Subject, b.Subject) })
 	return list
 }
 
-func offProblem(source string, off time.Duration) meter.Problem {
+func (w *clockWatch) problem(source string, off time.Duration, now time.Time) meter.Problem {
 	p := meter.Problem{Code: timesOff, Subject: source}
 	relation, fate := "behind", "what is over an hour old, the API refuses"
 	if off > 0 {
 		relation, fate = "ahead of", "its events count at the time of reading"
 	}
 	p.Message = fmt.Sprintf("the times in source %s are always %s %s the clock: %s", source, durationText(off.Abs()), relation, fate)
-	if off%(30*time.Minute) == 0 {
-		p.Hint = fmt.Sprintf("set `location:` in the source's timestamp to the zone that the application writes in: its clock is %s %s the one that is read now", durationText(off.Abs()), relation)
-	} else {
+	stamp := w.timestamps[source]
+	switch {
+	case off%(30*time.Minute) != 0:
 		p.Hint = "see the clock of the machine that writes the log; if the time is when the event began, take the time when it ended, or leave `timestamp:` out"
+	case stamp == nil || stamp.NamesZone():
+		p.Hint = "the log names the zone of its times, and that zone is wrong: let the application write its times right, or leave `timestamp:` out"
+	default:
+		p.Hint = w.zoneHint(stamp, off, now)
 	}
 	return p
+}
+
+// zoneHint says which location the source's timestamp needs.
+func (w *clockWatch) zoneHint(stamp *fields.Timestamp, off time.Duration, now time.Time) string {
+	_, read := now.In(stamp.Location).Zone()
+	written := time.Duration(read)*time.Second + off
+	const set = "set `location:` in the source's timestamp to the zone that the application writes in"
+	if zone := w.machine(); zone != nil {
+		if _, offset := now.In(zone).Zone(); time.Duration(offset)*time.Second == written {
+			return set + ", perhaps this machine's: `location: " + zone.String() + "`"
+		}
+	}
+	return set + ", where it is " + now.Add(written).UTC().Format("15:04") + " at " + now.UTC().Format("15:04") + " UTC; a zone is named as in `location: Europe/Berlin`"
 }
 
 // durationText is a duration of whole minutes without the parts that are zero.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
@@ -17,11 +18,41 @@ var clockStart = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 // watchClock shows lines to a clockWatch: each is read at a time and says that
 // its event was so long before.
 func watchClock(lines []sample) (problems []meter.Problem) {
-	var w clockWatch
+	w := clockWatch{machine: func() *time.Location { return nil }, timestamps: map[string]*fields.Timestamp{"app": localTimes}}
 	for _, line := range lines {
 		w.see([]rules.EventTime{{Source: "app", At: line.at.Add(line.offset)}}, line.at)
 	}
-	return w.problems()
+	return w.problems(clockStart)
+}
+
+// localTimes are times that name no zone.
+var localTimes = func() *fields.Timestamp {
+	layout, _, _ := fields.NewLayout("iso8601")
+	return &fields.Timestamp{Layouts: []fields.Layout{layout}, Location: time.UTC}
+}()
+
+// The hint names the machine's zone if that explains the difference. Where the log
+// names a zone, no location helps.
+func TestHintOfTimesOff(t *testing.T) {
+	zoned, _, _ := fields.NewLayout("rfc3339")
+	moscow := must(time.LoadLocation("Europe/Moscow"))
+	for _, test := range []struct {
+		machine *time.Location
+		stamp   *fields.Timestamp
+		off     time.Duration
+		hint    string
+	}{
+		{moscow, localTimes, 3 * time.Hour, "this machine's: `location: Europe/Moscow`"},
+		{moscow, &fields.Timestamp{Layouts: localTimes.Layouts, Location: moscow}, -3 * time.Hour, "where it is 09:00 at 09:00 UTC"},
+		{moscow, localTimes, -5 * time.Hour, "where it is 04:00 at 09:00 UTC"},
+		{nil, localTimes, 3 * time.Hour, "where it is 12:00 at 09:00 UTC"},
+		{moscow, &fields.Timestamp{Layouts: []fields.Layout{zoned}, Location: time.UTC}, 3 * time.Hour, "names the zone of its times"},
+	} {
+		w := clockWatch{machine: func() *time.Location { return test.machine }, timestamps: map[string]*fields.Timestamp{"app": test.stamp}}
+		if hint := w.problem("app", test.off, clockStart).Hint; !strings.Contains(hint, test.hint) {
+			t.Errorf("%v off, machine in %v: %s; want %s", test.off, test.machine, hint, test.hint)
+		}
+	}
 }
 
 // every makes lines at a pace.

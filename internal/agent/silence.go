@@ -24,7 +24,7 @@ func (l *meterLoop) attend(now time.Time) {
 	l.silence.Tick(now)
 	activity := l.silence.Activities()
 	l.vitals.SetActivity(activity)
-	present := append(silence.Problems(activity, now), l.clocks.problems()...)
+	present := append(silence.Problems(activity, now), l.clocks.problems(now)...)
 	present = append(present, l.tailer.unread()...)
 	present = append(present, l.waiting()...)
 	begun, ended := l.vitals.Replace([]string{filesNotLookedAt, silence.Silent, silence.NeverMatched, timesOff, journalUnreadable}, present)

@@ -3,6 +3,7 @@ package fields
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,12 @@ type Timestamp struct {
 // MaxAhead is how far an event may be ahead of its reading before its time is
 // not believed.
 const MaxAhead = 5 * time.Minute
+
+// NamesZone reports whether every time that can be read says which zone it is of.
+// Then the location does not matter.
+func (t *Timestamp) NamesZone() bool {
+	return !slices.ContainsFunc(t.Layouts, func(l Layout) bool { return l.units == 0 && !l.hasZone })
+}
 
 // badTime is why an event's own time cannot be taken.
 type badTime string
