@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -241,10 +243,23 @@ func searchText(literals []rules.Literal, why string) string {
 // warningsOf returns what is likely a mistake, in the configuration and in the
 // key file that it names.
 func warningsOf(conf *config.Config) config.Problems {
-	warnings := conf.Warnings()
+	warnings := append(conf.Warnings(), folderWarnings(conf)...)
 	if conf.Auth.Method == "key" {
 		if _, err := tokens(conf, nil); err != nil {
 			warnings = append(warnings, config.Problem{File: conf.Path, Message: "`meterlog run` will refuse the key: " + err.Error()})
+		}
+	}
+	return warnings
+}
+
+// folderWarnings names paths that lead to a folder: a source follows files.
+func folderWarnings(conf *config.Config) (warnings config.Problems) {
+	for _, s := range conf.Sources {
+		for _, path := range s.Paths {
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				warnings = append(warnings, config.Problem{File: conf.Path, Line: s.Pos.Line, Column: s.Pos.Column,
+					Message: fmt.Sprintf("source %s: %s is a folder, and a path names files", s.Name, path), Hint: "write path: " + filepath.Join(path, "*.log")})
+			}
 		}
 	}
 	return warnings

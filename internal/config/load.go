@@ -268,7 +268,7 @@ func (l *loader) readAuth(top *object) {
 	a.IAMEndpoint = l.endpoint(o, "iam_endpoint", defaultIAMEndpoint)
 	switch {
 	case a.Method == "key" && o.values["key_file"] == nil:
-		l.fail(o.at("method"), "", "auth by key needs a \"key_file\"")
+		l.fail(o.at("method"), "write key_file: /etc/meterlog/key.json", "auth by key needs a \"key_file\"")
 	case a.Method == "token" && o.values["token_file"] == nil && os.Getenv(TokenVariable) == "":
 		l.fail(o.at("method"), "", "auth by token needs a \"token_file\" or the variable %s", TokenVariable)
 	}

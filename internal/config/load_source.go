@@ -201,6 +201,7 @@ func (l *loader) readPattern(o *object, s *rules.Source) {
 				hint = fmt.Sprintf("the names of grok are not known here: write (?P<%s>\\S+) for %s", g[1], g[0])
 			}
 			l.fail(node, hint, "\"pattern\" has no named groups, so there would be no fields")
+			s.Pattern = nil
 		}
 	}
 }
@@ -234,8 +235,15 @@ var foreignFormats = map[string]string{
 func (l *loader) readFormat(o *object) string {
 	formats := []string{"text", "json", "logfmt", "regexp"}
 	node := o.values["format"]
-	if node == nil || foreignFormats[strings.ToLower(node.Value)] == "" {
-		return o.choice("format", formats...)
+	if node == nil {
+		return formats[0]
+	}
+	const anyFields = "json" // with a wrong format nobody can tell which fields there are
+	if foreignFormats[strings.ToLower(node.Value)] == "" {
+		if format := o.choice("format", formats...); format == node.Value {
+			return format
+		}
+		return anyFields
 	}
 	meant := foreignFormats[strings.ToLower(node.Value)]
 	hint := fmt.Sprintf("write format: %s", meant)
@@ -243,7 +251,7 @@ func (l *loader) readFormat(o *object) string {
 		hint += ", and a pattern: see the examples for nginx and postfix"
 	}
 	l.fail(node, hint, "unknown format %q", node.Value)
-	return formats[0]
+	return anyFields
 }
 
 // pattern compiles a key's regular expression. It returns nil after a problem.
@@ -297,7 +305,9 @@ func (l *loader) readTimestamp(node *yaml.Node, s *rules.Source) *fields.Timesta
 				"the timestamp's \"pattern\" must have one group, and it has %d", t.Pattern.Groups())
 		}
 	}
-	o.require("layout")
+	if o.values["layout"] == nil && !slices.Contains(o.meant, `did you mean "layout"?`) {
+		l.fail(o.node, "write layout: rfc3339, iso8601 or unix, or the time 2006-01-02 15:04:05 the way the log would", "timestamp has no \"layout\"")
+	}
 	texts, nodes := o.texts("layout")
 	for i, text := range texts {
 		if text != "" {
@@ -337,6 +347,10 @@ func (l *loader) timestampField(o *object, s *rules.Source, t *fields.Timestamp)
 	name := o.text("field", "")
 	if name == "" {
 		return
+	}
+	if plain, ok := strings.CutPrefix(name, "fields."); ok && s.Format != "text" {
+		line, column := l.position(o.at("field"), 0)
+		l.warnAt(line, column, "write field: "+plain, "a field is named without \"fields.\" here: %q would be within an object of that name", name)
 	}
 	switch s.Format {
 	case "text":

@@ -91,6 +91,8 @@ func (d *document) quoteMistake(n int, message string) bool {
 	}
 	first, what := value[:1], ""
 	switch {
+	case strings.HasPrefix(value, "{{"):
+		what, hint = "{{ }} is not known here: the whole is an expression", "leave the braces out, and name a field as fields.event"
 	case strings.Contains(reserved, first) && !strings.Contains("[]{}|>", first):
 		what = fmt.Sprintf("a value that begins with %s must stand in quotes", first)
 	case (first == `"` || first == "'") && strings.Contains(strings.TrimSuffix(value[1:], first), first):

@@ -241,6 +241,8 @@ func (v *inspection) Visit(node *ast.Node) {
 		v.problem = &Mistake{(*node).Location().From, message, hint}
 	}
 	switch n := (*node).(type) {
+	case *ast.SequenceNode:
+		v.problem = &Mistake{n.Nodes[len(n.Nodes)-1].Location().From, "behind a ; only what follows would count", "join conditions with and, or"}
 	case *ast.BuiltinNode:
 		if message := unavailable[n.Name]; message != "" {
 			fail(message, unavailableHint[n.Name])
@@ -303,6 +305,9 @@ func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
 		offset := e.wholeAt
 		if len(e.slotAt) > 0 {
 			offset = e.slotAt[0]
+		}
+		if !slices.ContainsFunc(r.Sources, func(name string) bool { return s.Source(name).Every == 0 }) {
+			return []Mistake{{offset, "an event of the clock has no fields", "write when: true"}}
 		}
 		return []Mistake{{offset, "format text has no fields", "use line and extract, or give the source a `format` that has fields"}}
 	}

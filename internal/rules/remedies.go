@@ -139,7 +139,7 @@ var wordPattern = regexp.MustCompile(`^[\pL_$][\pL\pN_$]*`)
 // returns true if it is one of them. The first that does has the last word.
 var remedies = []func(s source, m *Mistake) bool{
 	dashedField, specialField, numberedField, slashedPattern, badPattern, tilde, oddEquals, inRound, comparedByIs, foreignCondition,
-	typographicQuotes, comment, openQuote, foreignOperator, notBefore, foreignFunction, method, foreignName, textInText, foreignChoice, capitals, escapes,
+	typographicQuotes, comment, openQuote, foreignOperator, notCompared, notBefore, foreignFunction, method, foreignName, textInText, foreignChoice, capitals, escapes,
 	halfCondition, severalTexts, elements, foreignArrow, strayBracket, strayNumber, arguments, tooShort, unexpected,
 }
 
@@ -439,6 +439,22 @@ func foreignOperator(s source, m *Mistake) bool {
 	m.Message, m.Hint = fmt.Sprintf("unknown operator %q", word), fmt.Sprintf("did you mean %q?", meant)
 	return true
 }
+
+// notCompared is a comparison with the negation of a value alone.
+func notCompared(s source, m *Mistake) bool {
+	if g := mismatched.FindStringSubmatch(m.Message); g == nil || !slices.Contains([]string{"==", "!=", "<", ">", "<=", ">="}, g[1]) {
+		return false
+	}
+	groups, from := s.find(negated)
+	if groups == nil {
+		return false
+	}
+	m.Offset, m.Message = from, "the negation takes "+groups[1]+" alone, and not the comparison"
+	m.Hint = fmt.Sprintf("put the comparison in brackets: not (%s %s …)", groups[1], groups[2])
+	return true
+}
+
+var negated = regexp.MustCompile(`(?:\bnot\s+|!\s*)([\w.]+(?:\[[^\]]*\])*)\s*([=!]=|[<>]=?)`)
 
 func notBefore(s source, m *Mistake) bool {
 	if groups, from := s.find(bangWord); groups != nil && strings.HasPrefix(m.Message, `unexpected token Operator("!")`) {
@@ -798,6 +814,9 @@ func unexpected(s source, m *Mistake) bool {
 	token, masked := strings.ReplaceAll(g[1], `\"`, `"`), string(s.masked)
 	m.Message = fmt.Sprintf("%s is not expected here", token)
 	switch {
+	case decimalComma.MatchString(masked):
+		g := decimalComma.FindStringSubmatch(masked)
+		m.Message, m.Hint = "a number is written with a point, and without a comma", "write "+g[1]+"."+g[2]+"; a quantity with a fraction needs `decimals: "+strconv.Itoa(len(g[2]))+"` at its rule"
 	case strings.Contains(masked, "{{"):
 		m.Message, m.Hint = "{{ }} is not known here: the whole is an expression", "leave the braces out"
 	case token == ":":
@@ -812,5 +831,7 @@ func unexpected(s source, m *Mistake) bool {
 	}
 	return true
 }
+
+var decimalComma = regexp.MustCompile(`^\s*(\d+),(\d+)\s*$`)
 
 var cast = regexp.MustCompile(`\((int|float|string)\)\s*([\w.]+)`)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -80,10 +81,24 @@ func (v *inspection) warn(node ast.Node) {
 		switch n.Operator {
 		case "contains", "startsWith", "endsWith":
 			v.swapped(n.Left, n.Right, n.Operator+" takes the text first, then the part that is looked for", "write %[2]s "+n.Operator+" %[1]q")
+		case "<", ">", "<=", ">=":
+			v.textOrder(n)
 		case "matches":
 			v.swapped(n.Left, n.Right, "matches takes the text first, then the pattern", "write %[2]s matches `%[1]s`")
 			v.doubled(n.Right)
 		}
+	}
+}
+
+// textOrder warns of an order with a number in quotes, which is a text.
+func (v *inspection) textOrder(n *ast.BinaryNode) {
+	text, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		return
+	}
+	if _, err := strconv.ParseFloat(text.Value, 64); err == nil {
+		v.warnings = append(v.warnings, Mistake{text.Location().From, fmt.Sprintf("%q is a text, and texts are in the order of letters: \"1000\" comes before \"499\"", text.Value),
+			fmt.Sprintf("write int(%s) %s %s", n.Left, n.Operator, text.Value)})
 	}
 }
 
