@@ -151,6 +151,9 @@ func printWaiting(w io.Writer, st monitor.Status) {
 	}
 	if len(counts) == 0 {
 		counts = []string{"none yet"}
+		if slices.ContainsFunc(st.Problems, func(p monitor.ProblemStatus) bool { return p.Code == "ledger_unreadable" }) {
+			counts = []string{"unknown"}
+		}
 	}
 	fmt.Fprintf(w, "records: %s\n", strings.Join(counts, ", "))
 	if st.Records[meter.Open]+st.Records[meter.Sealed] > 0 {

@@ -106,7 +106,8 @@ type ProblemStatus struct {
 	latest time.Time // when it last happened, where it is not going on
 }
 
-// Status reads the status. It fails only where the ledger cannot be read.
+// Status reads the status. It fails only if the caller may not read the ledger, or
+// if ctx ends.
 func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 	reader, err := ledger.OpenReader(s.Dir)
 	if err == nil {
@@ -147,12 +148,30 @@ func (s Subject) statusOf(ctx context.Context, reader *ledger.Reader, unreadable
 	case errors.Is(unreadable, fs.ErrPermission):
 		return st, unreadable
 	case unreadable != nil:
-		st.problem("ledger_unreadable", unreadable.Error(), "see \"Damage\" in docs/operations.md; nothing is counted until it can be read")
+		st.ledgerUnreadable(unreadable)
 		s.files(&st, nil, nil, now)
 		return st, nil
 	}
-	return st, errors.Join(s.counted(ctx, &st, reader), s.unsettled(ctx, &st, reader), s.followed(ctx, &st, reader),
-		s.peaks(ctx, &st, reader), s.wrong(ctx, &st, reader))
+	var unread []error // a damaged ledger may be readable in parts
+	for _, read := range []func(context.Context, *Status, *ledger.Reader) error{s.counted, s.unsettled, s.followed, s.peaks, s.wrong} {
+		if err := read(ctx, &st, reader); err != nil {
+			unread = append(unread, err)
+		}
+	}
+	if ctx.Err() != nil {
+		return st, errors.Join(unread...)
+	}
+	if len(unread) > 0 {
+		st.ledgerUnreadable(unread[0])
+		if len(st.Sources) == 0 {
+			s.files(&st, nil, nil, now)
+		}
+	}
+	return st, nil
+}
+
+func (st *Status) ledgerUnreadable(err error) {
+	st.problem("ledger_unreadable", err.Error(), "see \"Damage\" in docs/operations.md; nothing is counted until it can be read")
 }
 
 // Line returns the state in a few words, without looking at the files.

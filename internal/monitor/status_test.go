@@ -1,7 +1,9 @@
 package monitor
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -190,6 +192,29 @@ func TestEveryProblemSaysWhatToDo(t *testing.T) {
 		if p.Message == "" || p.Hint == "" || strings.HasPrefix(p.Message, ":") {
 			t.Errorf("%+v", p)
 		}
+	}
+}
+
+// A ledger whose pages are damaged is a problem among others, and the files are
+// shown.
+func TestStatusOfADamagedLedger(t *testing.T) {
+	s := newSite(t)
+	s.count(noon, 3)
+	s.check(os.WriteFile(filepath.Join(s.dir, "a.log"), []byte("one\n"), 0o600))
+	s.check(s.book.Close())
+	f, err := os.OpenFile(filepath.Join(s.Dir, ledger.FileName), os.O_RDWR, 0)
+	s.check(err)
+	info, err := f.Stat()
+	s.check(err)
+	const header = 4096 // the first page lists the tables
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xff}, int(info.Size())-header), header)
+	s.check(errors.Join(err, f.Close()))
+	st := s.status(noon)
+	if p := st.find("ledger_unreadable"); p == nil || p.Hint == "" {
+		t.Errorf("problems: %+v", st.Problems)
+	}
+	if len(st.Sources) != 1 || len(st.Sources[0].Files) != 1 {
+		t.Errorf("sources: %+v", st.Sources)
 	}
 }
 
