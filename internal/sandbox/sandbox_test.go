@@ -726,7 +726,7 @@ func TestPageHasAxes(t *testing.T) {
 	m := newModel(t, Config{})
 	m.post(request(record("quantity", "42")))
 	_, _, page := m.do("GET", "/", "")
-	for _, want := range []string{`text-anchor="end">42</text>`, `text-anchor="end">0</text>`, `text-anchor="middle">12:00</text>`, `text-anchor="middle">11:10</text>`, "<title>11:59: 42</title>"} {
+	for _, want := range []string{`text-anchor="end">42</text>`, `text-anchor="end">0</text>`, `text-anchor="end">12:00</text>`, `text-anchor="middle">11:10</text>`, "<title>11:59: 42</title>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not in\n%s", want, page)
 		}
