@@ -61,12 +61,14 @@ func (l *appLog) line() (string, usage) {
 		return fmt.Sprintf("%s %d mail queued %s\n", stamp, l.lines, padding), usage{}
 	}
 	size := l.chance.Int64N(700)
+	l.gauge.add(at, l.lines, size)
 	return fmt.Sprintf("%s %d mail sent size=%d %s\n", stamp, l.lines, size, padding), usage{1, size, size * (size % 2)}
 }
 
 // append writes whole lines, the rest of a torn one first.
 func (l *appLog) append(w *writing, n int) {
 	l.mend(w)
+	since := len(l.gauge.samples)
 	var b strings.Builder
 	for range n {
 		line, worth := l.line()
@@ -75,6 +77,9 @@ func (l *appLog) append(w *writing, n int) {
 	}
 	_, err := w.WriteString(b.String())
 	l.check(err)
+	if w == l.app {
+		l.gauge.written(since, l.now())
+	}
 }
 
 // tear appends the beginning of a line.

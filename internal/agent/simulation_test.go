@@ -62,7 +62,7 @@ KILOBYTES  - name: bytes
       map: {1: ` + oddSKU + `, 3: ` + oddSKU + `, 5: ` + oddSKU + `, 7: ` + oddSKU + `, 9: ` + oddSKU + `}
       else: ` + bytesSKU + `
     quantity: 'extract(line, "size=([0-9]+)")'
-`
+` + peakRule
 
 // simulation is one random history of a machine: applications that write and
 // rotate their logs, an agent that is killed and started again, and an API with
@@ -76,6 +76,7 @@ type simulation struct {
 	logs    []*appLog
 	lines   int
 	written usage
+	gauge   gaugeOracle
 	stamps  map[uint64]time.Time // by inode: the last time that the simulation gave a file
 
 	front   *front
@@ -132,6 +133,7 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 		glob = "*.log*"
 	}
 	if s.chance.IntN(2) == 0 {
+		s.gauge.timed = true
 		timestamp = "    timestamp: {pattern: '^(\\S+)', layout: rfc3339}\n"
 	}
 	kilobytes := "    quantity: 'extract(line, \"size=([0-9]+)\")'\n    per: 1000\n"
@@ -640,7 +642,7 @@ func (s *simulation) settle() {
 		s.meterStep()
 		pause := s.agent.send.step(s.t.Context())
 		time.Sleep(min(pause, 2*time.Second))
-		if quiet++; s.unsettled() > 0 {
+		if quiet++; s.unsettled() > 0 || s.waitForPeaks() {
 			quiet = 0
 		}
 		if quiet > 20 && s.billed(sku)+s.lost()[sku] >= s.written.events {
@@ -694,7 +696,11 @@ func (s *simulation) verify() {
 			s.fail("a record is %s in the end: %+v", r.State, r)
 		}
 	}
+	s.verifyPeaks()
 	for _, text := range s.anomalies() {
+		if strings.HasPrefix(text, string(meter.LatePeak)) {
+			continue // verifyPeaks knows
+		}
 		if s.set && strings.HasPrefix(text, string(meter.BadTimestamp)) {
 			continue // an event of before that was read after
 		}
