@@ -19,7 +19,7 @@ func newTotalsCommand() *cobra.Command {
 	var by, since, until, format string
 	c := &cobra.Command{
 		Use:   "totals",
-		Short: "Sum the usage per product and SKU, to compare with the marketplace's statement",
+		Short: "Sum the usage, to compare with the marketplace's statement",
 		Long: `totals sums the records in the ledger per product, SKU and hour, day or month in
 UTC, by the timestamps that the API was told. What the API accepted stands apart
 from what waits, what is in doubt, and what is not billable: refused and not
