@@ -145,6 +145,7 @@ func (o *runOptions) unlessStopped(err error) error {
 
 // agentConfig is what an agent of this configuration works with.
 func (o *runOptions) agentConfig(c *cobra.Command, config *config.Config, deliver *sender.Sender, book *ledger.Ledger, log *slog.Logger) agent.Config {
+	spareMemory(config)
 	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Log: log}
 	answer := func(meter.Record, meter.Result) {}
 	if o.dryRun {

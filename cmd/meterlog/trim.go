@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/rules"
 )
 
 // The agent gives back memory this long after the start, and then regularly: a
@@ -17,6 +21,17 @@ const (
 	trimAfter = 2 * time.Second
 	trimEvery = 10 * time.Minute
 )
+
+// keyedGarbage is how much garbage the heap may hold, in percent of what is in use,
+// while rules remember keys. What they hold in memory is large and cheap to scan.
+const keyedGarbage = 50
+
+// spareMemory has the process collect garbage earlier if a rule remembers keys.
+func spareMemory(config *config.Config) {
+	if slices.ContainsFunc(config.Rules, func(r *rules.Rule) bool { return r.Once != nil }) {
+		debug.SetGCPercent(keyedGarbage)
+	}
+}
 
 // trimNowAndThen trims until ctx ends.
 func trimNowAndThen(ctx context.Context) {

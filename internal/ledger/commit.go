@@ -41,8 +41,8 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 	err := l.update(ctx, "commit", func(tx *transaction) (err error) {
 		tx.doubt = l.doubt
 		tally := b.Tally
-		if len(tally.Keyed) > 0 {
-			if outcomes, err = tx.decide(tally.Keyed, now); err != nil {
+		if tally.Keyed.Len() > 0 {
+			if outcomes, err = tx.decide(&tally.Keyed, now); err != nil {
 				return err
 			}
 			tally = tally.Resolved(outcomes)

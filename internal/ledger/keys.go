@@ -66,39 +66,52 @@ type stretchKey struct {
 // decision is the work of decide.
 type decision struct {
 	*transaction
+	keyed     *meter.KeyedLines
 	now       time.Time
 	stretches map[stretchKey]stretch
+	groups    []group // of keyed.Groups
 	touched   map[int64]bool
 	outcomes  []meter.Outcome
+	args      []any
+}
+
+// group is what the ledger knows of a group of lines.
+type group struct {
+	stretch            int64 // its id; 0 as long as the ledger has none
+	forgotten          bool  // the keys of the stretch or of a neighbour are gone
+	generation, window any   // of all the lines' keys
 }
 
 // decide returns which of the lines are the first of their keys, and keeps these
 // keys. The lines are in the order of their reading.
-func (t *transaction) decide(keyed []meter.Keyed, now time.Time) ([]meter.Outcome, error) {
-	d := &decision{t, now, make(map[stretchKey]stretch), make(map[int64]bool), make([]meter.Outcome, len(keyed))}
-	var each, within []int // indexes of keyed
-	for i := range keyed {
-		k := &keyed[i]
-		late, err := d.late(&k.KeyRef)
-		switch {
-		case err != nil:
-			return nil, err
-		case late:
-			d.outcomes[i] = meter.LateForKey
-		case k.Once.Within == 0:
-			each = append(each, i)
-		default:
-			within = append(within, i)
-		}
+func (t *transaction) decide(keyed *meter.KeyedLines, now time.Time) ([]meter.Outcome, error) {
+	d := &decision{
+		transaction: t, keyed: keyed, now: now, stretches: make(map[stretchKey]stretch), groups: make([]group, len(keyed.Groups)),
+		touched: make(map[int64]bool), outcomes: make([]meter.Outcome, keyed.Len()),
 	}
-	if err := d.first(keyed, each); err != nil {
+	if err := d.group(); err != nil {
 		return nil, err
 	}
-	within, err := d.apart(keyed, within)
+	var each, within []int32 // lines
+	for i := range keyed.Len() {
+		g := keyed.Line(i).Group
+		switch {
+		case d.groups[g].forgotten && d.late(i):
+			d.outcomes[i] = meter.LateForKey
+		case keyed.Groups[g].Once.Within == 0:
+			each = append(each, int32(i))
+		default:
+			within = append(within, int32(i))
+		}
+	}
+	if err := d.first(each); err != nil {
+		return nil, err
+	}
+	within, err := d.apart(within)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.first(keyed, within); err != nil {
+	if err := d.first(within); err != nil {
 		return nil, err
 	}
 	for id := range d.touched {
@@ -107,6 +120,23 @@ func (t *transaction) decide(keyed []meter.Keyed, now time.Time) ([]meter.Outcom
 		}
 	}
 	return d.outcomes, nil
+}
+
+// group looks up the stretches of the groups.
+func (d *decision) group() error {
+	for i := range d.groups {
+		g := &d.keyed.Groups[i]
+		d.groups[i].generation, d.groups[i].window = g.Generation, g.Window.Start-g.Stretch.Start
+		ref := meter.KeyRef{Once: g.Once, Stretch: g.Stretch}
+		for _, start := range ref.Neighbours() {
+			s, err := d.stretch(g.Once, start)
+			if err != nil {
+				return err
+			}
+			d.groups[i].forgotten = d.groups[i].forgotten || s.forgotten
+		}
+	}
+	return nil
 }
 
 // stretch returns the row of a stretch, if there is one.
@@ -126,161 +156,194 @@ func (d *decision) stretch(once *meter.Once, start int64) (s stretch, err error)
 }
 
 // late reports whether a key that was forgotten could make the line a repeat.
-func (d *decision) late(r *meter.KeyRef) (bool, error) {
+func (d *decision) late(line int) bool {
+	r := d.keyed.Ref(line)
 	length := r.Stretch.End - r.Stretch.Start
 	for _, start := range r.Neighbours() {
-		s, err := d.stretch(r.Once, start)
-		if err != nil {
-			return false, err
-		}
+		s := d.stretches[stretchKey{r.Once.Rule, r.Once.Form, start}]
 		if s.forgotten && (start == r.Stretch.Start || r.Repeats(start, 0) || r.Repeats(start, length*1000-1)) {
-			return true, nil
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
-// own returns the id of a key's stretch.
-func (d *decision) own(r *meter.KeyRef) (int64, error) {
-	s, err := d.stretch(r.Once, r.Stretch.Start)
-	if err != nil || s.id != 0 {
-		return s.id, err
+// own returns the id of the stretch of a group. It makes a missing one.
+func (d *decision) own(i int32) (int64, error) {
+	if d.groups[i].stretch != 0 {
+		return d.groups[i].stretch, nil
 	}
-	err = d.scan(`INSERT INTO stretches (rule, form, start, length, within, touched) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
-		[]any{r.Once.Rule, r.Once.Form, r.Stretch.Start, r.Stretch.End - r.Stretch.Start, int64(r.Once.Within / time.Second), d.now.Unix()}, &s.id)
-	d.stretches[stretchKey{r.Once.Rule, r.Once.Form, r.Stretch.Start}] = s
+	g := &d.keyed.Groups[i]
+	s, err := d.stretch(g.Once, g.Stretch.Start)
+	if err == nil && s.id == 0 {
+		err = d.scan(`INSERT INTO stretches (rule, form, start, length, within, touched) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
+			[]any{g.Once.Rule, g.Once.Form, g.Stretch.Start, g.Stretch.End - g.Stretch.Start, int64(g.Once.Within / time.Second), d.now.Unix()}, &s.id)
+		d.stretches[stretchKey{g.Once.Rule, g.Once.Form, g.Stretch.Start}] = s
+	}
+	d.groups[i].stretch = s.id
 	return s.id, err
 }
 
 // keysAtOnce is how many keys one statement inserts or looks up.
 const keysAtOnce = 64
 
-// row is a line with the id of its stretch.
+// row is a line in the order of the table.
 type row struct {
-	index   int
-	stretch int64
+	stretch int64  // its id
+	word    uint64 // the beginning of the hash
+	line    int32
 }
 
 // rows sorts lines in the order of the table.
-func (d *decision) rows(keyed []meter.Keyed, indexes []int) ([]row, error) {
-	rows := make([]row, len(indexes))
-	for i, index := range indexes {
-		id, err := d.own(&keyed[index].KeyRef)
+func (d *decision) rows(lines []int32) ([]row, error) {
+	rows := make([]row, len(lines))
+	for i, line := range lines {
+		k := d.keyed.Line(int(line))
+		id, err := d.own(k.Group)
 		if err != nil {
 			return nil, err
 		}
-		rows[i] = row{index, id}
+		rows[i] = row{id, k.Hash.Word(), line}
 	}
 	slices.SortFunc(rows, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a.stretch, b.stretch), bytes.Compare(keyed[a.index].Hash[:], keyed[b.index].Hash[:]), cmp.Compare(a.index, b.index))
+		switch {
+		case a.word < b.word && a.stretch == b.stretch:
+			return -1
+		case a.word > b.word && a.stretch == b.stretch:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.stretch, b.stretch), bytes.Compare(d.keyed.Line(int(a.line)).Hash[:], d.keyed.Line(int(b.line)).Hash[:]), cmp.Compare(a.line, b.line))
 	})
 	return rows, nil
 }
 
 // first inserts keys. A line whose key is there already is a repeat.
-func (d *decision) first(keyed []meter.Keyed, indexes []int) error {
-	rows, err := d.rows(keyed, indexes)
+func (d *decision) first(lines []int32) error {
+	rows, err := d.rows(lines)
 	if err != nil {
 		return err
 	}
-	for chunk := range slices.Chunk(rows, keysAtOnce) {
-		args := make([]any, 0, 6*len(chunk))
-		for _, r := range chunk {
-			k := &keyed[r.index]
-			args = append(args, r.stretch, k.Hash[:], k.At, k.Generation, k.Start, k.Window.Start-k.Stretch.Start)
-			d.outcomes[r.index] = meter.RepeatOfKey
+	for len(rows) > 0 {
+		n := 1
+		for n < min(len(rows), keysAtOnce) && rows[n].stretch == rows[0].stretch {
+			n++
 		}
-		n, err := d.insertKeys(keyed, chunk, args)
-		if err != nil {
+		if err := d.insert(rows[:n]); err != nil {
 			return err
 		}
-		if n > 0 {
-			d.changed = true
-			for _, r := range chunk {
-				d.touched[r.stretch] = true
-			}
-		}
+		rows = rows[n:]
 	}
 	return nil
 }
 
-// insertKeys inserts a chunk of keys, and notes which of them are new.
-func (d *decision) insertKeys(keyed []meter.Keyed, chunk []row, args []any) (n int, err error) {
-	s, err := d.prepare(`INSERT INTO keys (stretch_id, hash, at, generation_id, offset, window) VALUES (?, ?, ?, ?, ?, ?)` +
-		strings.Repeat(`, (?, ?, ?, ?, ?, ?)`, len(chunk)-1) + ` ON CONFLICT DO NOTHING RETURNING generation_id, offset, hash`)
-	if err != nil {
-		return 0, err
+// insert inserts keys of one stretch, and notes which of them are new.
+func (d *decision) insert(rows []row) error {
+	d.args = append(d.args[:0], rows[0].stretch)
+	for _, r := range rows {
+		k := d.keyed.Line(int(r.line))
+		g := &d.groups[k.Group]
+		d.args = append(d.args, k.Hash[:], k.At, g.generation, k.Start, g.window)
 	}
-	inserted, err := s.QueryContext(d.ctx, args...)
-	if err != nil {
-		return 0, err
+	// With OR IGNORE alone SQLite keeps no journal of the statement.
+	n, err := d.exec(`INSERT OR IGNORE INTO keys (stretch_id, hash, at, generation_id, offset, window) VALUES (?1, ?, ?, ?, ?, ?)`+
+		strings.Repeat(`, (?1, ?, ?, ?, ?, ?)`, len(rows)-1), d.args...)
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		d.note(rows, meter.RepeatOfKey)
+		return nil
 	}
-	defer inserted.Close()
-	var hash sql.RawBytes
-	var generation, offset int64
-	for next := 0; inserted.Next(); n++ {
-		if err := inserted.Scan(&generation, &offset, &hash); err != nil {
-			return n, err
+	d.touched[rows[0].stretch] = true
+	d.note(rows, meter.FirstOfKey)
+	if n < int64(len(rows)) {
+		return d.tellApart(rows)
+	}
+	return nil
+}
+
+func (d *decision) note(rows []row, outcome meter.Outcome) {
+	for _, r := range rows {
+		d.outcomes[r.line] = outcome
+	}
+}
+
+// tellApart notes which of the lines are repeats, when the ledger has inserted the
+// keys of the others.
+func (d *decision) tellApart(rows []row) error {
+	type place struct{ generation, offset int64 }
+	inserted := make(map[meter.KeyHash]place, len(rows))
+	d.args = append(d.args[:0], rows[0].stretch)
+	for _, r := range rows {
+		d.args = append(d.args, d.keyed.Line(int(r.line)).Hash[:])
+	}
+	err := d.each(`SELECT hash, generation_id, offset FROM keys WHERE stretch_id = ? AND hash IN (?`+strings.Repeat(`, ?`, len(rows)-1)+`)`, func(rows *sql.Rows) error {
+		var hash sql.RawBytes
+		var p place
+		err := rows.Scan(&hash, &p.generation, &p.offset)
+		inserted[meter.KeyHash(hash)] = p
+		return err
+	}, d.args...)
+	for _, r := range rows {
+		k := d.keyed.Line(int(r.line))
+		if inserted[k.Hash] != (place{d.keyed.Group(int(r.line)).Generation, k.Start}) {
+			d.outcomes[r.line] = meter.RepeatOfKey
 		}
-		for ; next < len(chunk); next++ { // they come in the order of the chunk
-			if k := &keyed[chunk[next].index]; k.Generation == generation && k.Start == offset && bytes.Equal(k.Hash[:], hash) {
-				d.outcomes[chunk[next].index] = meter.FirstOfKey
-				next++
-				break
-			}
-		}
 	}
-	return n, inserted.Err()
+	return err
 }
 
 // apart returns the lines that are far enough from each counted line of their key. It
 // looks up what the ledger holds of the keys, and then takes the
 // lines in their order.
-func (d *decision) apart(keyed []meter.Keyed, indexes []int) (first []int, err error) {
+func (d *decision) apart(lines []int32) (first []int32, err error) {
 	known := make(map[*meter.Once]*meter.Keys)
-	for chunk := range slices.Chunk(indexes, keysAtOnce) {
-		for _, i := range chunk {
-			if once := keyed[i].Once; known[once] == nil {
+	for chunk := range slices.Chunk(lines, keysAtOnce) {
+		for _, line := range chunk {
+			if once := d.once(line); known[once] == nil {
 				known[once] = new(meter.Keys)
 			}
 		}
-		if err := d.lookUp(keyed, chunk, known); err != nil {
+		if err := d.lookUp(chunk, known); err != nil {
 			return nil, err
 		}
 	}
-	for _, i := range indexes {
-		d.outcomes[i] = meter.RepeatOfKey
-		if known[keyed[i].Once].First(&keyed[i].KeyRef) {
-			first = append(first, i)
+	for _, line := range lines {
+		d.outcomes[line] = meter.RepeatOfKey
+		if ref := d.keyed.Ref(int(line)); known[ref.Once].First(&ref) {
+			first = append(first, line)
 		}
 	}
 	return first, nil
 }
 
+func (d *decision) once(line int32) *meter.Once {
+	return d.keyed.Group(int(line)).Once
+}
+
 // lookUp adds to known what the ledger holds of the keys of a chunk.
-func (d *decision) lookUp(keyed []meter.Keyed, chunk []int, known map[*meter.Once]*meter.Keys) error {
-	var args []any
+func (d *decision) lookUp(chunk []int32, known map[*meter.Once]*meter.Keys) error {
+	d.args = d.args[:0]
 	starts := make(map[int64]int64) // by the id of a stretch
-	for _, i := range chunk {
-		for _, start := range keyed[i].Neighbours() {
-			s, err := d.stretch(keyed[i].Once, start)
+	of := make(map[meter.KeyHash]*meter.Once, len(chunk))
+	for _, line := range chunk {
+		ref := d.keyed.Ref(int(line))
+		of[ref.Hash] = ref.Once
+		for _, start := range ref.Neighbours() {
+			s, err := d.stretch(ref.Once, start)
 			if err != nil {
 				return err
 			}
 			if s.id != 0 {
-				args = append(args, s.id, keyed[i].Hash[:])
+				d.args = append(d.args, s.id, d.keyed.Line(int(line)).Hash[:])
 				starts[s.id] = start
 			}
 		}
 	}
-	if len(args) == 0 {
+	if len(d.args) == 0 {
 		return nil
 	}
-	of := make(map[meter.KeyHash]*meter.Once, len(chunk))
-	for _, i := range chunk {
-		of[keyed[i].Hash] = keyed[i].Once
-	}
-	return d.each(`WITH wanted (stretch, hash) AS (VALUES (?, ?)`+strings.Repeat(`, (?, ?)`, len(args)/2-1)+`)
+	return d.each(`WITH wanted (stretch, hash) AS (VALUES (?, ?)`+strings.Repeat(`, (?, ?)`, len(d.args)/2-1)+`)
 		SELECT DISTINCT k.stretch_id, k.hash, k.at FROM wanted JOIN keys AS k ON k.stretch_id = wanted.stretch AND k.hash = wanted.hash`, func(rows *sql.Rows) error {
 		var id, at int64
 		var hash []byte
@@ -290,7 +353,7 @@ func (d *decision) lookUp(keyed []meter.Keyed, chunk []int, known map[*meter.Onc
 		h := meter.KeyHash(hash)
 		known[of[h]].Add(h, starts[id], at)
 		return nil
-	}, args...)
+	}, d.args...)
 }
 
 // keysPruned is how many keys are forgotten in one transaction.

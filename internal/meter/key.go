@@ -1,9 +1,15 @@
 package meter
 
-import "time"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // KeyHash is 128 bits of a hash of a rule and a key. Its secret is the ledger's.
 type KeyHash [16]byte
+
+// Word returns the first 64 of the bits.
+func (h *KeyHash) Word() uint64 { return binary.BigEndian.Uint64(h[:]) }
 
 // Once says what a rule with `once` remembers. A rule with another Form remembers
 // other keys.
@@ -19,14 +25,6 @@ type KeyRef struct {
 	Hash    KeyHash
 	Stretch Window // keys are remembered under it
 	At      int64  // with Within: the event's time in milliseconds since the stretch began; otherwise 0
-}
-
-// Keyed is a line with a key. It counts if it is the first of its key.
-type Keyed struct {
-	CountKey
-	KeyRef
-	Amount, Start, End int64
-	Time               int64 // when the event counts, in seconds since 1970
 }
 
 // StretchWithin returns the stretch of an event for a rule with within, in whole
@@ -52,11 +50,14 @@ func (r *KeyRef) Neighbours() []int64 {
 
 // Repeats reports whether a line is a repeat of a counted one of the same rule
 // and key.
-func (r *KeyRef) Repeats(stretch, at int64) bool {
+func (r *KeyRef) Repeats(stretch, at int64) bool { return r.repeats(stretch*1000 + at) }
+
+// repeats is Repeats for a time in milliseconds.
+func (r *KeyRef) repeats(counted int64) bool {
+	apart := r.time() - counted
 	if r.Once.Within == 0 {
-		return stretch == r.Stretch.Start
+		return apart == 0
 	}
-	apart := r.time() - (stretch*1000 + at)
 	return max(apart, -apart) < r.Once.Within.Milliseconds()
 }
 
@@ -97,40 +98,34 @@ func (k *Keys) First(r *KeyRef) bool {
 // likes. It belongs to one goroutine.
 type RecentKeys struct {
 	sets []recentSet
+	next []uint8 // of each set: the key that the next one replaces
 }
 
 // recentSets is the number of sets: with recentWays keys each, 262,144 keys in
-// 8 MiB.
+// 6 MiB.
 const (
 	recentSets = 1 << 15
 	recentWays = 8
 )
 
-type recentSet struct {
-	keys [recentWays]recentKey
-	next byte // the key that the next one replaces
-}
+type recentSet [recentWays]recentKey
 
-// recentKey is a counted key, with its time in the stretch. The zero value is unused.
+// recentKey is a counted key and its time. The zero value is unused.
 type recentKey struct {
-	hash    KeyHash
-	stretch int64
-	after   int64 // at + 1
+	hash KeyHash
+	at   int64 // its time, in milliseconds, plus 1
 }
 
-func (c *RecentKeys) set(hash *KeyHash) *recentSet {
-	i := uint32(hash[0]) | uint32(hash[1])<<8
-	return &c.sets[i&(recentSets-1)]
-}
+func setOf(hash *KeyHash) int { return int(hash.Word() % recentSets) }
 
 // Repeats reports whether a line is known to be a repeat.
 func (c *RecentKeys) Repeats(r *KeyRef) bool {
 	if c == nil || c.sets == nil {
 		return false
 	}
-	set := c.set(&r.Hash)
-	for i := range set.keys {
-		if k := &set.keys[i]; k.after > 0 && k.hash == r.Hash && r.Repeats(k.stretch, k.after-1) {
+	set := &c.sets[setOf(&r.Hash)]
+	for i := range set {
+		if k := &set[i]; k.hash == r.Hash && k.at != 0 && r.repeats(k.at-1) {
 			return true
 		}
 	}
@@ -140,14 +135,12 @@ func (c *RecentKeys) Repeats(r *KeyRef) bool {
 // Add remembers a key that the ledger holds.
 func (c *RecentKeys) Add(r *KeyRef) {
 	if c.sets == nil {
-		c.sets = make([]recentSet, recentSets)
+		c.sets, c.next = make([]recentSet, recentSets), make([]uint8, recentSets)
 	}
-	set := c.set(&r.Hash)
-	for i := range set.keys {
-		if k := &set.keys[i]; k.after > 0 && k.hash == r.Hash && r.Repeats(k.stretch, k.after-1) {
-			return
-		}
+	if c.Repeats(r) {
+		return
 	}
-	set.keys[set.next] = recentKey{r.Hash, r.Stretch.Start, r.At + 1}
-	set.next = (set.next + 1) % recentWays
+	i := setOf(&r.Hash)
+	c.sets[i][c.next[i]] = recentKey{r.Hash, r.time() + 1}
+	c.next[i] = (c.next[i] + 1) % recentWays
 }

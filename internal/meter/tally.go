@@ -87,9 +87,8 @@ type Tally struct {
 
 	// Keyed are the lines with a key that count unless the ledger holds it, in the
 	// order of their reading. Resolve turns them into counts.
-	Keyed  []Keyed
-	Recent *RecentKeys    // of the ledger; nil: nobody keeps them
-	begun  map[keyAt]bool // keys of Keyed, of rules that count one in each stretch
+	Keyed  KeyedLines
+	Recent *RecentKeys // of the ledger; nil: nobody keeps them
 
 	// Peaks are the largest samples of rules with peak.
 	Peaks map[PeakRef]*Top
@@ -134,18 +133,12 @@ func (t *Tally) turn(key CountKey, amount, start, end int64) {
 
 // AddKeyed counts a line with a key, or a repeat, or leaves it to Resolve.
 func (t *Tally) AddKeyed(k Keyed) {
-	key := keyAt{k.Hash, k.Stretch.Start}
-	if t.Recent.Repeats(&k.KeyRef) || t.begun[key] {
-		t.addOutcome(Repeated, k.Once.Rule)
-		return
+	switch {
+	case t.Recent.Repeats(&k.KeyRef):
+		t.addOutcome(Repeated, k.Once.Rule, 1)
+	case k.Once.Within > 0 || !t.Keyed.repeat(&k.KeyRef):
+		t.Keyed.add(k)
 	}
-	if k.Once.Within == 0 {
-		if t.begun == nil {
-			t.begun = make(map[keyAt]bool)
-		}
-		t.begun[key] = true
-	}
-	t.Keyed = append(t.Keyed, k)
 }
 
 // Outcome is what becomes of a line with a key.
@@ -159,29 +152,21 @@ const (
 
 // Resolve counts the lines of Keyed by their outcomes, one for each.
 func (t *Tally) Resolve(outcomes []Outcome) {
-	for i, k := range t.Keyed {
-		switch outcomes[i] {
-		case FirstOfKey:
-			t.Add(k.CountKey, k.Amount, k.Start, k.End, k.Time)
-		case RepeatOfKey:
-			t.addOutcome(Repeated, k.Once.Rule)
-		case LateForKey:
-			t.addOutcome(LateKey, k.Once.Rule)
-		}
-		known := outcomes[i] == FirstOfKey || outcomes[i] == RepeatOfKey && k.Once.Within == 0
-		if t.Recent != nil && known {
-			t.Recent.Add(&k.KeyRef)
+	t.resolve(outcomes, t)
+	for i, outcome := range outcomes {
+		ref := t.Keyed.Ref(i)
+		if t.Recent != nil && (outcome == FirstOfKey || outcome == RepeatOfKey && ref.Once.Within == 0) {
+			t.Recent.Add(&ref)
 		}
 	}
-	t.Keyed = t.Keyed[:0]
-	clear(t.begun)
+	t.Keyed.reset()
 }
 
 // ResolveWith counts the lines of Keyed as keys in memory have it.
 func (t *Tally) ResolveWith(keys *Keys) {
-	outcomes := make([]Outcome, len(t.Keyed))
-	for i := range t.Keyed {
-		if !keys.First(&t.Keyed[i].KeyRef) {
+	outcomes := make([]Outcome, t.Keyed.Len())
+	for i := range outcomes {
+		if ref := t.Keyed.Ref(i); !keys.First(&ref) {
 			outcomes[i] = RepeatOfKey
 		}
 	}
@@ -191,18 +176,40 @@ func (t *Tally) ResolveWith(keys *Keys) {
 // Resolved returns a tally with what t comes to by these outcomes. It leaves t as
 // it is. The two share the anomalies' examples alone.
 func (t *Tally) Resolved(outcomes []Outcome) *Tally {
-	all := &Tally{Keyed: t.Keyed, Counts: make(map[CountKey]*Count, len(t.Counts))}
+	all := &Tally{Counts: make(map[CountKey]*Count, len(t.Counts))}
 	for key, c := range t.Counts {
 		one := *c
 		all.Counts[key] = &one
 	}
 	all.AddAnomalies(t)
-	all.Resolve(outcomes)
+	t.resolve(outcomes, all)
 	return all
 }
 
-func (t *Tally) addOutcome(kind AnomalyKind, rule string) {
-	t.AddAnomaly(AnomalyKey{kind, rule}, 0, "")
+// resolve adds what the lines of Keyed come to.
+func (t *Tally) resolve(outcomes []Outcome, to *Tally) {
+	for i, outcome := range outcomes {
+		k, g := t.Keyed.Line(i), t.Keyed.Group(i)
+		repeats := int64(k.Repeats)
+		switch outcome {
+		case FirstOfKey:
+			to.Add(g.CountKey, k.Amount, k.Start, k.End, k.Time)
+			to.addOutcome(Repeated, g.Once.Rule, repeats)
+		case RepeatOfKey:
+			to.addOutcome(Repeated, g.Once.Rule, 1+repeats)
+		case LateForKey:
+			to.addOutcome(LateKey, g.Once.Rule, 1+repeats)
+		}
+	}
+}
+
+// addOutcome counts lines with keys that count nothing.
+func (t *Tally) addOutcome(kind AnomalyKind, rule string, lines int64) {
+	if lines > 0 {
+		key := AnomalyKey{kind, rule}
+		t.AddAnomaly(key, 0, "")
+		t.Anomalies[key].Count += lines - 1
+	}
 }
 
 // AddAnomaly counts one occurrence under key. Of the examples the first stays.
@@ -238,15 +245,14 @@ func (t *Tally) AddAnomalies(other *Tally) {
 
 // Empty reports whether nothing was added since the last Reset.
 func (t *Tally) Empty() bool {
-	return len(t.Counts) == 0 && len(t.Anomalies) == 0 && len(t.Keyed) == 0 && len(t.Peaks) == 0
+	return len(t.Counts) == 0 && len(t.Anomalies) == 0 && t.Keyed.Len() == 0 && len(t.Peaks) == 0
 }
 
 // Reset empties the tally and keeps its memory.
 func (t *Tally) Reset() {
 	clear(t.Counts)
 	clear(t.Anomalies)
-	t.Keyed = t.Keyed[:0]
-	clear(t.begun)
+	t.Keyed.reset()
 	clear(t.Peaks)
 	t.lastKey, t.last = CountKey{}, nil
 }

@@ -27,6 +27,11 @@ func follow(binary, dir string) (*follower, error) {
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
+	return start(binary, dir, config)
+}
+
+// start starts `meterlog run` with a configuration.
+func start(binary, dir, config string) (*follower, error) {
 	machine := filepath.Join(dir, "machine-id")
 	if err := os.WriteFile(machine, []byte("0123456789abcdef0123456789abcdef\n"), 0o644); err != nil {
 		return nil, err

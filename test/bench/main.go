@@ -30,7 +30,7 @@ var (
 	live     = flag.Duration("live", 20*time.Second, "how long 50,000 lines a second are written")
 	data     = flag.String("data", "test/bench/data", "folder for logs")
 	output   = flag.String("write", "", "write the report to this file (default: standard output)")
-	only     = flag.String("only", "", "measure only these, with commas: catchup, lines, files, idle, live, latency")
+	only     = flag.String("only", "", "measure only these, with commas: catchup, lines, files, idle, live, latency, keys")
 )
 
 func main() {
@@ -72,7 +72,7 @@ func bench() error {
 	for _, part := range []struct {
 		name    string
 		measure func(*report) error
-	}{{"catchup", catchUp}, {"lines", everyLine}, {"files", manyFiles}, {"idle", atRest}, {"live", underWay}, {"latency", latency}} {
+	}{{"catchup", catchUp}, {"lines", everyLine}, {"files", manyFiles}, {"idle", atRest}, {"live", underWay}, {"latency", latency}, {"keys", withMemory}} {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), part.name) {
 			continue
 		}
