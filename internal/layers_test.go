@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"internal/sandbox":  {"internal/meter", "internal/page"},
 	"internal/silence":  {"internal/meter"},
 	"internal/pace":     {"internal/meter"},
+	"internal/screen":   {},
 	"internal/recount": {"internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter", "internal/rules",
 		"internal/search", "internal/store", "internal/tailer"},
 	"internal/monitor": {"internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter", "internal/page", "internal/rules",
@@ -43,7 +44,7 @@ var layers = map[string][]string{
 	"internal/agent": {"internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter", "internal/monitor", "internal/page",
 		"internal/pace", "internal/rules", "internal/search", "internal/sender", "internal/silence", "internal/store", "internal/tailer"},
 	"cmd/meterlog": {"internal/agent", "internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter",
-		"internal/monitor", "internal/pace", "internal/page", "internal/recount", "internal/rules", "internal/sandbox", "internal/search", "internal/selftest", "internal/sender", "internal/silence",
+		"internal/monitor", "internal/pace", "internal/page", "internal/recount", "internal/rules", "internal/sandbox", "internal/screen", "internal/search", "internal/selftest", "internal/sender", "internal/silence",
 		"internal/store", "internal/tailer"},
 }
 

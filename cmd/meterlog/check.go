@@ -18,6 +18,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/selftest"
 	"github.com/meterlog/meterlog/internal/sender"
 )
@@ -120,14 +121,14 @@ func (o *checkOptions) run(c *cobra.Command) error {
 
 // describe says what is in a configuration.
 func describe(w io.Writer, conf *config.Config) {
-	writeWrapped(w, "", "  ", fmt.Sprintf("%s: product %s, summed over %s, delivered to %s (%s)",
-		conf.Path, conf.ProductID, brief(conf.Interval), conf.Delivery.Endpoint, conf.Delivery.Transport))
+	screen.WriteWrapped(w, "", "  ", fmt.Sprintf("%s: product %s, summed over %s, delivered to %s (%s)",
+		conf.Path, conf.ProductID, screen.Brief(conf.Interval), conf.Delivery.Endpoint, conf.Delivery.Transport))
 	fmt.Fprintln(w)
 	rows := [][]string{{"SOURCE", "FORMAT", "FILES NOW", "PATH"}}
 	var unreadable []string
 	for _, s := range conf.Sources {
 		if s.Every > 0 {
-			rows = append(rows, []string{s.Name, s.Format, "", "every " + brief(s.Every) + ", by the clock"})
+			rows = append(rows, []string{s.Name, s.Format, "", "every " + screen.Brief(s.Every) + ", by the clock"})
 			continue
 		}
 		if s.Journal != nil {
@@ -138,7 +139,7 @@ func describe(w io.Writer, conf *config.Config) {
 		rows = append(rows, []string{s.Name, s.Format, fmt.Sprint(len(files)), strings.Join(s.Paths, ", ")})
 		unreadable = append(unreadable, problems...)
 	}
-	writeColumns(w, rows, len(rows[0]))
+	screen.WriteColumns(w, rows, len(rows[0]))
 	for _, problem := range unreadable {
 		fmt.Fprintf(w, "not readable for you: %s\n", problem)
 	}
@@ -146,7 +147,7 @@ func describe(w io.Writer, conf *config.Config) {
 	fmt.Fprintln(w)
 	rows = [][]string{{"RULE", "SKU", "QUANTITY", "SOURCES"}}
 	for _, r := range conf.Rules {
-		quantity := clip(strings.Join(strings.Fields(r.QuantityText), " "), 40)
+		quantity := screen.Clip(strings.Join(strings.Fields(r.QuantityText), " "), 40)
 		if r.Decimals > 0 {
 			quantity += " to " + meter.Plural(int64(r.Decimals), "decimal")
 		}
@@ -156,7 +157,7 @@ func describe(w io.Writer, conf *config.Config) {
 		if r.Max != 0 {
 			quantity += ", max " + r.Text(r.Max)
 		}
-		rows = append(rows, []string{r.Name, clip(r.SKUText(), 40), quantity, strings.Join(r.Sources, ", ")})
+		rows = append(rows, []string{r.Name, screen.Clip(r.SKUText(), 40), quantity, strings.Join(r.Sources, ", ")})
 	}
 	if severalProducts(conf) {
 		rows[0] = append(rows[0], "PRODUCT")
@@ -164,7 +165,7 @@ func describe(w io.Writer, conf *config.Config) {
 			rows[i+1] = append(rows[i+1], r.ProductID)
 		}
 	}
-	writeColumns(w, rows, len(rows[0]))
+	screen.WriteColumns(w, rows, len(rows[0]))
 }
 
 // severalProducts reports whether the rules bill more than one product.
@@ -187,7 +188,7 @@ func describeHistory(w io.Writer, conf *config.Config) {
 		if h.Files == 1 {
 			are = "is"
 		}
-		writeWrapped(w, "", "  ", fmt.Sprintf("history: source %s has %s with %s that %s there before its first scan; the lines are %s", h.Source.Name, files, sizeText(h.Bytes), are, h.Fate()))
+		screen.WriteWrapped(w, "", "  ", fmt.Sprintf("history: source %s has %s with %s that %s there before its first scan; the lines are %s", h.Source.Name, files, screen.SizeText(h.Bytes), are, h.Fate()))
 	}
 }
 
@@ -285,7 +286,7 @@ func reportTests(w io.Writer, conf *config.Config, results []selftest.Result, wa
 		}
 	}
 	if rules := untested(conf, results); len(rules) > 0 {
-		writeWrapped(w, "", "  ", "no test makes these rules count: "+strings.Join(rules, ", "))
+		screen.WriteWrapped(w, "", "  ", "no test makes these rules count: "+strings.Join(rules, ", "))
 	}
 	if failed > 0 {
 		fmt.Fprintf(w, "%d of %s failed\n", failed, meter.Plural(int64(len(results)), "test"))

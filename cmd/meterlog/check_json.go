@@ -11,6 +11,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/selftest"
 )
 
@@ -158,7 +159,7 @@ func (p *publishedCheck) runTests(conf *config.Config) {
 		for _, c := range r.Counts {
 			windows := []string{}
 			for _, w := range c.Windows {
-				windows = append(windows, stamp(w))
+				windows = append(windows, screen.Stamp(w))
 			}
 			t.Counts = append(t.Counts, publishedTestCount{c.Rule, c.SKU, c.Units, number(c.Amount, c.Decimals), windows})
 		}

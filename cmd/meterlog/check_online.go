@@ -17,6 +17,7 @@ import (
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -73,7 +74,7 @@ func checkOnline(ctx context.Context, out, errs io.Writer, config *config.Config
 
 // say prints a line about one thing.
 func (o *onlineCheck) say(what, format string, args ...any) {
-	fmt.Fprintf(o.out, "  %-8s  %s\n", what, visible(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(o.out, "  %-8s  %s\n", what, screen.Visible(fmt.Sprintf(format, args...)))
 }
 
 // wrong says what is not accepted, and what to do.

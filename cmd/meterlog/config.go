@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/spf13/cobra"
 )
 
@@ -93,7 +94,7 @@ func (f *logFlags) logger(c *cobra.Command) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	build, ok := logFormats[f.format]
 	switch w := c.ErrOrStderr(); {
-	case ok && onJournal(w):
+	case ok && screen.OnJournal(w):
 		return slog.New(newJournalHandler(w, options, build)), nil
 	case ok:
 		return slog.New(build(w, options)), nil

@@ -15,6 +15,7 @@ import (
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/recount"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // explainOptions are the flags of `meterlog explain`.
@@ -87,7 +88,7 @@ func completeUUIDs(c *cobra.Command, state func(*cobra.Command) (string, error))
 	}
 	defer reader.Close()
 	reader.Records(c.Context(), ledger.Filter{Since: time.Now().Add(-7 * 24 * time.Hour)}, func(r meter.Record) error {
-		uuids = append(uuids, r.UUID+"\t"+r.SKU+", "+string(r.State)+", "+stamp(r.Window.StartTime()))
+		uuids = append(uuids, r.UUID+"\t"+r.SKU+", "+string(r.State)+", "+screen.Stamp(r.Window.StartTime()))
 		return nil
 	})
 	slices.Reverse(uuids)
@@ -168,26 +169,26 @@ func explain(ctx context.Context, dir, uuid string, config *config.Config, confi
 }
 
 func (e *explanation) print(w io.Writer) {
-	s := screenOf(w)
+	s := screen.Of(w)
 	rows := [][]string{
 		{"record", e.UUID},
 		{"SKU", fmt.Sprintf("%s of product %s", e.SKU, e.ProductID)},
-		{"window", stamp(e.Window.StartTime()) + " to " + stamp(e.Window.EndTime())},
-		{"timestamp", stamp(e.Timestamp)},
+		{"window", screen.Stamp(e.Window.StartTime()) + " to " + screen.Stamp(e.Window.EndTime())},
+		{"timestamp", screen.Stamp(e.Timestamp)},
 		{"quantity", fmt.Sprint(e.Quantity)},
-		{"state", string(e.State) + joinReason(e.Reason)},
-		{"opened", instantText(e.OpenedAt)},
-		{"sealed", instantText(e.SealedAt)},
+		{"state", string(e.State) + screen.JoinReason(e.Reason)},
+		{"opened", screen.InstantText(e.OpenedAt)},
+		{"sealed", screen.InstantText(e.SealedAt)},
 		{"attempts", e.attempts()},
-		{"settled", instantText(e.SettledAt)},
+		{"settled", screen.InstantText(e.SettledAt)},
 	}
 	for _, r := range e.Ancestors {
-		rows = append(rows, []string{"issued before", r.UUID + ", " + string(r.State) + joinReason(r.Reason)})
+		rows = append(rows, []string{"issued before", r.UUID + ", " + string(r.State) + screen.JoinReason(r.Reason)})
 	}
 	for _, r := range e.Heirs {
-		rows = append(rows, []string{"issued again", r.UUID + ", " + string(r.State) + joinReason(r.Reason)})
+		rows = append(rows, []string{"issued again", r.UUID + ", " + string(r.State) + screen.JoinReason(r.Reason)})
 	}
-	writeColumns(w, rows, 2)
+	screen.WriteColumns(w, rows, 2)
 	e.printShares(w)
 	for _, f := range e.findings {
 		printFinding(w, f, s)
@@ -195,9 +196,9 @@ func (e *explanation) print(w io.Writer) {
 	fmt.Fprintln(w)
 	switch e.outcome {
 	case recount.Equal:
-		fmt.Fprintln(w, s.paint(green, "equal")+": counted again, its lines come to the same")
+		fmt.Fprintln(w, s.Paint(screen.Green, "equal")+": counted again, its lines come to the same")
 	case recount.Different:
-		fmt.Fprintln(w, s.paint(red, "different")+": counted again, its lines do not come to the same")
+		fmt.Fprintln(w, s.Paint(screen.Red, "different")+": counted again, its lines do not come to the same")
 	case recount.Gone:
 		fmt.Fprintln(w, "gone: not all of its lines exist any more; what there is comes to the same")
 	case recount.Unknown:
@@ -218,7 +219,7 @@ func (e *explanation) printShares(w io.Writer) {
 	}
 	if len(rows) > 1 {
 		fmt.Fprintln(w)
-		writeColumns(w, rows, 1)
+		screen.WriteColumns(w, rows, 1)
 	}
 }
 
@@ -235,10 +236,10 @@ func number(amount int64, decimals int) json.Number {
 	return json.Number(meter.Decimal(amount, decimals))
 }
 
-func printFinding(w io.Writer, f recount.Finding, s screen) {
-	fmt.Fprintf(w, "\n%s: %s that come to %s, %s of %s\n", f.Rule, meter.Plural(f.Lines, "line"), meter.Decimal(f.Amount, f.Decimals), rangeText(f), orDash(visible(f.Generation.Path)))
+func printFinding(w io.Writer, f recount.Finding, s screen.Screen) {
+	fmt.Fprintf(w, "\n%s: %s that come to %s, %s of %s\n", f.Rule, meter.Plural(f.Lines, "line"), meter.Decimal(f.Amount, f.Decimals), rangeText(f), screen.OrDash(screen.Visible(f.Generation.Path)))
 	if f.File != "" && f.File != f.Generation.Path {
-		fmt.Fprintf(w, "  now in %s\n", visible(f.File))
+		fmt.Fprintf(w, "  now in %s\n", screen.Visible(f.File))
 	}
 	switch f.Outcome {
 	case recount.Equal:
@@ -248,7 +249,7 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 	default:
 		fmt.Fprintf(w, "  %s", f.Outcome)
 	}
-	fmt.Fprintln(w, joinReason(f.Note))
+	fmt.Fprintln(w, screen.JoinReason(f.Note))
 	for _, line := range f.Recounted {
 		amount := meter.Decimal(line.Quantity, f.Decimals)
 		prefix := fmt.Sprintf("  %d: %s: ", line.Offset, amount)
@@ -258,7 +259,7 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 		case journal.IsClock(f.Generation):
 			prefix = fmt.Sprintf("  %s: ", amount)
 		}
-		fmt.Fprintln(w, prefix+s.fit(line.Text, len(prefix)))
+		fmt.Fprintln(w, prefix+s.Fit(line.Text, len(prefix)))
 	}
 	if more := f.Found.Lines - int64(len(f.Recounted)); len(f.Recounted) > 0 && more > 0 {
 		fmt.Fprintf(w, "  and %s more\n", meter.Plural(more, "line"))
@@ -269,7 +270,7 @@ func printFinding(w io.Writer, f recount.Finding, s screen) {
 
 // printRepeats prints the lines that counted nothing, since another has what would
 // count.
-func printRepeats(w io.Writer, lines []recount.Repeat, s screen, n int64, what, why, counted string) {
+func printRepeats(w io.Writer, lines []recount.Repeat, s screen.Screen, n int64, what, why, counted string) {
 	if n == 0 {
 		return
 	}
@@ -280,14 +281,14 @@ func printRepeats(w io.Writer, lines []recount.Repeat, s screen, n int64, what, 
 			where = "its " + counted + " is in " + r.UUID
 		}
 		prefix := fmt.Sprintf("  %d: %s: ", r.Offset, where)
-		fmt.Fprintln(w, prefix+s.fit(r.Text, len(prefix)))
+		fmt.Fprintln(w, prefix+s.Fit(r.Text, len(prefix)))
 	}
 }
 
 // rangeText says where in its generation the lines of a finding are.
 func rangeText(f recount.Finding) string {
 	if journal.IsClock(f.Generation) {
-		return "from " + stamp(time.Unix(f.Start, 0)) + " to " + stamp(time.Unix(f.End, 0))
+		return "from " + screen.Stamp(time.Unix(f.Start, 0)) + " to " + screen.Stamp(time.Unix(f.End, 0))
 	}
 	if journal.IsJournal(f.Generation.Path) {
 		return fmt.Sprintf("in entries %d to %d", f.Start+1, f.End)
@@ -305,7 +306,7 @@ func (e *explanation) attempts() string {
 		text += "; the API may have stored it"
 	}
 	if e.State == meter.Sealed && e.NotBefore.After(e.asked) {
-		text += "; due again at " + instantText(e.NotBefore)
+		text += "; due again at " + screen.InstantText(e.NotBefore)
 	}
 	return text
 }
@@ -364,15 +365,15 @@ type (
 
 func (e *explanation) publish() publishedExplanation {
 	p := publishedExplanation{
-		publishedRecord: publish(e.Record), WindowEnd: stamp(e.Window.EndTime()), UnderWay: e.UnderWay,
+		publishedRecord: publish(e.Record), WindowEnd: screen.Stamp(e.Window.EndTime()), UnderWay: e.UnderWay,
 		Ancestors: []publishedRecord{}, Heirs: []publishedRecord{}, Shares: []publishedShare{}, Contributions: []publishedContribution{}, Verdict: e.outcome,
 	}
 	if !e.SealedAt.IsZero() {
-		at := stamp(e.SealedAt)
+		at := screen.Stamp(e.SealedAt)
 		p.SealedAt = &at
 	}
 	if e.State == meter.Sealed && e.NotBefore.After(e.asked) {
-		at := stamp(e.NotBefore)
+		at := screen.Stamp(e.NotBefore)
 		p.DueAt = &at
 	}
 	for _, r := range e.Ancestors {

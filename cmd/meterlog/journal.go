@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // journalHandler writes each record with its priority and without a time: the
@@ -63,11 +65,11 @@ func (h *journalHandler) WithGroup(name string) slog.Handler {
 func priorityOf(level slog.Level) string {
 	switch {
 	case level >= slog.LevelError:
-		return priorityError
+		return screen.PriorityError
 	case level >= slog.LevelWarn:
-		return priorityWarning
+		return screen.PriorityWarning
 	case level >= slog.LevelInfo:
-		return priorityInfo
+		return screen.PriorityInfo
 	}
-	return priorityDebug
+	return screen.PriorityDebug
 }

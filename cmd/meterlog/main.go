@@ -16,6 +16,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -30,9 +31,9 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	out, errs := newGuard(stdout, priorityInfo), newGuard(stderr, priorityError)
-	defer errs.end()
-	defer out.end()
+	out, errs := screen.NewGuard(stdout, screen.PriorityInfo), screen.NewGuard(stderr, screen.PriorityError)
+	defer errs.End()
+	defer out.End()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot()
@@ -89,7 +90,7 @@ together, so that restarts neither lose nor count twice.
 		Args:              cobra.NoArgs,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", pageWidth)))
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", screen.PageWidth)))
 	root.Version = versionLine()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

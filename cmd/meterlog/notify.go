@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/screen"
+
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
@@ -77,6 +79,6 @@ func (n *notifier) look(ctx context.Context, starting bool) {
 	}
 	if line := n.service.subject().Line(ctx, time.Now()); line != n.said {
 		n.said = line
-		notifySystemd("STATUS=" + visible(line))
+		notifySystemd("STATUS=" + screen.Visible(line))
 	}
 }

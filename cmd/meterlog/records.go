@@ -16,6 +16,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 func newRecordsCommand() *cobra.Command {
@@ -189,7 +190,7 @@ func csvSink(w io.Writer) recordSink {
 			if p.SettledAt != nil {
 				settled = *p.SettledAt
 			}
-			return out.Write(csvCells(p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
+			return out.Write(screen.CSVCells(p.UUID, p.SKU, p.Window, strconv.FormatInt(p.Quantity, 10), p.State, p.Reason,
 				strconv.Itoa(p.Attempts), p.OpenedAt, settled, p.ReissuedAs, p.ProductID, p.Timestamp))
 		},
 		end: func() error { out.Flush(); return out.Error() },
@@ -228,7 +229,7 @@ func (t *recordTable) add(r meter.Record) error {
 	if r.ReissuedAs != "" {
 		reason += ", queued again as " + strings.ReplaceAll(r.ReissuedAs, ",", ", ")
 	}
-	t.rows = append(t.rows, t.row(r.Window.StartTime().Format(time.RFC3339), r.ProductID, r.SKU, strconv.FormatInt(r.Quantity, 10), string(r.State), r.UUID, r.Timestamp.Format(time.RFC3339), visible(reason)))
+	t.rows = append(t.rows, t.row(r.Window.StartTime().Format(time.RFC3339), r.ProductID, r.SKU, strconv.FormatInt(r.Quantity, 10), string(r.State), r.UUID, r.Timestamp.Format(time.RFC3339), screen.Visible(reason)))
 	if len(t.rows) > rowsAligned {
 		return t.flush()
 	}
@@ -244,7 +245,7 @@ func (t *recordTable) row(window, product string, others ...string) []string {
 }
 
 func (t *recordTable) flush() error {
-	lines := columns(t.rows, len(t.rows[0]), max(pageWidth, screenOf(t.to).width))
+	lines := screen.Columns(t.rows, len(t.rows[0]), max(screen.PageWidth, screen.Of(t.to).Width))
 	if t.begun {
 		lines = lines[1:]
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // retryOptions are the flags of `meterlog retry`.
@@ -315,7 +316,7 @@ func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (que
 	if queued == 0 {
 		return 0
 	}
-	writeColumns(out, rows, len(rows[0]))
+	screen.WriteColumns(out, rows, len(rows[0]))
 	next := "the next `meterlog run` delivers"
 	if _, running := ledger.Owner(dir); running {
 		next = "the agent delivers within seconds"

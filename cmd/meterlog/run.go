@@ -23,6 +23,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/sandbox"
+	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/sender"
 )
 
@@ -347,7 +348,7 @@ func (o *runOptions) rest(ctx context.Context, c *cobra.Command, a *agent.Agent)
 func (o *runOptions) sum(c *cobra.Command, summary agent.Summary) error {
 	printSummary(c.OutOrStdout(), summary, o.dryRun, o.throwAway())
 	for _, name := range summary.Unread {
-		fmt.Fprintf(c.ErrOrStderr(), "meterlog: not read: %s\n", visible(name))
+		fmt.Fprintf(c.ErrOrStderr(), "meterlog: not read: %s\n", screen.Visible(name))
 	}
 	if !summary.AllAccepted() || len(summary.Unread) > 0 {
 		return errReported
@@ -377,7 +378,7 @@ func printSummary(w io.Writer, s agent.Summary, dryRun, thrownAway bool) {
 		if dryRun && line.State == meter.Accepted {
 			state = wouldBeAccepted
 		}
-		fmt.Fprintf(table, "%s%s\t%d\t%d\t%s\t%s\n", product, line.SKU, line.Records, line.Quantity, state, visible(line.Reason))
+		fmt.Fprintf(table, "%s%s\t%d\t%d\t%s\t%s\n", product, line.SKU, line.Records, line.Quantity, state, screen.Visible(line.Reason))
 	}
 	if len(s.Settled) > 0 {
 		table.Flush()
@@ -394,7 +395,7 @@ func printSummary(w io.Writer, s agent.Summary, dryRun, thrownAway bool) {
 		fmt.Fprintf(w, "%s waiting for their window to begin\n", countRecords(s.Open))
 	}
 	for _, p := range s.Peaks {
-		fmt.Fprintf(w, "%s of %s: %s of %s count after %s, when their stretch is over\n", meter.Plural(p.Peaks, "peak"), visible(p.Rule), p.Text(), p.SKU, stamp(p.Stretch.EndTime()))
+		fmt.Fprintf(w, "%s of %s: %s of %s count after %s, when their stretch is over\n", meter.Plural(p.Peaks, "peak"), screen.Visible(p.Rule), p.Text(), p.SKU, screen.Stamp(p.Stretch.EndTime()))
 	}
 	if dryRun {
 		fmt.Fprintln(w, "dry run: nothing was billed")
@@ -417,7 +418,7 @@ func printAnswer(w io.Writer, product string) func(meter.Record, meter.Result) {
 			of += " of product " + r.ProductID
 		}
 		if result.Reason != "" {
-			answer += ": " + visible(result.Reason)
+			answer += ": " + screen.Visible(result.Reason)
 		}
 		fmt.Fprintf(w, "%s  %s  %s  quantity %d: %s\n", r.Window.StartTime().Format(time.RFC3339), r.UUID, of, r.Quantity, answer)
 	}
@@ -431,7 +432,7 @@ func printTotals(w io.Writer, model *sandbox.Sandbox) error {
 	}
 	fmt.Fprintln(w, "the sandbox accepted:")
 	for _, t := range totals {
-		fmt.Fprintf(w, "  product %s  SKU %s  %s  quantity %d\n", visible(t.ProductID), visible(t.SKU), countRecords(t.Records), t.Quantity)
+		fmt.Fprintf(w, "  product %s  SKU %s  %s  quantity %d\n", screen.Visible(t.ProductID), screen.Visible(t.SKU), countRecords(t.Records), t.Quantity)
 	}
 	return nil
 }

@@ -11,9 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/meterlog/meterlog/internal/sandbox"
+	"github.com/meterlog/meterlog/internal/screen"
+
+	"github.com/spf13/cobra"
 )
 
 // sandboxOptions are the flags of `meterlog sandbox`.
@@ -140,7 +141,7 @@ func (o *sandboxOptions) run(c *cobra.Command) error {
 	out := c.OutOrStdout()
 	o.model.Log, o.model.AnyClient = log, true
 	o.model.Accepted = func(r sandbox.Stored) {
-		fmt.Fprintf(out, "%s  %s  %s  quantity %d\n", r.Timestamp.Format(time.RFC3339), visible(r.UUID), visible(r.SKU), r.Quantity)
+		fmt.Fprintf(out, "%s  %s  %s  quantity %d\n", r.Timestamp.Format(time.RFC3339), screen.Visible(r.UUID), screen.Visible(r.SKU), r.Quantity)
 	}
 	if err := o.configure(); err != nil {
 		return err

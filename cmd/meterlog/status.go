@@ -16,6 +16,7 @@ import (
 	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -75,7 +76,7 @@ anything: for monitoring, and for the product itself.`,
 // printReasons prints what is wrong, a line each.
 func printReasons(w io.Writer, st monitor.Status) {
 	for _, p := range st.Problems {
-		fmt.Fprintf(w, "%s: %s\n", p.Code, visible(p.Message))
+		fmt.Fprintf(w, "%s: %s\n", p.Code, screen.Visible(p.Message))
 	}
 	if len(st.Problems) == 0 {
 		fmt.Fprintln(w, "nothing is wrong")
@@ -91,15 +92,15 @@ func printStatus(w io.Writer, st monitor.Status) {
 			running += fmt.Sprintf(" (pid %d)", st.PID)
 		}
 	}
-	fmt.Fprintf(w, "meterlog %s %s; product %s, state in %s\n\n", st.Version, running, orDash(st.ProductID), st.StateDir)
+	fmt.Fprintf(w, "meterlog %s %s; product %s, state in %s\n\n", st.Version, running, screen.OrDash(st.ProductID), st.StateDir)
 	printSKUs(w, st)
 	printWaiting(w, st)
 	printSources(w, st)
 	for _, p := range st.Peaks {
-		fmt.Fprintf(w, "%s of %s: %s of %s from %s to %s, which counts when that is over\n", meter.Plural(p.Peaks, "peak"), visible(p.Rule), p.Amount, p.SKU, p.From, p.To)
+		fmt.Fprintf(w, "%s of %s: %s of %s from %s to %s, which counts when that is over\n", meter.Plural(p.Peaks, "peak"), screen.Visible(p.Rule), p.Amount, p.SKU, p.From, p.To)
 	}
 	for _, r := range st.Repeated {
-		fmt.Fprintf(w, "%s of %s, whose keys had counted\n", meter.Plural(r.Count, "repeated line"), visible(r.Rule))
+		fmt.Fprintf(w, "%s of %s, whose keys had counted\n", meter.Plural(r.Count, "repeated line"), screen.Visible(r.Rule))
 	}
 	printProblems(w, st)
 }
@@ -119,7 +120,7 @@ func printSKUs(w io.Writer, st monitor.Status) {
 		}
 	}
 	if len(rows) > 1 {
-		writeColumns(w, rows, names)
+		screen.WriteColumns(w, rows, names)
 		if more := len(st.SKUs) - len(shown); more > 0 {
 			fmt.Fprintf(w, "and %d more SKUs with smaller totals, see --format json\n", more)
 		}
@@ -178,14 +179,14 @@ func printSources(w io.Writer, st monitor.Status) {
 		slices.SortStableFunc(files, func(a, b monitor.FileStatus) int { return int(min(1, max(-1, b.Lag-a.Lag))) })
 		name := s.Name
 		for _, f := range files[:min(mostFiles, len(files))] {
-			read, behind := sizeText(f.Offset), sizeText(f.Lag)
+			read, behind := screen.SizeText(f.Offset), screen.SizeText(f.Lag)
 			switch {
 			case journal.IsClock(meter.Generation{Path: f.Path}):
 				read, behind = readTo(f.Offset), ""
 			case journal.IsJournal(f.Path):
 				read, behind = readEntries(f), fmt.Sprint(f.Lag)
 			}
-			rows = append(rows, []string{name, shortened(f.Path), f.State, read, behind})
+			rows = append(rows, []string{name, screen.Shortened(f.Path), f.State, read, behind})
 			name = ""
 		}
 		switch more := len(files) - mostFiles; {
@@ -196,7 +197,7 @@ func printSources(w io.Writer, st monitor.Status) {
 		}
 	}
 	if len(rows) > 1 {
-		writeColumns(w, rows, 3)
+		screen.WriteColumns(w, rows, 3)
 		fmt.Fprintln(w)
 	}
 }
@@ -206,14 +207,14 @@ func readTo(seconds int64) string {
 	if seconds == 0 {
 		return ""
 	}
-	return "to " + stamp(time.Unix(seconds, 0))
+	return "to " + screen.Stamp(time.Unix(seconds, 0))
 }
 
 // readEntries says how far a journal was read.
 func readEntries(f monitor.FileStatus) string {
 	text := fmt.Sprintf("%d entries", f.Offset)
 	if !f.Last().IsZero() {
-		text += ", to " + stamp(f.Last())
+		text += ", to " + screen.Stamp(f.Last())
 	}
 	return text
 }
@@ -234,8 +235,8 @@ func printList(w io.Writer, title string, list []monitor.ProblemStatus) {
 	shown := make(map[string]int)
 	for _, p := range list {
 		if shown[p.Code]++; shown[p.Code] <= mostProblems {
-			writeWrapped(w, "  ", "    ", p.Code+": "+p.Message)
-			writeWrapped(w, "      → ", "        ", p.Hint)
+			screen.WriteWrapped(w, "  ", "    ", p.Code+": "+p.Message)
+			screen.WriteWrapped(w, "      → ", "        ", p.Hint)
 		}
 	}
 	for _, code := range slices.Sorted(maps.Keys(shown)) {

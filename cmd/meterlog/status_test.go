@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // However long paths and messages are and however many, the status fits the page
@@ -28,7 +29,7 @@ func TestStatusFitsThePage(t *testing.T) {
 		t.Errorf("it has %d lines", len(lines))
 	}
 	for _, line := range lines {
-		if n := utf8.RuneCountInString(line); n > pageWidth {
+		if n := utf8.RuneCountInString(line); n > screen.PageWidth {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}

@@ -10,9 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/screen"
+
+	"github.com/spf13/cobra"
 )
 
 func newTotalsCommand() *cobra.Command {
@@ -108,7 +109,7 @@ func csvTotals(w io.Writer, sums []ledger.Sum, _ ledger.Period) error {
 	out := csv.NewWriter(w)
 	out.Write([]string{"product_id", "sku_id", "period", "records", "accepted", "waiting", "in_doubt", "not_billable"})
 	for _, s := range sums {
-		out.Write(csvCells(s.ProductID, s.SKU, periodText(s), strconv.Itoa(s.Records), s.Accepted.String(), s.Waiting.String(), s.InDoubt.String(), s.NotBillable.String()))
+		out.Write(screen.CSVCells(s.ProductID, s.SKU, periodText(s), strconv.Itoa(s.Records), s.Accepted.String(), s.Waiting.String(), s.InDoubt.String(), s.NotBillable.String()))
 	}
 	out.Flush()
 	return out.Error()
@@ -130,6 +131,6 @@ func tableTotals(w io.Writer, sums []ledger.Sum, by ledger.Period) error {
 			rows[i] = append(row[:2:2], row[3:]...)
 		}
 	}
-	writeColumns(w, rows, len(rows[0])-4)
+	screen.WriteColumns(w, rows, len(rows[0])-4)
 	return nil
 }

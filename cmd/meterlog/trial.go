@@ -14,6 +14,7 @@ import (
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // testOptions are the flags of `meterlog test`.
@@ -128,7 +129,7 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	note := func(format string, args ...any) {
-		fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s\n", visible(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s\n", screen.Visible(fmt.Sprintf(format, args...)))
 	}
 	since, err := parseTime("--since", o.since, time.Now())
 	if err != nil {
@@ -142,14 +143,14 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 		options: o, matcher: rules.NewMatcher(&config.Set), tally: newTrialTally(config),
 		print: newMatchPrinter(c.OutOrStdout(), o), stdin: c.InOrStdin(), note: note,
 	}
-	if o.format == "text" && (o.time || t.print.screen.width > 0) {
+	if o.format == "text" && (o.time || t.print.screen.Width > 0) {
 		t.matcher.Measure()
 		t.tally.effort = t.matcher.Effort
 	}
 	if o.follow && len(args) == 0 {
 		t.newInputs = func(known []*input) []*input { return newInputs(config, o.source, known) }
 	}
-	t.print.bar = newProgress(unguarded(c.ErrOrStderr()), inputs)
+	t.print.bar = newProgress(screen.Unguarded(c.ErrOrStderr()), inputs)
 	if o.format == "text" {
 		t.near = newNearMisses(config, t.tally)
 	}
@@ -325,7 +326,7 @@ func roughly(d time.Duration) string {
 	case d.Round(time.Minute)%time.Hour == 0:
 		return fmt.Sprintf("%d h", d.Round(time.Minute)/time.Hour)
 	}
-	return brief(d.Round(time.Minute))
+	return screen.Brief(d.Round(time.Minute))
 }
 
 // skip notes a line that is too long to be read.

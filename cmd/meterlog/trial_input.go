@@ -19,6 +19,7 @@ import (
 	"github.com/meterlog/meterlog/internal/logfile"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 const readSize = 256 << 10 // of blocks
@@ -46,7 +47,7 @@ type input struct {
 func (in *input) isStdin() bool { return in.path == "-" }
 
 // place is how people find a line.
-func (in *input) place(line int64) string { return fmt.Sprintf("%s:%d", visible(in.name), line) }
+func (in *input) place(line int64) string { return fmt.Sprintf("%s:%d", screen.Visible(in.name), line) }
 
 // block is a run of whole lines of the input. start is 0 where the file begins
 // with it.

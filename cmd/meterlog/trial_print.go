@@ -9,18 +9,19 @@ import (
 	"unicode/utf8"
 
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // matchPrinter prints matches as they are found. Its errors come with end.
 type matchPrinter struct {
 	out    *bufio.Writer
 	json   *json.Encoder // nil for text
-	screen screen
+	screen screen.Screen
 	bar    *progress
 }
 
 func newMatchPrinter(w io.Writer, o *testOptions) *matchPrinter {
-	p := &matchPrinter{out: bufio.NewWriterSize(w, 64<<10), screen: screenOf(w)}
+	p := &matchPrinter{out: bufio.NewWriterSize(w, 64<<10), screen: screen.Of(w)}
 	if o.format == "json" {
 		p.json = json.NewEncoder(p.out)
 		p.json.SetEscapeHTML(false)
@@ -55,7 +56,7 @@ func keyOf(h rules.Hit) *string {
 // hit prints a line that a rule counts. For people it also prints lines that a rule
 // failed on. marks returns the parts of the line that matter.
 func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules.Rule) [][2]int) {
-	if p.screen.width > 0 {
+	if p.screen.Width > 0 {
 		p.bar.clear()
 	}
 	if p.json != nil {
@@ -66,19 +67,19 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 		return
 	}
 	place := in.place(line)
-	result, colour := fmt.Sprintf("%s %s", h.Rule.Name, h.Rule.Text(h.Quantity)), boldLime
+	result, colour := fmt.Sprintf("%s %s", h.Rule.Name, h.Rule.Text(h.Quantity)), screen.BoldLime
 	switch {
 	case h.Err == nil && h.Rule.Table != nil:
 		result += " of " + h.Bills.SKU
 	case h.Err != nil:
-		result, colour = fmt.Sprintf("%s error: %v", h.Rule.Name, h.Err), boldRed
+		result, colour = fmt.Sprintf("%s error: %v", h.Rule.Name, h.Err), screen.BoldRed
 	}
 	used := utf8.RuneCountInString(place) + utf8.RuneCountInString(result) + 4
 	var parts [][2]int
-	if p.screen.width > 0 {
+	if p.screen.Width > 0 {
 		parts = marks(h.Rule)
 	}
-	fmt.Fprintf(p.out, "%s  %s  %s\n", place, p.screen.paint(colour, result), p.screen.fitMarked(string(h.Line), used, parts))
+	fmt.Fprintf(p.out, "%s  %s  %s\n", place, p.screen.Paint(colour, result), p.screen.FitMarked(string(h.Line), used, parts))
 }
 
 // flush shows what was printed.
@@ -90,7 +91,7 @@ func (p *matchPrinter) flush() {
 
 // flushScreen does so where people watch.
 func (p *matchPrinter) flushScreen() {
-	if p.screen.width > 0 {
+	if p.screen.Width > 0 {
 		p.flush()
 	}
 }

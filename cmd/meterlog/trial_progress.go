@@ -4,6 +4,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/screen"
+
 	"github.com/schollz/progressbar/v3"
 )
 
@@ -22,8 +24,8 @@ type progress struct {
 
 // newProgress returns nil if stderr is not a terminal.
 func newProgress(stderr io.Writer, inputs []*input) *progress {
-	s := screenOf(stderr)
-	if s.width == 0 {
+	s := screen.Of(stderr)
+	if s.Width == 0 {
 		return nil
 	}
 	var total int64
@@ -42,7 +44,7 @@ func newProgress(stderr io.Writer, inputs []*input) *progress {
 		progressbar.OptionSetRenderBlankState(false),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionSetWidth(max(10, min(40, s.width-60))),
+		progressbar.OptionSetWidth(max(10, min(40, s.Width-60))),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionEnableColorCodes(false),
 		progressbar.OptionUseANSICodes(false),

@@ -12,6 +12,7 @@ import (
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // trialTally is what a `meterlog test` has counted.
@@ -68,7 +69,7 @@ func (t *troubles) add(reason string, example func() string) {
 // note counts what went wrong on a line.
 func (t *troubles) note(h rules.Hit, err error, place func() string) {
 	t.add(err.Error(), func() string {
-		return fmt.Sprintf("%s: %v: %s", place(), err, clip(string(h.Line), exampleWidth))
+		return fmt.Sprintf("%s: %v: %s", place(), err, screen.Clip(string(h.Line), exampleWidth))
 	})
 }
 
@@ -144,7 +145,9 @@ func (t *trialTally) addUnparsed(u rules.Unparsed, place func() string) {
 	if t.unparsed[u.Source] == nil {
 		t.unparsed[u.Source] = &troubles{}
 	}
-	t.unparsed[u.Source].add(u.Why, func() string { return fmt.Sprintf("%s: %s: %s", place(), u.Why, clip(string(u.Line), exampleWidth)) })
+	t.unparsed[u.Source].add(u.Why, func() string {
+		return fmt.Sprintf("%s: %s: %s", place(), u.Why, screen.Clip(string(u.Line), exampleWidth))
+	})
 }
 
 // exampleWidth is the most characters of a line that an example shows.
@@ -292,14 +295,14 @@ func (t *trialTally) troubles(config *config.Config) func(func(string, *troubles
 }
 
 // text writes the table for people, with remarks.
-func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) string {
+func (t *trialTally) text(config *config.Config, near *nearMisses, s screen.Screen) string {
 	var b strings.Builder
 	t.table(&b, config)
-	fmt.Fprintf(&b, "\n%s, %s, %s\n", meter.Plural(t.lines, "line"), meter.Plural(t.files, "file"), sizeText(t.bytes))
+	fmt.Fprintf(&b, "\n%s, %s, %s\n", meter.Plural(t.lines, "line"), meter.Plural(t.files, "file"), screen.SizeText(t.bytes))
 	tell := func(e *troubles, what string) {
 		fmt.Fprintf(&b, "%s, such as\n", what)
 		for _, example := range e.examples {
-			fmt.Fprintf(&b, "  %s\n", s.fit(example, 2))
+			fmt.Fprintf(&b, "  %s\n", s.Fit(example, 2))
 		}
 	}
 	for name, e := range t.troubles(config) {
@@ -330,11 +333,11 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen) str
 		}
 	}
 	for _, off := range t.offTimes {
-		fmt.Fprintln(&b, s.fit(off, 0))
+		fmt.Fprintln(&b, s.Fit(off, 0))
 	}
 	for _, r := range config.Rules {
 		if hint := t.hint(r, near); hint != "" {
-			fmt.Fprintln(&b, s.fit(r.Name+" matched nothing: "+hint, 0))
+			fmt.Fprintln(&b, s.Fit(r.Name+" matched nothing: "+hint, 0))
 		}
 	}
 	return b.String()
@@ -361,12 +364,12 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 		evaluated, took := "", ""
 		if t.effort != nil {
 			effort := t.effort(r)
-			evaluated, took = fmt.Sprint(effort.Lines), timeText(effort.Time)
+			evaluated, took = fmt.Sprint(effort.Lines), screen.TimeText(effort.Time)
 		}
 		for _, b := range t.billed(r) {
 			sku := b.sku
 			if sku == "" {
-				sku = clip(r.SKUText(), 40)
+				sku = screen.Clip(r.SKUText(), 40)
 			}
 			rows = append(rows, row(r.Name, sku, fmt.Sprint(b.count.lines), meter.BigDecimal(b.count.amount(), r.Decimals), r.Text(r.Per), b.units.String(), evaluated, took))
 			evaluated, took = "", "" // once for each rule
@@ -380,7 +383,7 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 			rows[i] = slices.Insert(rows[i], 1, product)
 		}
 	}
-	writeColumns(b, rows, names)
+	screen.WriteColumns(b, rows, names)
 }
 
 // hint returns why a rule may have matched nothing, or "".

@@ -1,6 +1,7 @@
-package main
+package screen
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -30,14 +31,24 @@ func TestColumnsFit(t *testing.T) {
 			"UUID\n    REASON\n" + uuid + uuid + "\n    " + strings.TrimSpace(strings.Repeat("no such thing ", 5)) + " no\n    such thing no such thing no such thing\n"},
 	} {
 		var b strings.Builder
-		writeColumns(&b, test.rows, test.left)
+		WriteColumns(&b, test.rows, test.left)
 		if b.String() != test.want {
 			t.Errorf("%s: got\n%swant\n%s", test.name, b.String(), test.want)
 		}
 		for line := range strings.Lines(b.String()) {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > pageWidth {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > PageWidth {
 				t.Errorf("%s: %d columns: %s", test.name, n, line)
 			}
 		}
+	}
+}
+
+// A text is wrapped between its words, and never within a command.
+func TestWriteWrapped(t *testing.T) {
+	var b bytes.Buffer
+	WriteWrapped(&b, "  ", "    ", "usage was refused for a reason that is not known here, so see `meterlog records --state refused`, then go on\nand this")
+	want := "  usage was refused for a reason that is not known here, so see\n    `meterlog records --state refused`, then go on\n    and this\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"bytes"
@@ -16,15 +16,15 @@ func TestGuard(t *testing.T) {
 		"\xff\xc3(":                  `\xff\xc3(`,
 		"a\tb":                       "a\tb",
 		"end \xe2\x82":               `end \xe2\x82`,
-		red + "x" + plain:            "\x1b[31mx\x1b[m",
+		Red + "x" + plain:            "\x1b[31mx\x1b[m",
 		"\uFDEF":                     `\ufdef`,
 	} {
 		for cut := range len(text) + 1 {
 			var b bytes.Buffer
-			g := newGuard(&b, priorityInfo)
+			g := NewGuard(&b, PriorityInfo)
 			g.Write([]byte(text[:cut]))
 			g.Write([]byte(text[cut:]))
-			g.end()
+			g.End()
 			if b.String() != want {
 				t.Errorf("%q cut at %d: got %q, want %q", text, cut, b.String(), want)
 			}
@@ -34,9 +34,9 @@ func TestGuard(t *testing.T) {
 
 func TestVisible(t *testing.T) {
 	for text, want := range map[string]string{
-		"a\nb": `a\nb`, "\x1b[31m": `\u001b[31m`, red + "x": `\ufdd2x`, "ok": "ok",
+		"a\nb": `a\nb`, "\x1b[31m": `\u001b[31m`, Red + "x": `\ufdd2x`, "ok": "ok",
 	} {
-		if got := visible(text); got != want {
+		if got := Visible(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
@@ -45,7 +45,7 @@ func TestVisible(t *testing.T) {
 // A line of the journal bears one priority: its own, or else that of its stream.
 func TestGuardOfJournal(t *testing.T) {
 	var b bytes.Buffer
-	g := &guard{w: &b, priority: priorityError}
+	g := &Guard{w: &b, priority: PriorityError}
 	for _, text := range []string{"one\n<6>two\nth", "ree\n", "\n"} {
 		g.Write([]byte(text))
 	}
@@ -55,7 +55,7 @@ func TestGuardOfJournal(t *testing.T) {
 }
 
 func TestCSVCells(t *testing.T) {
-	got := csvCells("=1+1", "+1", "-1", "@x", "\tx", "\rx", "x=1", "", "12")
+	got := CSVCells("=1+1", "+1", "-1", "@x", "\tx", "\rx", "x=1", "", "12")
 	want := []string{"'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx", "x=1", "", "12"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -76,7 +76,7 @@ func TestFitMarked(t *testing.T) {
 		{30, [][2]int{{55, 65}}, "…il sent 0123456789 0123456789"},
 		{200, [][2]int{{33, 43}}, long},
 	} {
-		if got := (screen{width: test.width}).fitMarked(long, 0, test.marks); got != test.want {
+		if got := (Screen{Width: test.width}).FitMarked(long, 0, test.marks); got != test.want {
 			t.Errorf("%v: got %q, want %q", test, got, test.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"fmt"
@@ -12,60 +12,60 @@ import (
 	"golang.org/x/term"
 )
 
-// pageWidth is how many columns a text has.
-const pageWidth = 80
+// PageWidth is how many columns a text has.
+const PageWidth = 80
 
-// screen is what is known of where output goes.
-type screen struct {
-	width  int // in characters; 0 unless it is a terminal
+// Screen is what is known of where output goes.
+type Screen struct {
+	Width  int // in characters; 0 unless it is a terminal
 	colour bool
 }
 
-func screenOf(w io.Writer) screen {
+func Of(w io.Writer) Screen {
 	f, ok := w.(*os.File)
-	if g, guarded := w.(*guard); guarded {
+	if g, guarded := w.(*Guard); guarded {
 		f, ok = g.to, g.to != nil
 	}
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return screen{}
+		return Screen{}
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 {
 		width = 80
 	}
-	return screen{width: width, colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	return Screen{Width: width, colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
 // Colours, as characters that a guard turns into escapes of ECMA-48.
 const (
 	plain    = "\uFDD0"
 	bold     = "\uFDD1"
-	red      = "\uFDD2"
-	green    = "\uFDD3"
-	boldRed  = "\uFDD4"
-	boldLime = "\uFDD5"
+	Red      = "\uFDD2"
+	Green    = "\uFDD3"
+	BoldRed  = "\uFDD4"
+	BoldLime = "\uFDD5"
 )
 
-// paint shows text in a colour.
-func (s screen) paint(colour, text string) string {
+// Paint shows text in a colour.
+func (s Screen) Paint(colour, text string) string {
 	if !s.colour {
 		return text
 	}
 	return colour + text + plain
 }
 
-// fit makes text a line of a terminal that holds a number of used characters
+// Fit makes text a line of a terminal that holds a number of used characters
 // already: it cuts the rest. Elsewhere it cuts nothing. Either way nothing in the
 // text moves the cursor.
-func (s screen) fit(text string, used int) string { return s.fitMarked(text, used, nil) }
+func (s Screen) Fit(text string, used int) string { return s.FitMarked(text, used, nil) }
 
-// fitMarked is fit with parts of the text, byte ranges in order, in bold. If it
+// FitMarked is fit with parts of the text, byte ranges in order, in bold. If it
 // must cut, it shows the first of them.
-func (s screen) fitMarked(text string, used int, marks [][2]int) string {
-	if s.width == 0 {
-		return visible(text)
+func (s Screen) FitMarked(text string, used int, marks [][2]int) string {
+	if s.Width == 0 {
+		return Visible(text)
 	}
-	room := max(s.width-used, 20)
+	room := max(s.Width-used, 20)
 	more := utf8.RuneCountInString(text) > room
 	first := 0
 	if more && len(marks) > 0 {
@@ -89,7 +89,7 @@ func (s screen) fitMarked(text string, used int, marks [][2]int) string {
 			marked = inside
 		}
 		_, size := utf8.DecodeRuneInString(text[i:])
-		shown := visible(text[i : i+size])
+		shown := Visible(text[i : i+size])
 		if r == '\t' {
 			shown = " "
 		}
@@ -124,25 +124,25 @@ func firstShown(text string, part [2]int, room int) int {
 	return 0
 }
 
-// clip cuts text to a number of characters.
-func clip(text string, width int) string {
+// Clip cuts text to a number of characters.
+func Clip(text string, width int) string {
 	if len(text) <= width || utf8.RuneCountInString(text) <= width {
 		return text
 	}
 	return string([]rune(text)[:width-1]) + "…"
 }
 
-// writeColumns writes rows as a table, the first columns to the left and the
+// WriteColumns writes rows as a table, the first columns to the left and the
 // others to the right. A title may have two lines. If the table is wider than the
 // page, or than a wider terminal, each row takes several lines.
-func writeColumns(w io.Writer, rows [][]string, left int) {
-	for _, row := range columns(rows, left, max(pageWidth, screenOf(w).width)) {
+func WriteColumns(w io.Writer, rows [][]string, left int) {
+	for _, row := range Columns(rows, left, max(PageWidth, Of(w).Width)) {
 		fmt.Fprintln(w, row)
 	}
 }
 
-// columns returns the rows of a table, the first of them with the titles.
-func columns(rows [][]string, left, width int) []string {
+// Columns returns the rows of a table, the first of them with the titles.
+func Columns(rows [][]string, left, width int) []string {
 	upper, lower, short := make([]string, len(rows[0])), make([]string, len(rows[0])), make([]string, len(rows[0]))
 	for i, title := range rows[0] {
 		short[i] = strings.ReplaceAll(title, "\n", " ")
@@ -271,11 +271,11 @@ func foldedRows(rows [][]string, left, width int) []string {
 	return folded
 }
 
-// shortened is a path whose beginning is left out where it is too long to stand
+// Shortened is a path whose beginning is left out where it is too long to stand
 // beside the other columns.
-func shortened(path string) string {
+func Shortened(path string) string {
 	const most = 34
-	path = visible(path)
+	path = Visible(path)
 	if letters := []rune(path); len(letters) > most {
 		return "…" + string(letters[len(letters)-most+1:])
 	}
@@ -297,10 +297,10 @@ func words(text string) (all []string) {
 	return all
 }
 
-// writeWrapped writes a text in lines of no more than the page's width, where
+// WriteWrapped writes a text in lines of no more than the page's width, where
 // its words allow. Its own lines stay apart.
-func writeWrapped(w io.Writer, first, indent, text string) {
-	writeWrappedIn(w, pageWidth, first, indent, text)
+func WriteWrapped(w io.Writer, first, indent, text string) {
+	writeWrappedIn(w, PageWidth, first, indent, text)
 }
 
 func writeWrappedIn(w io.Writer, width int, first, indent, text string) {
@@ -321,8 +321,8 @@ func writeWrappedIn(w io.Writer, width int, first, indent, text string) {
 	}
 }
 
-// sizeText is a size for people.
-func sizeText(n int64) string {
+// SizeText is a size for people.
+func SizeText(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	size, unit := float64(n), 0
 	for size >= 1024 && unit < len(units)-1 {
@@ -334,8 +334,8 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%.1f %s", size, units[unit])
 }
 
-// timeText is a span for people.
-func timeText(d time.Duration) string {
+// TimeText is a span for people.
+func TimeText(d time.Duration) string {
 	switch {
 	case d == 0:
 		return "0"
@@ -347,8 +347,8 @@ func timeText(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// brief is a duration without the parts that are zero.
-func brief(d time.Duration) string {
+// Brief is a duration without the parts that are zero.
+func Brief(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
@@ -359,23 +359,23 @@ func brief(d time.Duration) string {
 	return text
 }
 
-func joinReason(reason string) string {
+func JoinReason(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return ": " + visible(reason)
+	return ": " + Visible(reason)
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func instantText(t time.Time) string {
+func InstantText(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
-func orDash(text string) string {
+func OrDash(text string) string {
 	if text == "" {
 		return "-"
 	}

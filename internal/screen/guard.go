@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"bytes"
@@ -11,11 +11,11 @@ import (
 	"unicode/utf8"
 )
 
-// guard writes to standard output or standard error. It writes control characters
+// Guard writes to standard output or standard error. It writes control characters
 // as escapes. So no file name, line or answer of the API can move a cursor, colour
 // a terminal or pass for another line of the journal. Strings of JSON mean the
 // same after it.
-type guard struct {
+type Guard struct {
 	to       *os.File // nil if w is something else than a file
 	w        io.Writer
 	priority string // for lines without one; "" unless the journal reads w
@@ -23,12 +23,12 @@ type guard struct {
 	within   bool   // a line has begun
 }
 
-// newGuard returns a guard before w. If the journal reads w, each line gets a
+// NewGuard returns a guard before w. If the journal reads w, each line gets a
 // priority: its own, or else this one.
-func newGuard(w io.Writer, priority string) *guard {
-	g := &guard{w: w}
+func NewGuard(w io.Writer, priority string) *Guard {
+	g := &Guard{w: w}
 	g.to, _ = w.(*os.File)
-	if onJournal(w) {
+	if OnJournal(w) {
 		g.priority = priority
 	}
 	return g
@@ -36,20 +36,20 @@ func newGuard(w io.Writer, priority string) *guard {
 
 // The priorities of lines, as the journal takes them.
 const (
-	priorityError   = "<3>"
-	priorityWarning = "<4>"
-	priorityInfo    = "<6>"
-	priorityDebug   = "<7>"
+	PriorityError   = "<3>"
+	PriorityWarning = "<4>"
+	PriorityInfo    = "<6>"
+	PriorityDebug   = "<7>"
 )
 
-// onJournal reports whether the journal reads w: systemd names the file in
+// OnJournal reports whether the journal reads w: systemd names the file in
 // JOURNAL_STREAM.
-func onJournal(w io.Writer) bool {
+func OnJournal(w io.Writer) bool {
 	var f *os.File
 	switch w := w.(type) {
 	case *os.File:
 		f = w
-	case *guard:
+	case *Guard:
 		return w.priority != ""
 	default:
 		return false
@@ -63,7 +63,7 @@ func onJournal(w io.Writer) bool {
 }
 
 // Write writes text with escapes in the place of what people must not get.
-func (g *guard) Write(text []byte) (int, error) {
+func (g *Guard) Write(text []byte) (int, error) {
 	whole := append(g.torn, text...)
 	keep := len(whole) - tornEnd(whole)
 	g.torn = bytes.Clone(whole[keep:])
@@ -73,17 +73,17 @@ func (g *guard) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// unguarded returns the writer behind a guard, for code that draws on a terminal
+// Unguarded returns the writer behind a guard, for code that draws on a terminal
 // itself.
-func unguarded(w io.Writer) io.Writer {
-	if g, ok := w.(*guard); ok {
+func Unguarded(w io.Writer) io.Writer {
+	if g, ok := w.(*Guard); ok {
 		return g.w
 	}
 	return w
 }
 
-// end writes what is left of a character that was never finished.
-func (g *guard) end() {
+// End writes what is left of a character that was never finished.
+func (g *Guard) End() {
 	if len(g.torn) > 0 {
 		g.w.Write(escaped(g.torn, nil))
 		g.torn = nil
@@ -104,7 +104,7 @@ func tornEnd(text []byte) int {
 }
 
 // prefixed puts the priority before each line, where the journal reads.
-func (g *guard) prefixed(text []byte) []byte {
+func (g *Guard) prefixed(text []byte) []byte {
 	if g.priority == "" {
 		return text
 	}
@@ -125,9 +125,9 @@ var paints = map[rune]string{
 	'\uFDD0': "\x1b[m", '\uFDD1': "\x1b[1m", '\uFDD2': "\x1b[31m", '\uFDD3': "\x1b[32m", '\uFDD4': "\x1b[1;31m", '\uFDD5': "\x1b[1;32m",
 }
 
-// visible returns text as one line without what moves a cursor, paints a
+// Visible returns text as one line without what moves a cursor, paints a
 // terminal or turns the direction of writing: these are escapes in it.
-func visible(text string) string {
+func Visible(text string) string {
 	return strings.ReplaceAll(string(escaped([]byte(text), nil)), "\n", `\n`)
 }
 
@@ -171,9 +171,9 @@ func suspect(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// csvCells puts a quote before each cell that a spreadsheet would take for a
+// CSVCells puts a quote before each cell that a spreadsheet would take for a
 // formula.
-func csvCells(cells ...string) []string {
+func CSVCells(cells ...string) []string {
 	for i, cell := range cells {
 		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 			cells[i] = "'" + cell
