@@ -168,7 +168,7 @@ func (t *transaction) origin(uuid string, a *Account) error {
 func (t *transaction) contributions(where string, args ...any) (list []Contribution, err error) {
 	err = t.each(`SELECT coalesce(records.uuid, ''), coalesce(window_start, ''), coalesce(window_end, ''), c.rule, c.sku_id, c.start_offset, c.end_offset, c.lines, c.amount, coalesce(s.decimals, 0), c.generation_id,
 		coalesce(g.path, ''), coalesce(g.dev, 0), coalesce(g.ino, 0), coalesce(g.offset, 0), coalesce(g.head, ''), coalesce(g.mark, ''),
-		coalesce(g.compressed, 0), coalesce(g.eof_at, -1), coalesce(g.state, ''), coalesce(g.missed, 0), coalesce(g.carry, x''), coalesce(g.query, '')
+		coalesce(g.compressed, 0), coalesce(g.eof_at, -1), coalesce(g.state, ''), coalesce(g.missed, 0), coalesce(g.carry, x''), coalesce(g.query, ''), coalesce(g.names, '')
 		FROM contributions AS c LEFT JOIN records ON records.id = c.record_id LEFT JOIN generations AS g ON g.id = c.generation_id
 		LEFT JOIN shares AS s ON s.record_id = c.record_id AND s.rule = c.rule
 		WHERE `+where+` ORDER BY c.rule, c.generation_id, c.start_offset`, func(rows *sql.Rows) error {
@@ -177,7 +177,7 @@ func (t *transaction) contributions(where string, args ...any) (list []Contribut
 		var dev, ino int64
 		g := &c.Generation
 		err := rows.Scan(&c.UUID, &from, &to, &c.Rule, &c.SKU, &c.Start, &c.End, &c.Lines, &c.Amount, &c.Decimals, &g.ID,
-			&g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Compressed, &g.EOFAt, &g.State, &g.Missed, &g.Carry, &g.Query)
+			&g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Compressed, &g.EOFAt, &g.State, &g.Missed, &g.Carry, &g.Query, (*nameList)(&g.Names))
 		g.Dev, g.Ino = uint64(dev), uint64(ino)
 		if err == nil && from != "" {
 			c.Window, err = parseWindow(from, to)

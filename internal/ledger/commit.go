@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -114,16 +116,38 @@ func inOrder(counts map[meter.CountKey]*meter.Count) []countEntry {
 func (t *transaction) putGeneration(g meter.Generation, now time.Time) error {
 	_, err := t.exec(`
 		INSERT INTO generations (id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed,
-			size, mtime, ctime, born, before, carry, query, left_to_other, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			size, mtime, ctime, born, before, carry, query, left_to_other, names, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET
 			dev = excluded.dev, ino = excluded.ino, offset = excluded.offset, head = excluded.head, mark = excluded.mark, trail = excluded.trail,
 			compressed = excluded.compressed, eof_at = excluded.eof_at, state = excluded.state, missed = excluded.missed,
 			size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, born = excluded.born, before = excluded.before, carry = excluded.carry,
-			left_to_other = excluded.left_to_other, updated_at = excluded.updated_at`,
+			left_to_other = excluded.left_to_other, names = excluded.names, updated_at = excluded.updated_at`,
 		g.ID, g.Path, int64(g.Dev), int64(g.Ino), g.Offset, nonNil(g.Head), nonNil(g.Mark), nonNil(g.Trail), g.Compressed, g.EOFAt, string(g.State), g.Missed,
-		g.Size, g.MTime, g.CTime, g.Born, g.Before, nonNil(g.Carry), g.Query, g.Left, instant(now))
+		g.Size, g.MTime, g.CTime, g.Born, g.Before, nonNil(g.Carry), g.Query, g.Left, nameList(g.Names), instant(now))
 	return err
+}
+
+// nameList is a list of file names, as the ledger keeps it.
+type nameList []string
+
+func (n nameList) Value() (driver.Value, error) {
+	if len(n) == 0 {
+		return "", nil
+	}
+	return strings.Join(n, "\x00") + "\x00", nil
+}
+
+func (n *nameList) Scan(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("file names: %T is no text", value)
+	}
+	*n = nil
+	if text != "" {
+		*n = strings.Split(strings.TrimSuffix(text, "\x00"), "\x00")
+	}
+	return nil
 }
 
 // putCopy stores the one verdict of an inode, or withdraws it.

@@ -14,10 +14,10 @@ func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
 	return query(ctx, r.db, "generations", func(rows *sql.Rows) (g meter.Generation, err error) {
 		var dev, ino int64
 		err = rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed,
-			&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Before, &g.Carry, &g.Query, &g.Left)
+			&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Before, &g.Carry, &g.Query, &g.Left, (*nameList)(&g.Names))
 		g.Dev, g.Ino = uint64(dev), uint64(ino)
 		return g, err
-	}, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed, size, mtime, ctime, born, before, carry, query, left_to_other FROM generations
+	}, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed, size, mtime, ctime, born, before, carry, query, left_to_other, names FROM generations
 		WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
 }
 

@@ -338,6 +338,10 @@ CREATE TABLE peaks (
 -- 1 once the disk was copied to another machine: what the file holds then is left to
 -- the first one.
 ALTER TABLE generations ADD COLUMN left_to_other INTEGER NOT NULL DEFAULT 0;
+`, `
+-- Other names that led to a generation's file, each with a NUL after it: followed
+-- paths, and where links ended.
+ALTER TABLE generations ADD COLUMN names TEXT NOT NULL DEFAULT '';
 `,
 }
 

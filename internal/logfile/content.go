@@ -59,7 +59,9 @@ func (d Disk) Find(g meter.Generation) (*Content, error) {
 // its inode comes first. The error says which folders could not be listed.
 func (d Disk) candidates(g meter.Generation) ([]string, error) {
 	folders := make(Families)
-	folders.Add(g.Path)
+	for _, name := range append([]string{g.Path}, g.Names...) {
+		folders.Add(name, g.Path)
+	}
 	var names []string
 	var problems []error
 	last := ""

@@ -100,12 +100,12 @@ func isRotationMark(text string) bool {
 // Families maps folders to names, and names to the paths that own their rotated forms.
 type Families map[string]map[string]string
 
-// Add takes in a path: its own folder and, for a symbolic link, the folder of its
-// target. The name of an earlier target differs from the target's only in a date or a
-// number.
-func (f Families) Add(path string) {
-	f.put(path, path)
-	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
+// Add takes in a name and the path that owns its rotated forms: the name's own folder
+// and, for a symbolic link, the folder of its target. The name of an earlier target
+// differs from the target's only in a date or a number.
+func (f Families) Add(name, path string) {
+	f.put(name, path)
+	if target, err := filepath.EvalSymlinks(name); err == nil && target != name {
 		f.put(target, path)
 		f.put(series(target), path)
 		for _, base := range RotatedFrom(target) {

@@ -27,6 +27,8 @@ type Generation struct {
 
 	Left bool // its file is left to another machine, to where it ends: the disk was copied
 
+	Names []string // other names that led to its file: followed paths, and where links ended
+
 	Query string // of a source without files: what chooses its events; "" for a file
 }
 

@@ -65,6 +65,9 @@ func (s *stream) cutOf(f io.ReaderAt, size int64, v logfile.Match) (c cut, found
 	if err != nil {
 		return c, false, err
 	}
+	if s.Trail == nil && s.pastAt != s.Offset && count > 0 && end == lines[len(lines)-1].End {
+		return s.cutBeforeTrail(f, size, v) // it was cut behind the trail and before the position
+	}
 	start := int64(0)
 	if len(lines) > 0 {
 		start = lines[0].Start
@@ -90,7 +93,7 @@ func (s *stream) cutOf(f io.ReaderAt, size int64, v logfile.Match) (c cut, found
 func (s *stream) cutBeforeTrail(f io.ReaderAt, size int64, v logfile.Match) (cut, bool, error) {
 	if size >= s.Offset {
 		if v == logfile.Blanked { // so all that was written since is behind the position
-			return cut{s.Offset, true}, true, nil
+			return cut{at: s.Offset, exact: true}, true, nil
 		}
 		last, err := logfile.ReadAt(f, s.Offset-1, 1)
 		if err != nil || string(last) == "\n" {
@@ -100,7 +103,7 @@ func (s *stream) cutBeforeTrail(f io.ReaderAt, size int64, v logfile.Match) (cut
 		return cut{at: next}, true, err
 	}
 	blank, err := logfile.EndsBlank(f, size)
-	return cut{size, blank}, true, err
+	return cut{at: size, exact: blank}, true, err
 }
 
 // rejoinCut goes on with a generation if a power failure cut the end of its file. It
@@ -121,18 +124,18 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 	if err == nil {
 		held, unsure = t.heldElsewhere(s, e, entries)
 	}
-	if err == nil && !held && !unsure {
+	if held {
+		return false
+	}
+	if err == nil && !unsure {
 		t.takeFromIndex(s)
 		err = s.jump(f, c.at)
 	}
 	if err != nil {
 		t.fail(e.name, err)
 	}
-	if err != nil || held || unsure {
+	if err != nil || unsure {
 		f.Close()
-		if held {
-			t.part(s, e, now)
-		}
 		return true
 	}
 	t.cfg.Log.Warn("the end of what was read of a file is gone, as after a power failure: going on behind it", "path", e.name, "offset", c.at)

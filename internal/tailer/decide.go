@@ -239,16 +239,14 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 	}
 	t.cfg.Log.Debug("new file", "name", e.name, "path", e.path, "generation", s.ID, "offset", s.Offset, "size", e.Size)
 	t.bind(s, e, f, arch, now)
-	if late && s.Offset == 0 && s.Before == 0 && s.isOpen() {
-		t.comeAfter(s)
-	}
+	t.adopted = append(t.adopted, s)
 }
 
 // forget takes back the begin of a stream that came to nothing.
 func (t *Tailer) forget(s *stream) {
 	delete(t.byInode, s.inode())
 	t.streams = slices.DeleteFunc(t.streams, func(other *stream) bool { return other == s })
-	t.byPath[s.Path] = slices.DeleteFunc(t.byPath[s.Path], func(other *stream) bool { return other == s })
+	t.takeFromPaths(s)
 }
 
 // baseline marks a rotated file as old: only lines that are appended from now on

@@ -120,9 +120,7 @@ func (t *Tailer) drop(gone map[*stream]bool) {
 	isGone := func(s *stream) bool { return gone[s] }
 	t.streams = slices.DeleteFunc(t.streams, isGone)
 	for s := range gone {
-		if t.byPath[s.Path] = slices.DeleteFunc(t.byPath[s.Path], isGone); len(t.byPath[s.Path]) == 0 {
-			delete(t.byPath, s.Path)
-		}
+		t.takeFromPaths(s)
 		if t.byInode[s.inode()] == s {
 			delete(t.byInode, s.inode())
 		}

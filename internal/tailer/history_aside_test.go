@@ -233,6 +233,7 @@ func (h *history) copyTruncateTorn() {
 	h.check(err)
 	h.shift(30)
 	h.check(os.WriteFile(h.path+".1", data, 0o644))
+	h.stamp()
 	if h.rand.IntN(2) == 0 {
 		h.read()
 	}

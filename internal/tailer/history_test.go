@@ -188,6 +188,7 @@ func (h *history) copyTruncate() {
 	h.check(err)
 	in.Close()
 	out.Close()
+	h.stamp()
 	if h.rand.IntN(2) == 0 {
 		h.read()
 	}
@@ -233,8 +234,10 @@ func (h *history) compress(i int) {
 	h.check(os.Remove(in.Name()))
 }
 
-// stamp gives what was written since the last stamp the history's own time.
+// stamp gives what was written since the last stamp the history's own time, which is
+// later than that of the stamp before.
 func (h *history) stamp() {
+	h.now = h.now.Add(time.Millisecond)
 	files, err := os.ReadDir(filepath.Dir(h.path))
 	h.check(err)
 	for _, f := range files {

@@ -28,7 +28,7 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		return
 	}
 	if s.isBlank() { // another file may have the inode by now
-		if e.path != s.Path {
+		if !s.goesBy(e.path) {
 			t.lose(s, now)
 			return
 		} else if e.rotated() {
@@ -47,7 +47,7 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 		t.bind(s, e, f, arch, now)
 	case t.rejoinCut(s, e, f, verdict, entries, now):
 	default:
-		if f != nil && s.Born != 0 && verdict != logfile.Unread && e.path == s.Path {
+		if f != nil && s.Born != 0 && verdict != logfile.Unread && s.goesBy(e.path) {
 			t.truncations[e.Inode] = s
 		}
 		logfile.CloseFile(f)
@@ -89,7 +89,7 @@ func (t *Tailer) wasTruncated(s *stream, e entry, entries []entry) bool {
 		return false
 	}
 	for _, c := range entries {
-		if c.path != s.Path || !c.rotated() || c.archived || c.Size <= e.Size || t.byInode[c.Inode] != nil || t.isCopyOfFinished(c) {
+		if !s.goesBy(c.path) || !c.rotated() || c.archived || c.Size <= e.Size || t.byInode[c.Inode] != nil || t.isCopyOfFinished(c) {
 			continue
 		}
 		f, _, verdict := t.open(c, s)
@@ -108,10 +108,11 @@ func (t *Tailer) isCopyOfFinished(e entry) bool {
 }
 
 // heldElsewhere reports whether another file than the entry's holds the
-// generation; unsure means that not all could be looked at.
+// generation. It leaves out copies that an earlier run knew. unsure means that not
+// all files could be looked at.
 func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsure bool) {
 	for _, c := range entries {
-		if c.path != s.Path || c.Inode == e.Inode {
+		if !s.goesBy(c.path) || c.Inode == e.Inode || t.copies[c.Inode].Look == c.Look {
 			continue
 		}
 		f, arch, verdict := t.open(c, s)
@@ -219,6 +220,9 @@ func (t *Tailer) found(s *stream, e entry) {
 	t.byName[e.name] = s
 	if target, err := filepath.EvalSymlinks(e.name); err == nil {
 		t.byName[target] = s
+		if target != e.name {
+			t.goBy(s, target)
+		}
 	}
 }
 
@@ -256,7 +260,7 @@ func (t *Tailer) candidates(s *stream, entries []entry) []entry {
 	var found []entry
 	for _, e := range entries {
 		owner := t.byInode[e.Inode]
-		if e.path == s.Path && e.rotated() && (owner == nil || owner.isBlank()) {
+		if s.goesBy(e.path) && e.rotated() && (owner == nil || owner.isBlank()) {
 			found = append(found, e)
 		}
 	}

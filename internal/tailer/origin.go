@@ -159,7 +159,7 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 		return unclear
 	case !logfile.BeginsAlike(a.Head, beginning):
 		return stranger
-	case s.State == meter.Rotated || s.State == meter.Lost && s.Path == e.path:
+	case s.State == meter.Rotated || s.State == meter.Lost && s.goesBy(e.path):
 		return unclear // another program may still be compressing it, or the comparison goes on
 	case s.finished() && s.EOFAt < 0:
 		if t.isElsewhere(s, now) && logfile.Alike(s.Head) && s.seen.Size != e.Size {
@@ -232,7 +232,7 @@ func (t *Tailer) reaches(a *logfile.Archive, length int64) bool {
 // isElsewhere reports whether the scan has met the generation's own file under a
 // rotated name.
 func (t *Tailer) isElsewhere(s *stream, now time.Time) bool {
-	return s.metAt.Equal(now) && s.name != s.Path && s.name != ""
+	return s.metAt.Equal(now) && s.name != "" && !s.goesBy(s.name)
 }
 
 // isStill reports whether the generation's file, open under its path, is as the

@@ -221,6 +221,9 @@ func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, er
 		begins, err = s.beginsWith(t.disk, f, size)
 		facts.beyond = !begins
 	}
+	if s.arch != nil && !s.finished() {
+		facts.own = hidden // its end is still to come
+	}
 	return facts, at, err
 }
 
@@ -331,11 +334,11 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 		t.retire(s)
 		return false, nil
 	}
-	for _, g := range t.byPath[s.Path] {
+	for _, g := range t.family(s) {
 		if g == s || g.finished() && s.Before != g.ID {
 			continue
 		}
-		if s.Before == g.ID {
+		if s.Before == g.ID && t.placeOf(g) != there {
 			end, count, err := logfile.Standing(logfile.TrailLines(g.past), s.file, size)
 			switch {
 			case err != nil:
@@ -358,11 +361,32 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 	return true, nil
 }
 
-// askArchive is ask for a compressed file. The scan has found no generation that
-// begins like it. It may hold the last lines of one without its beginning.
+// askArchive is ask for a compressed file. It comes after the plain files that wait to
+// be asked, since the archive may hold the same. It may also hold the last lines of a
+// generation without its beginning.
 func (t *Tailer) askArchive(s *stream, now time.Time) (bool, error) {
+	if slices.ContainsFunc(t.queue, func(other *stream) bool { return other.isUnasked() && other.file != nil }) {
+		t.enqueue(s)
+		return false, nil
+	}
+	e := entry{name: s.name, path: s.Path, Look: s.seen, archived: true}
+	s.arch.Step()
+	s.arch.Advance()
+	for _, g := range t.kin(s.arch.Head) {
+		if g == s {
+			continue
+		}
+		answer := t.archiveOrigin(s.arch, e, g, now)
+		if s.arch.Pending() {
+			t.enqueue(s)
+			return false, nil
+		}
+		if answer != stranger {
+			return false, t.obey(answer, s, g, 0, now)
+		}
+	}
 	s.asked = true
-	for _, g := range t.byPath[s.Path] {
+	for _, g := range t.family(s) {
 		lines := logfile.TrailLines(g.past)
 		if g == s || g.finished() || len(lines) == 0 || t.placeOf(g) != gone {
 			continue

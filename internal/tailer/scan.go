@@ -115,6 +115,7 @@ func (t *Tailer) scan(now time.Time) {
 		}
 		t.decide(e, entries, now)
 	}
+	t.orderCopies()
 	if census {
 		t.takeCensus(entries, now)
 	}
@@ -376,7 +377,19 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 			return nil, false
 		}
 		t.listedForms[path] = true
-		folders.Add(path)
+		folders.Add(path, path)
+		for _, s := range t.byPath[path] {
+			if s.isOpen() || s.finished() {
+				continue
+			}
+			for _, name := range s.Names {
+				owner := s.Path
+				if len(t.byPath[name]) > 0 {
+					owner = name
+				}
+				folders.Add(name, owner)
+			}
+		}
 	}
 	for dir, paths := range folders {
 		listing, err := t.disk.ReadDir(dir)

@@ -129,6 +129,9 @@ func (t *Tailer) nameSoon(name string) {
 
 // applyNames works out the generation's sources, and how each calls its file.
 func (t *Tailer) applyNames(s *stream) {
+	for _, n := range s.names {
+		t.goBy(s, n.path)
+	}
 	gone := func(n named) bool { return n.until >= 0 && n.until <= s.Offset }
 	if slices.ContainsFunc(s.names, func(n named) bool { return !gone(n) }) {
 		s.names = slices.DeleteFunc(s.names, gone)
@@ -140,6 +143,51 @@ func (t *Tailer) applyNames(s *stream) {
 				s.sources, s.under = append(s.sources, source.Name), append(s.under, n.path)
 				break
 			}
+		}
+	}
+}
+
+// mostNames bounds what is remembered of a file that links lead to.
+const mostNames = 16
+
+// goBy notes a name that leads to the stream's file. Copies and rotated forms of the
+// file may have that name too.
+func (t *Tailer) goBy(s *stream, name string) {
+	if s.goesBy(name) || len(s.Names) >= mostNames {
+		return
+	}
+	s.Names, s.changed = append(s.Names, name), true
+	if len(t.sourcesOf(name)) > 0 {
+		t.byPath[name] = append(t.byPath[name], s)
+	}
+}
+
+// goesBy reports whether the name leads to the stream's file, or led there.
+func (s *stream) goesBy(name string) bool { return name == s.Path || slices.Contains(s.Names, name) }
+
+// family returns the streams that have a path in common with this one, with itself.
+func (t *Tailer) family(s *stream) []*stream {
+	all := t.byPath[s.Path]
+	if len(s.Names) == 0 {
+		return all
+	}
+	all = slices.Clone(all)
+	for _, name := range s.Names {
+		for _, other := range t.byPath[name] {
+			if !slices.Contains(all, other) {
+				all = append(all, other)
+			}
+		}
+	}
+	return all
+}
+
+// takeFromPaths takes a stream out of the index by path.
+func (t *Tailer) takeFromPaths(s *stream) {
+	for _, path := range append([]string{s.Path}, s.Names...) {
+		t.byPath[path] = slices.DeleteFunc(t.byPath[path], func(other *stream) bool { return other == s })
+		if len(t.byPath[path]) == 0 {
+			delete(t.byPath, path)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package tailer
 
 import (
+	"cmp"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -60,12 +62,24 @@ func (t *Tailer) endScan() {
 	t.askNow()
 }
 
-// askNow has the files read that the scan has found.
+// askNow has the files read that the scan has found, the longest first: nothing is
+// longer than what it was copied from.
 func (t *Tailer) askNow() {
 	for _, s := range t.unasked {
 		t.enqueue(s)
 	}
 	t.unasked = nil
+	slices.SortStableFunc(t.queue, func(a, b *stream) int {
+		switch x, y := a.isUnasked(), b.isUnasked(); {
+		case x && y:
+			return cmp.Compare(b.seen.Size, a.seen.Size)
+		case x:
+			return 1
+		case y:
+			return -1
+		}
+		return 0
+	})
 }
 
 // awaitRoom lets the open files be read, if no more can be opened, so that some can

@@ -71,7 +71,7 @@ type Tailer struct {
 	leftGlobs map[string]bool // those whose next scan leaves what it finds to another machine
 
 	streams     []*stream            // every generation whose path is followed, by ID
-	byPath      map[string][]*stream // the same
+	byPath      map[string][]*stream // the same, under each followed path that led to its file
 	byInode     map[logfile.Inode]*stream
 	byName      map[string]*stream             // by its present name
 	late        []*stream                      // those that were rotated and open at the last scan
@@ -102,6 +102,7 @@ type Tailer struct {
 	sweep       *sweep    // the scan under way; nil between scans
 	progress    bool      // something was read since the last scan began
 	worked      time.Time // when a step that reads nothing last ended
+	adopted     []*stream // new files of the scan under way
 	unasked     []*stream // found by the scan under way, to be identified when it has ended
 	inspected   map[logfile.Inode]*inspection
 	turns       int // of inspections
@@ -202,6 +203,11 @@ func (t *Tailer) know(g meter.Generation) {
 func (t *Tailer) add(s *stream) {
 	t.streams = append(t.streams, s)
 	t.byPath[s.Path] = append(t.byPath[s.Path], s)
+	for _, name := range s.Names {
+		if len(t.sourcesOf(name)) > 0 {
+			t.byPath[name] = append(t.byPath[name], s)
+		}
+	}
 	if s.inode() != (logfile.Inode{}) {
 		t.own(s, s.inode(), t.lastScan)
 	}
@@ -540,9 +546,12 @@ func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, copie
 	for _, s := range t.streams {
 		if s.changed {
 			s.changed = false
-			s.past, s.pastAt, s.taken = t.trailOf(s), s.Offset, true
 			g := s.Generation
-			g.Trail, g.Size, g.MTime, g.CTime = s.past, s.seen.Size, s.seen.MTime, s.seen.CTime
+			g.Trail, g.Size, g.MTime, g.CTime = t.trailOf(s), s.seen.Size, s.seen.MTime, s.seen.CTime
+			if g.Trail != nil || s.file == nil { // else the file was replaced, and an older trail finds the rest
+				s.past, s.pastAt = g.Trail, s.Offset
+			}
+			s.taken = true
 			generations = append(generations, g)
 		}
 	}

@@ -59,9 +59,9 @@ func hasWriter(f logfile.File) bool {
 	return errors.Is(err, unix.EAGAIN)
 }
 
-// byID returns the generation with this number, or nil.
-func (t *Tailer) byID(path string, id int64) *stream {
-	all := t.byPath[path]
+// before returns the generation whose file was truncated when the stream began, or nil.
+func (t *Tailer) before(s *stream) *stream {
+	all, id := t.family(s), s.Before
 	i := slices.IndexFunc(all, func(s *stream) bool { return s.ID == id && id != 0 })
 	if i < 0 {
 		return nil
@@ -72,7 +72,7 @@ func (t *Tailer) byID(path string, id int64) *stream {
 // successor returns the generation that its file began when it was truncated, if
 // nothing of that was read yet; nil otherwise.
 func (t *Tailer) successor(s *stream) *stream {
-	for _, next := range t.byPath[s.Path] {
+	for _, next := range t.family(s) {
 		if next.Before == s.ID && !next.begun() && !next.finished() {
 			return next
 		}
@@ -83,7 +83,7 @@ func (t *Tailer) successor(s *stream) *stream {
 // waits reports whether the first line of a truncated file may be the end of a
 // line in the copy, which was not read to its end yet.
 func (t *Tailer) waits(s *stream, now time.Time) bool {
-	before := t.byID(s.Path, s.Before)
+	before := t.before(s)
 	if before == nil || before.finished() || s.carries() {
 		return false
 	}
@@ -190,27 +190,56 @@ func (t *Tailer) skipTorn(s *stream, data []byte, now time.Time) error {
 	return nil
 }
 
-// comeAfter notes that the generation n is a copy of what the live log of its path
-// held before it was truncated, if it is that: no line of the log was read since,
-// and the copy was made after the log. Copies stand in the order of their times.
+// orderCopies puts the copies that the scan has found before what their logs have held
+// since. A copy may be found before its log, if that was rotated as well.
+func (t *Tailer) orderCopies() {
+	for _, s := range t.adopted {
+		if s.State == meter.Rotated && s.Offset == 0 && s.isOpen() && t.successor(s) == nil {
+			t.comeAfter(s)
+		}
+	}
+	t.adopted = t.adopted[:0]
+}
+
+// comeAfter notes that the generation n is a copy of what another file of its path held
+// before it was truncated, if it is that: no line of the file was read since, and the
+// copy was made after the file. Copies stand in the order of their times.
 func (t *Tailer) comeAfter(n *stream) {
 	copied := n.file
-	since := func(live *stream) bool { return logfile.BornAt(copied) > live.Born }
+	since := func(log *stream) bool { return logfile.BornAt(copied) > log.Born }
 	if n.arch != nil {
-		copied, since = n.arch.File, func(live *stream) bool { return true }
+		copied, since = n.arch.File, func(*stream) bool { return true }
+	}
+	if n.seen.Size == 0 || n.arch != nil && len(n.arch.Head) == 0 {
+		return // it holds nothing that could go on
+	}
+	head, err := n.beginning()
+	if n.arch != nil {
+		head = n.arch.Head
+	}
+	if err != nil {
+		return
 	}
 	var next *stream
-	for _, s := range t.byPath[n.Path] {
-		unread := s != n && !s.begun() && !s.Compressed && s.Born != 0 && s.State == meter.Live
-		if unread && n.seen.MTime >= s.Born && since(s) && (next == nil || s.Born > next.Born) {
+	for _, s := range t.family(n) {
+		unread := s != n && !s.begun() && !s.finished() && !s.Compressed && s.Born != 0
+		live := s.State == meter.Live
+		if !unread || n.seen.MTime < s.Born || !since(s) || !live && s.seen.MTime <= n.seen.MTime {
+			continue
+		}
+		begins, err := s.beginning()
+		if err != nil || logfile.BeginsAlike(begins, head) && !repeats(head) {
+			continue // it holds what was copied still
+		}
+		if next == nil || !live && next.State == meter.Live || live == (next.State == meter.Live) && s.Born > next.Born {
 			next = s
 		}
 	}
 	if next == nil {
 		return
 	}
-	for before := t.byID(next.Path, next.Before); before != nil && !before.begun() && !before.finished() && before.seen.MTime > n.seen.MTime; {
-		next, before = before, t.byID(before.Path, before.Before)
+	for before := t.before(next); before != nil && !before.begun() && !before.finished() && before.seen.MTime > n.seen.MTime; {
+		next, before = before, t.before(before)
 	}
 	n.Before, next.Before, next.changed = next.Before, n.ID, true
 	n.Carry, next.Carry = next.Carry, nil
