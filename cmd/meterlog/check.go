@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/selftest"
 	"github.com/meterlog/meterlog/internal/sender"
+	"github.com/meterlog/meterlog/internal/trial"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -135,7 +135,7 @@ func describe(w io.Writer, conf *config.Config) {
 			rows = append(rows, []string{s.Name, s.Format, "", journalText(s.Journal)})
 			continue
 		}
-		files, problems := filesOf(s)
+		files, problems := trial.FilesOf(s)
 		rows = append(rows, []string{s.Name, s.Format, fmt.Sprint(len(files)), strings.Join(s.Paths, ", ")})
 		unreadable = append(unreadable, problems...)
 	}
@@ -159,18 +159,13 @@ func describe(w io.Writer, conf *config.Config) {
 		}
 		rows = append(rows, []string{r.Name, screen.Clip(r.SKUText(), 40), quantity, strings.Join(r.Sources, ", ")})
 	}
-	if severalProducts(conf) {
+	if conf.SeveralProducts() {
 		rows[0] = append(rows[0], "PRODUCT")
 		for i, r := range conf.Rules {
 			rows[i+1] = append(rows[i+1], r.ProductID)
 		}
 	}
 	screen.WriteColumns(w, rows, len(rows[0]))
-}
-
-// severalProducts reports whether the rules bill more than one product.
-func severalProducts(conf *config.Config) bool {
-	return slices.ContainsFunc(conf.Rules, func(r *rules.Rule) bool { return r.ProductID != conf.Rules[0].ProductID })
 }
 
 // describeHistory says what the first scan of a source will find. Where the

@@ -13,6 +13,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/selftest"
+	"github.com/meterlog/meterlog/internal/trial"
 )
 
 // The published form of a check. The names are a contract.
@@ -137,7 +138,7 @@ func (p *publishedCheck) describe(ctx context.Context, conf *config.Config) {
 		p.Warnings = mistakes(warnings)
 	}
 	for _, s := range conf.Sources {
-		files, problems := filesOf(s)
+		files, problems := trial.FilesOf(s)
 		if s.Journal != nil {
 			if problem := journalProblem(ctx, conf); problem != "" {
 				problems, p.unread = append(problems, problem), true
@@ -146,7 +147,7 @@ func (p *publishedCheck) describe(ctx context.Context, conf *config.Config) {
 		p.Sources = append(p.Sources, publishedSource{s.Name, s.Format, len(files), append([]string{}, problems...)})
 	}
 	for _, r := range conf.Rules {
-		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKUText(), r.Per / meter.One(r.Decimals), r.Sources, r.ProductID, r.Decimals, number(r.Max, r.Decimals)})
+		p.Rules = append(p.Rules, publishedRule{r.Name, r.SKUText(), r.Per / meter.One(r.Decimals), r.Sources, r.ProductID, r.Decimals, meter.Number(r.Max, r.Decimals)})
 	}
 }
 
@@ -161,7 +162,7 @@ func (p *publishedCheck) runTests(conf *config.Config) {
 			for _, w := range c.Windows {
 				windows = append(windows, screen.Stamp(w))
 			}
-			t.Counts = append(t.Counts, publishedTestCount{c.Rule, c.SKU, c.Units, number(c.Amount, c.Decimals), windows})
+			t.Counts = append(t.Counts, publishedTestCount{c.Rule, c.SKU, c.Units, meter.Number(c.Amount, c.Decimals), windows})
 		}
 		for _, e := range r.Troubles {
 			t.Errors = append(t.Errors, publishedTestTrouble{string(e.Kind), e.Subject, e.Count, e.Example})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/recount"
+	"github.com/meterlog/meterlog/internal/trial"
+	"github.com/meterlog/meterlog/test/hostile"
 )
 
 // outcome is what a command makes of a log.
@@ -43,8 +46,8 @@ func (e *explained) tested(timed bool, args ...string) outcome {
 	out, _ := e.meterlog(append([]string{"test", "--format", "json"}, args...)...)
 	o := newOutcome()
 	for line := range strings.Lines(out) {
-		var last struct{ Summary *publishedSummary }
-		var match publishedMatch
+		var last struct{ Summary *trial.PublishedSummary }
+		var match trial.PublishedMatch
 		if err := json.Unmarshal([]byte(line), &last); err != nil {
 			e.t.Fatal(err)
 		}
@@ -151,9 +154,9 @@ func differences(what string, a, b map[string]int64) (list []string) {
 }
 
 // parts cuts a log into what is written at a time, anywhere.
-func (h *hostile) parts(log []byte) (parts [][]byte) {
-	for range h.random.IntN(3) {
-		at := h.random.IntN(len(log) + 1)
+func parts(random *rand.Rand, log []byte) (parts [][]byte) {
+	for range random.IntN(3) {
+		at := random.IntN(len(log) + 1)
 		parts, log = append(parts, log[:at]), log[at:]
 	}
 	return append(parts, log)
@@ -166,21 +169,21 @@ func (h *hostile) parts(log []byte) (parts [][]byte) {
 func TestTestSaysWhatRunBills(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			h := newHostile(seed)
-			rules := h.rules()
-			e := newExplained(t, fmt.Sprintf("interval: 30m\nsources: [%s]\nrules:\n%s", h.sources("DIR/app.log"), rules))
-			log := append(h.log(time.Now()), '\n')
-			parts := h.parts(log)
+			h := hostile.New(seed)
+			rules := h.Rules()
+			e := newExplained(t, fmt.Sprintf("interval: 30m\nsources: [%s]\nrules:\n%s", h.Sources("DIR/app.log"), rules))
+			log := append(h.Log(time.Now()), '\n')
+			parts := parts(rand.New(rand.NewPCG(seed, 4)), log)
 			// A window that closes with less than a unit has no record to explain.
 			explainable := len(parts) == 1 || !strings.Contains(rules, "per:") && !strings.Contains(rules, "decimals:")
 			for _, part := range parts {
 				e.append("app.log", string(part))
 				e.meterlog("run", "--once", "--sandbox", "--state", e.path("state"), "--log-level", "error")
 			}
-			tested := e.tested(h.timed, e.path("app.log"))
+			tested := e.tested(h.Timed, e.path("app.log"))
 			check := func(when string) {
 				t.Helper()
-				billed, equal := e.billed(h.timed)
+				billed, equal := e.billed(h.Timed)
 				found := append(differences("units", billed.units, tested.units), differences("wrong", billed.wrong, tested.wrong)...)
 				if equal && explainable {
 					lines := maps.Clone(tested.lines)
@@ -188,7 +191,7 @@ func TestTestSaysWhatRunBills(t *testing.T) {
 					found = append(found, differences("line", billed.lines, lines)...)
 				}
 				if len(found) > 0 {
-					t.Fatalf("%s:\n%s\n%s\n%s\n%.2000q", when, strings.Join(found, "\n"), h.sources("app.log"), rules, log)
+					t.Fatalf("%s:\n%s\n%s\n%s\n%.2000q", when, strings.Join(found, "\n"), h.Sources("app.log"), rules, log)
 				}
 			}
 			check("in place")
@@ -199,7 +202,7 @@ func TestTestSaysWhatRunBills(t *testing.T) {
 			os.Remove(e.path("app.log"))
 			e.write("app.log.2.gz", packed.String())
 			check("compressed")
-			again := e.tested(h.timed, e.path("app.log.2.gz"))
+			again := e.tested(h.Timed, e.path("app.log.2.gz"))
 			if found := slices.Concat(differences("line", tested.lines, again.lines), differences("wrong", tested.wrong, again.wrong)); len(found) > 0 {
 				t.Errorf("test reads another from the archive: %s", strings.Join(found, "\n"))
 			}

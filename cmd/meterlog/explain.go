@@ -231,11 +231,6 @@ func signed(amount int64, decimals int) string {
 	return meter.Decimal(amount, decimals)
 }
 
-// number returns an amount for JSON, exactly.
-func number(amount int64, decimals int) json.Number {
-	return json.Number(meter.Decimal(amount, decimals))
-}
-
 func printFinding(w io.Writer, f recount.Finding, s screen.Screen) {
 	fmt.Fprintf(w, "\n%s: %s that come to %s, %s of %s\n", f.Rule, meter.Plural(f.Lines, "line"), meter.Decimal(f.Amount, f.Decimals), rangeText(f), screen.OrDash(screen.Visible(f.Generation.Path)))
 	if f.File != "" && f.File != f.Generation.Path {
@@ -383,16 +378,16 @@ func (e *explanation) publish() publishedExplanation {
 		p.Heirs = append(p.Heirs, publish(r))
 	}
 	for _, s := range e.Shares {
-		p.Shares = append(p.Shares, publishedShare{s.Rule, s.Units, number(s.Per, s.Decimals), number(s.Carried, s.Decimals)})
+		p.Shares = append(p.Shares, publishedShare{s.Rule, s.Units, meter.Number(s.Per, s.Decimals), meter.Number(s.Carried, s.Decimals)})
 	}
 	for _, f := range e.findings {
 		c := publishedContribution{
-			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: number(f.Amount, f.Decimals),
-			File: f.File, Verdict: f.Outcome, Note: f.Note, RecountedLines: f.Found.Lines, RecountedAmount: number(f.Found.Amount, f.Decimals), Counted: []publishedLine{},
+			Rule: f.Rule, Path: f.Generation.Path, Generation: f.Generation.ID, Start: f.Start, End: f.End, Lines: f.Lines, Amount: meter.Number(f.Amount, f.Decimals),
+			File: f.File, Verdict: f.Outcome, Note: f.Note, RecountedLines: f.Found.Lines, RecountedAmount: meter.Number(f.Found.Amount, f.Decimals), Counted: []publishedLine{},
 			RepeatedLines: f.Repeated, Repeated: publishRepeats(f.Repeats), SmallerLines: f.Smaller, Smaller: publishRepeats(f.Below),
 		}
 		for _, line := range f.Recounted {
-			c.Counted = append(c.Counted, publishedLine{line.Offset, number(line.Quantity, f.Decimals), line.Text})
+			c.Counted = append(c.Counted, publishedLine{line.Offset, meter.Number(line.Quantity, f.Decimals), line.Text})
 		}
 		p.Contributions = append(p.Contributions, c)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/screen"
+	"github.com/meterlog/meterlog/internal/trial"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -63,7 +64,8 @@ var errReported = errors.New("")
 func exitCode(err error) int {
 	var usage usageError
 	var problems config.Problems
-	if errors.As(err, &usage) || errors.As(err, &problems) || errors.Is(err, errConfig) {
+	var misuse trial.Misuse
+	if errors.As(err, &usage) || errors.As(err, &misuse) || errors.As(err, &problems) || errors.Is(err, errConfig) {
 		return exitUsage
 	}
 	return exitFailed

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meterlog/meterlog/internal/trial"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -133,9 +135,9 @@ func TestNoColour(t *testing.T) {
 // and takes it away in the end.
 func TestProgressOnTerminal(t *testing.T) {
 	config, path := trialFiles(t, strings.Repeat(strings.Repeat("x", 99)+"\n", 100_000))
-	delay := progressDelay
-	progressDelay = 0
-	defer func() { progressDelay = delay }()
+	delay := trial.ProgressDelay
+	trial.ProgressDelay = 0
+	defer func() { trial.ProgressDelay = delay }()
 	text := onTerminal(t, "test", "-c", config, "--summary", path)
 	if !regexp.MustCompile(`% \|.*B/s.*\[\d+s:\d+s\]`).MatchString(text) {
 		t.Errorf("no progress is shown in %q", text)

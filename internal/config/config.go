@@ -10,6 +10,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -100,4 +101,9 @@ func (c *Config) Only(names []string) *Config {
 	few := *c
 	few.Set = c.Set.Only(names)
 	return &few
+}
+
+// SeveralProducts reports whether the rules bill more than one product.
+func (c *Config) SeveralProducts() bool {
+	return slices.ContainsFunc(c.Rules, func(r *rules.Rule) bool { return r.ProductID != c.Rules[0].ProductID })
 }

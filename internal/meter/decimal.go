@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"encoding/json"
 	"math/big"
 	"strconv"
 	"strings"
@@ -43,3 +44,6 @@ func pointed(digits string, decimals int) string {
 	}
 	return text
 }
+
+// Number returns an amount for JSON, exactly.
+func Number(amount int64, decimals int) json.Number { return json.Number(Decimal(amount, decimals)) }

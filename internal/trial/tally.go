@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"encoding/json"
@@ -194,7 +194,7 @@ func (t *trialTally) billed(r *rules.Rule) (all []billed) {
 
 // The published form of a summary. The names are a contract.
 type (
-	publishedSummary struct {
+	PublishedSummary struct {
 		Files  int64             `json:"files"`
 		Lines  int64             `json:"lines"`
 		Bytes  int64             `json:"bytes"`
@@ -238,7 +238,7 @@ type (
 
 // json is the last line of --format json.
 func (t *trialTally) json(config *config.Config) string {
-	s := publishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{},
+	s := PublishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{},
 		NotParsed: []publishedNotParsed{}, Times: []publishedTimes{}, Repeated: []publishedRepeated{}}
 	for _, r := range config.Rules {
 		for _, b := range t.billed(r) {
@@ -264,7 +264,7 @@ func (t *trialTally) json(config *config.Config) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	encoder.Encode(map[string]publishedSummary{"summary": s})
+	encoder.Encode(map[string]PublishedSummary{"summary": s})
 	return b.String()
 }
 
@@ -377,7 +377,7 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 		}
 	}
 	names := 2
-	if severalProducts(config) {
+	if config.SeveralProducts() {
 		names++
 		for i, product := range products {
 			rows[i] = slices.Insert(rows[i], 1, product)

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"bufio"
@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/screen"
 )
@@ -20,17 +21,17 @@ type matchPrinter struct {
 	bar    *progress
 }
 
-func newMatchPrinter(w io.Writer, o *testOptions) *matchPrinter {
+func newMatchPrinter(w io.Writer, asJSON bool) *matchPrinter {
 	p := &matchPrinter{out: bufio.NewWriterSize(w, 64<<10), screen: screen.Of(w)}
-	if o.format == "json" {
+	if asJSON {
 		p.json = json.NewEncoder(p.out)
 		p.json.SetEscapeHTML(false)
 	}
 	return p
 }
 
-// publishedMatch is a match as programs see it. The names are a contract.
-type publishedMatch struct {
+// PublishedMatch is a match as programs see it. The names are a contract.
+type PublishedMatch struct {
 	File       string      `json:"file"`
 	LineNumber int64       `json:"line_number"`
 	Rule       string      `json:"rule"`
@@ -61,8 +62,8 @@ func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules
 	}
 	if p.json != nil {
 		if h.Err == nil {
-			amount := number(h.Quantity, h.Rule.Decimals)
-			p.json.Encode(publishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line), keyOf(h), stretchOf(h)})
+			amount := meter.Number(h.Quantity, h.Rule.Decimals)
+			p.json.Encode(PublishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line), keyOf(h), stretchOf(h)})
 		}
 		return
 	}

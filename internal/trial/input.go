@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"bytes"
@@ -83,7 +83,7 @@ func findInputs(ctx context.Context, config *config.Config, source string, args 
 		case len(in.sources) == 0 && source != "":
 			in.sources = []string{source}
 		case len(in.sources) == 0 && len(config.Sources) == 1:
-			in.sources = sourceNames(config)
+			in.sources = SourceNames(config)
 		case len(in.sources) == 0:
 			homeless = append(homeless, name)
 		case source != "" && !slices.Contains(in.sources, source):
@@ -92,8 +92,8 @@ func findInputs(ctx context.Context, config *config.Config, source string, args 
 		inputs = append(inputs, in)
 	}
 	if len(homeless) > 0 {
-		return nil, false, usageError{fmt.Errorf("meterlog: no source matches %s: name the source with --source: one of %s",
-			strings.Join(homeless, ", "), strings.Join(sourceNames(config), ", "))}
+		return nil, false, Misuse{fmt.Errorf("meterlog: no source matches %s: name the source with --source: one of %s",
+			strings.Join(homeless, ", "), strings.Join(SourceNames(config), ", "))}
 	}
 	return inputs, missing, nil
 }
@@ -132,7 +132,7 @@ func matchedInputs(ctx context.Context, config *config.Config, source string, si
 			continue
 		}
 		globs = append(globs, s.Paths...)
-		paths, problems := filesOf(s)
+		paths, problems := FilesOf(s)
 		for _, problem := range problems {
 			missing = true
 			note("%s", problem)
@@ -184,7 +184,7 @@ func newInputs(conf *config.Config, source string, known []*input) (inputs []*in
 		if source != "" && source != s.Name {
 			continue
 		}
-		paths, _ := filesOf(s) // unreadable files were reported, or may be read later
+		paths, _ := FilesOf(s) // unreadable files were reported, or may be read later
 		for _, path := range paths {
 			has := func(in *input) bool { return in.path == path }
 			if size, err := regularSize(path); err == nil && !slices.ContainsFunc(known, has) && !slices.ContainsFunc(inputs, has) {
@@ -195,9 +195,9 @@ func newInputs(conf *config.Config, source string, known []*input) (inputs []*in
 	return inputs
 }
 
-// filesOf returns the files that a source has now and can be read, and what
+// FilesOf returns the files that a source has now and can be read, and what
 // cannot be read of it: a folder, or a file.
-func filesOf(s *rules.Source) (paths, problems []string) {
+func FilesOf(s *rules.Source) (paths, problems []string) {
 	found, err := s.Files()
 	if err != nil {
 		problems = strings.Split(err.Error(), "\n")
@@ -245,7 +245,7 @@ func pathless(err error) error {
 	return err
 }
 
-func sourceNames(config *config.Config) []string {
+func SourceNames(config *config.Config) []string {
 	var names []string
 	for _, s := range config.Sources {
 		names = append(names, s.Name)
@@ -253,9 +253,9 @@ func sourceNames(config *config.Config) []string {
 	return names
 }
 
-func unknownSource(config *config.Config, name string) error {
-	return usageError{fmt.Errorf("meterlog: --source %q: there is no such source in %s; use one of %s",
-		name, config.Path, strings.Join(sourceNames(config), ", "))}
+func UnknownSource(config *config.Config, name string) error {
+	return Misuse{fmt.Errorf("meterlog: --source %q: there is no such source in %s; use one of %s",
+		name, config.Path, strings.Join(SourceNames(config), ", "))}
 }
 
 // file opens the input's file. A pipe or a device is opened only where somebody
@@ -297,7 +297,7 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 		close = func() { c.Close(); closeRaw() }
 	}
 	blanks := logfile.SkipBlanks(stream)
-	return &lineReader{from: blanks, blanks: blanks, close: close, wholeOnly: t.options.follow && !in.isStdin() && !compressed}, nil
+	return &lineReader{from: blanks, blanks: blanks, close: close, wholeOnly: t.options.Follow && !in.isStdin() && !compressed}, nil
 }
 
 // lineReader cuts a stream into runs of whole lines.

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"fmt"
@@ -16,6 +16,7 @@ import (
 	"github.com/meterlog/meterlog/internal/monitor"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/tailer"
+	"github.com/meterlog/meterlog/test/hostile"
 )
 
 // counted notes what rules count, and which lines are not of their format.
@@ -64,7 +65,7 @@ func byRun(t *testing.T, c *config.Config, path string) (run, explained counted)
 func byTest(t *testing.T, c *config.Config, path string) (tested counted) {
 	t.Helper()
 	m := rules.NewMatcher(&c.Set)
-	trial := &trial{options: &testOptions{summary: true}, matcher: m, tally: newTrialTally(c), print: newMatchPrinter(io.Discard, &testOptions{})}
+	trial := &trial{options: &Options{Summary: true}, matcher: m, tally: newTrialTally(c), print: newMatchPrinter(io.Discard, false)}
 	in := &input{name: path, path: path, sources: c.SourcesOf(path)}
 	lines, err := in.open(t.Context(), trial)
 	if err != nil {
@@ -88,14 +89,14 @@ func byTest(t *testing.T, c *config.Config, path string) (tested counted) {
 // run` reads, line for line.
 func TestTestReadsAsRunDoes(t *testing.T) {
 	for seed := range uint64(400) {
-		h := newHostile(seed)
+		h := hostile.New(seed)
 		dir := t.TempDir()
 		path := filepath.Join(dir, "app.log")
-		text := append(h.log(time.Now()), '\n')
+		text := append(h.Log(time.Now()), '\n')
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		configuration := fmt.Appendf(nil, "product_id: p\nsources: [%s]\nrules:\n%s", h.sources(dir+"/*.log"), h.rules())
+		configuration := fmt.Appendf(nil, "product_id: p\nsources: [%s]\nrules:\n%s", h.Sources(dir+"/*.log"), h.Rules())
 		c, err := config.Parse("rules.yaml", configuration)
 		if err != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, err, configuration)

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"io"
@@ -9,8 +9,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progressDelay is how long a test runs before it shows its progress.
-var progressDelay = 300 * time.Millisecond
+// ProgressDelay is how long a test runs before it shows its progress.
+var ProgressDelay = 300 * time.Millisecond
 
 // progress is a bar on a terminal, in bytes of the files as they are on disk. A nil
 // progress shows nothing.
@@ -75,7 +75,7 @@ func (r *countedReader) Read(b []byte) (int, error) {
 
 func (p *progress) add(n int64) {
 	p.held += n
-	if p.done || time.Since(p.begun) < progressDelay {
+	if p.done || time.Since(p.begun) < ProgressDelay {
 		return
 	}
 	p.drawn = true

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"bytes"
@@ -63,7 +63,7 @@ func (t *trial) closePeaks() {
 	for _, top := range t.tally.peaks.sorted() {
 		t.tally.rules[top.Rule].lines++
 		t.tally.bill(top.Bills).add(top.Quantity)
-		if !t.options.summary && !t.options.follow {
+		if !t.options.Summary && !t.options.Follow {
 			t.print.hit(top.in, top.line, top.Hit, func(*rules.Rule) [][2]int { return nil })
 		}
 	}

@@ -1,4 +1,6 @@
-package main
+// Package hostile makes random applications: sources, rules, and a log as broken
+// machines and strangers leave it. Tests compare commands on them.
+package hostile
 
 import (
 	"bytes"
@@ -10,29 +12,29 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// hostile is a random application: sources and rules, and a log as broken
-// machines and strangers leave it.
-type hostile struct {
+// App is a random application.
+type App struct {
 	random *rand.Rand
 	format string // json, logfmt, regexp or text
 	second bool   // another source reads the same file by another format
 	prefix string // what stands before the part that the format reads, or ""
-	timed  bool
+	Timed  bool   // lines have their own times
 }
 
-func newHostile(seed uint64) *hostile {
+// New returns an application, always the same for a seed.
+func New(seed uint64) *App {
 	random := rand.New(rand.NewPCG(seed, 3))
-	h := &hostile{random: random, format: []string{"json", "logfmt", "regexp", "text"}[seed%4], timed: random.IntN(3) == 0, second: random.IntN(4) == 0}
+	h := &App{random: random, format: []string{"json", "logfmt", "regexp", "text"}[seed%4], Timed: random.IntN(3) == 0, second: random.IntN(4) == 0}
 	if random.IntN(3) == 0 {
 		h.prefix = "pod F "
 	}
 	return h
 }
 
-func (h *hostile) pick(from ...string) string { return from[h.random.IntN(len(from))] }
+func (h *App) pick(from ...string) string { return from[h.random.IntN(len(from))] }
 
-// sources are the elements of the list in the configuration.
-func (h *hostile) sources(path string) string {
+// Sources returns the elements of the list in the configuration.
+func (h *App) Sources(path string) string {
 	text := "{name: app, path: " + path + ", format: " + h.format
 	if h.format == "regexp" {
 		text += `, pattern: '^(?:(?P<at>\S+Z) )?(?P<event>\w*) n=(?P<n>\S*)(?: to=(?P<to>.*))?$'`
@@ -41,7 +43,7 @@ func (h *hostile) sources(path string) string {
 		text += ", prefix: 'pod [FP] '"
 	}
 	switch {
-	case !h.timed:
+	case !h.Timed:
 	case h.format == "text":
 		text += `, timestamp: {pattern: '^(?:pod [FP] )?(\S+)', layout: rfc3339}`
 	default:
@@ -53,8 +55,8 @@ func (h *hostile) sources(path string) string {
 	return text + "}"
 }
 
-// rules is a list of one to four rules.
-func (h *hostile) rules() string {
+// Rules returns a list of one to four rules.
+func (h *App) Rules() string {
 	var text strings.Builder
 	for i := range 1 + h.random.IntN(4) {
 		fmt.Fprintf(&text, "  - {name: r%d, sku_id: %s, when: '%s'%s%s}\n", i, h.sku(i), h.condition(2), h.quantity(), h.memory())
@@ -62,7 +64,7 @@ func (h *hostile) rules() string {
 	return text.String()
 }
 
-func (h *hostile) sku(rule int) string {
+func (h *App) sku(rule int) string {
 	if h.format == "text" || h.random.IntN(4) > 0 {
 		return fmt.Sprintf("s%d", rule)
 	}
@@ -70,7 +72,7 @@ func (h *hostile) sku(rule int) string {
 	return fmt.Sprintf("{by: fields.event, map: {sent: s%da, lost: s%db}%s}", rule, rule, without)
 }
 
-func (h *hostile) condition(depth int) string {
+func (h *App) condition(depth int) string {
 	if depth > 0 && h.random.IntN(2) == 0 {
 		a, b := h.condition(depth-1), h.condition(depth-1)
 		return h.pick("("+a+") and ("+b+")", "("+a+") or ("+b+")", "not ("+a+")", a, b)
@@ -90,7 +92,7 @@ func (h *hostile) condition(depth int) string {
 	return h.pick(conditions...)
 }
 
-func (h *hostile) quantity() string {
+func (h *App) quantity() string {
 	quantities := []string{"", "", ", quantity: 3", ", quantity: len(line)", ", quantity: 'extract(line, `n.?[=:](\\d+)`)'"}
 	if h.format != "text" {
 		quantities = append(quantities, ", quantity: fields.n", ", quantity: fields.n, decimals: 2", ", quantity: 'fields.n ?? 1', max: 300", ", quantity: int(fields.n), per: 7")
@@ -98,7 +100,7 @@ func (h *hostile) quantity() string {
 	return h.pick(quantities...)
 }
 
-func (h *hostile) memory() string {
+func (h *App) memory() string {
 	if h.random.IntN(4) > 0 {
 		return ""
 	}
@@ -109,7 +111,7 @@ func (h *hostile) memory() string {
 }
 
 // line is one as the application means it.
-func (h *hostile) line(now time.Time) string {
+func (h *App) line(now time.Time) string {
 	event, n, to := h.pick("sent", "sent", "lost", "Sent", "s\xffnt", ""), h.pick("1", "20", "300", "0", "-4", "1.5", "12.345", "x", "9223372036854775807"), h.pick("a@b", "a", `"a b"`, `"a" b`)
 	at := now.Add(-time.Duration(h.random.IntN(200)) * time.Second).UTC().Format(time.RFC3339)
 	if h.random.IntN(8) == 0 {
@@ -132,8 +134,8 @@ func (h *hostile) line(now time.Time) string {
 	return fmt.Sprintf("%s%s n=%s to=%s", at, event, n, to)
 }
 
-// log is text of many lines. Its last may lack its newline.
-func (h *hostile) log(now time.Time) []byte {
+// Log returns text of many lines. Its last may lack its newline.
+func (h *App) Log(now time.Time) []byte {
 	pieces := []string{
 		"\x00", "\x00\x00", strings.Repeat("\x00", 700), "\ufeff", "\r", " ", "\xff\xfe", "{", "x\n", "sent", "\xe2\x80\xa8", "\t",
 		"\n", "\n\n", "\r\n", "\n\r", "\x1b[31m", "x\x00\x00y", `{"event":"sent","n":4000}{"event":"sent","n":4000}`, "pod X ", "pod F ",
