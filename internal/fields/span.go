@@ -20,30 +20,6 @@ func (s Span) Text(line []byte) []byte {
 	return line[s.From:s.To]
 }
 
-// Number returns the whole number at a span. It reports whether the text is a
-// whole number that fits.
-func (s Span) Number(line []byte) (int, bool) {
-	digits := line[s.From:s.To]
-	negative := digits[0] == '-'
-	if negative {
-		digits = digits[1:]
-	}
-	if len(digits) == 0 || len(digits) > 18 {
-		return 0, false
-	}
-	n := 0
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	if negative {
-		n = -n
-	}
-	return n, true
-}
-
 // Value returns the value at a span of a line. A string may share the line's
 // memory, which the next block overwrites.
 func (v Span) Value(line []byte) any {
