@@ -134,8 +134,8 @@ func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 	tree := translator{slots: t}
 	e.value = tree.operand(e.root)
 	e.patterns = append(e.patterns, tree.patterns...)
-	if isCall(e.root, "__add") { // of strings: numbers are added by another
-		return nil, &Mistake{e.root.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
+	if at := joined(e.root, map[string]ast.Node{}); at != nil {
+		return nil, &Mistake{at.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
 	}
 	switch typ := e.root.Type(); typ.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Float64, reflect.String, reflect.Interface:
@@ -147,6 +147,40 @@ func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 		return nil, &Mistake{0, fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), hint}
 	}
 	return e, nil
+}
+
+// joined returns the part of a patched tree that joins two strings to the tree's
+// value, or nil. The values of variables are in lets.
+func joined(node ast.Node, lets map[string]ast.Node) ast.Node {
+	var parts []ast.Node // that the value may be
+	switch n := node.(type) {
+	case *ast.CallNode:
+		switch calleeOf(n) {
+		case "__add": // of strings: numbers are added by another
+			return n
+		case "__any", "__int", "__float":
+			parts = n.Arguments[:1]
+		}
+	case *ast.ConditionalNode:
+		parts = []ast.Node{n.Exp1, n.Exp2}
+	case *ast.BinaryNode:
+		if n.Operator == "??" {
+			parts = []ast.Node{n.Left, n.Right}
+		}
+	case *ast.VariableDeclaratorNode:
+		lets[n.Name] = n.Value
+		parts = []ast.Node{n.Expr}
+	case *ast.IdentifierNode:
+		if value := lets[n.Value]; value != nil {
+			parts = []ast.Node{value}
+		}
+	}
+	for _, part := range parts {
+		if at := joined(part, lets); at != nil {
+			return at
+		}
+	}
+	return nil
 }
 
 func typeName(t reflect.Type) string {

@@ -133,6 +133,7 @@ func TestExpressions(t *testing.T) {
 		{`fields.s + fields.user.plan`, "!+ would join two strings; convert them with int()"},
 		{`fields.n + fields.n`, 14},
 		{`2 ** 3`, 8.0},
+		{`fields.max ** 1`, "!9223372036854775807 is too large to be reckoned with as a fraction: it would be rounded"},
 		{`fromJSON("[9007199254740993]")[0]`, 9007199254740993},
 		{`round(fields.f)`, 2.0},
 		{`floor(fields.max)`, "!9223372036854775807 is too large to be reckoned with as a fraction: it would be rounded"},
@@ -150,6 +151,18 @@ func TestExpressions(t *testing.T) {
 		{`any([fields.n == 9 ? 1 : fields.nothing, fields.n == 9 ? 1 : fields.nothing], # > 2)`, false},
 		{`reduce([fields.max, fields.max], #index == 0 ? # : #acc + #acc, 1.5)`, "!integer overflow: 9223372036854775807 + 9223372036854775807"},
 		{`fields.n == 7 ? 1 : 2`, 1},
+		{`(fields.n == 9 ? 1 : int(fields.nothing)) == 3`, false},
+		{`(fields.n == 9 ? 1 : int(fields.nothing)) > 3`, false},
+
+		// A list is gone through, and a map is not.
+		{`count(fields.user, true)`, "!count goes through a list, and this is a map"},
+		{`any(fields.user, true)`, "!any goes through a list, and this is a map"},
+		{`fields.s in fields.user`, false},
+		{`"plan" in fields.user`, true},
+		{`fields.n in fields.user`, false},
+		{`fields.nothing in fields.user`, false},
+		{`fields.n in fields.nothing`, false},
+		{`fields.n in fields.s`, "!operator \"in\" not defined on string"},
 
 		// extract
 		{"extract(line, `\"n\":(\\d+)`)", "7"},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,12 +26,13 @@ var checked = map[string]func(args ...any) (any, error){
 	"__sub":         binaryInt("-", subExact, func(a, b any) any { return runtime.Subtract(a, b) }),
 	"__mul":         binaryInt("*", mulExact, func(a, b any) any { return runtime.Multiply(a, b) }),
 	"__div":         divide,
+	"__power":       power,
 	"__neg":         negate,
 	"__less":        compare(runtime.Less),
 	"__lessOrEqual": compare(runtime.LessOrEqual),
 	"__more":        compare(runtime.More),
 	"__moreOrEqual": compare(runtime.MoreOrEqual),
-	"__in":          inList,
+	"__in":          isIn,
 	"__bool":        truthOf,
 	"__list":        listOf,
 	"__member":      memberOf,
@@ -74,6 +76,13 @@ func divide(args ...any) (any, error) {
 	return runtime.Divide(args[0], args[1]), nil
 }
 
+func power(args ...any) (any, error) {
+	if err := exactPair(args[0], args[1]); err != nil {
+		return nil, err
+	}
+	return runtime.Exponent(args[0], args[1]), nil
+}
+
 func negate(args ...any) (any, error) {
 	if i, ok := fields.Integer(args[0]); ok {
 		if i == math.MinInt {
@@ -94,14 +103,18 @@ func abs(args ...any) (any, error) {
 	return builtin.Abs(args[0]), nil
 }
 
-// inList is expr's operator on a list.
-func inList(args ...any) (any, error) {
-	for _, v := range args[1].([]any) {
-		if runtime.Equal(v, args[0]) {
-			return true, nil
-		}
+// isIn reports whether a list has a value, or a map a name. It is an error to look
+// into anything else but nil.
+func isIn(args ...any) (any, error) {
+	switch list := args[1].(type) {
+	case []any:
+		return slices.ContainsFunc(list, func(v any) bool { return runtime.Equal(v, args[0]) }), nil
+	case map[string]any:
+		name, isText := args[0].(string)
+		_, there := list[name]
+		return isText && there, nil
 	}
-	return false, nil
+	return runtime.In(args[0], args[1]), nil
 }
 
 // truthOf takes nil, which a missing field is, for false.
@@ -370,11 +383,14 @@ func kindOf(v any) string {
 	return fmt.Sprintf("a %T", v)
 }
 
-// listOf returns its argument, which must be no text. The second argument names
-// the function that goes through it.
+// listOf returns its argument, which must be neither a text nor a map. The second
+// argument names the function that goes through it.
 func listOf(args ...any) (any, error) {
-	if _, text := args[0].(string); text {
+	switch args[0].(type) {
+	case string:
 		return nil, fmt.Errorf("%s goes through a list, and this is a text: items() counts one or many", args[1])
+	case map[string]any:
+		return nil, fmt.Errorf("%s goes through a list, and this is a map", args[1])
 	}
 	return args[0], nil
 }

@@ -58,9 +58,10 @@ func isNumeral(n ast.Node) bool {
 
 var boolType = reflect.TypeFor[bool]()
 
-// untyped keeps the checker from taking a value for what only one of the ways
-// to it comes to: it gives `c ? 1 : fields.n` the type of 1. It must be applied
-// before the patcher, which guards what may be of another type.
+// untyped keeps the checker from believing a type that a value may not have. The
+// checker gives `c ? 1 : fields.n` the type of 1, and int(x) that of a number, though
+// int(nil) is nil. It must be applied before the patcher, which guards what may be of
+// another type.
 type untyped struct{}
 
 func (untyped) Visit(node *ast.Node) {
@@ -70,8 +71,11 @@ func (untyped) Visit(node *ast.Node) {
 			*node = call("__any", n)
 		}
 	case *ast.BuiltinNode:
-		if n.Name == "reduce" && len(n.Arguments) == 3 { // #acc is the first value, and then what the steps come to
+		switch {
+		case n.Name == "reduce" && len(n.Arguments) == 3: // #acc is the first value, and then what the steps come to
 			n.Arguments[2] = call("__any", n.Arguments[2])
+		case n.Name == "int" || n.Name == "float":
+			ast.Patch(node, call("__"+n.Name, n.Arguments...))
 		}
 	}
 }
@@ -186,7 +190,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	}
 	switch n.Operator {
 	case "+", "-", "*", "/":
-		if n.Left.Type().Kind() == reflect.String || n.Right.Type().Kind() == reflect.String {
+		if isText(n.Left) || isText(n.Right) {
 			_, constant1 := n.Left.(*ast.StringNode)
 			_, constant2 := n.Right.(*ast.StringNode)
 			if !constant1 || !constant2 {
@@ -214,6 +218,10 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 			name = "__addNumbers"
 		}
 		typed(node, call(name, n.Left, n.Right))
+	case "**", "^":
+		if mayBeInt(n.Left) || mayBeInt(n.Right) {
+			typed(node, call("__power", n.Left, n.Right))
+		}
 	case "<", "<=", ">", ">=":
 		if unknown(n.Left) || unknown(n.Right) {
 			typed(node, call(ordering[n.Operator], n.Left, n.Right))
@@ -225,7 +233,9 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		p.compared(&n.Left, &n.Right)
 	case "in": // which expr may turn into the lookup of a string, failing for all else
 		p.compared(&n.Left, &n.Right)
-		if _, list := n.Right.(*ast.ArrayNode); list && unknown(n.Left) {
+		_, isList := n.Right.(*ast.ArrayNode)
+		_, isNil := n.Left.(*ast.NilNode)
+		if unknown(n.Right) || (unknown(n.Left) || isNil) && (isList || n.Right.Type().Kind() == reflect.Map) {
 			typed(node, call("__in", n.Left, n.Right))
 		}
 	case "matches":
@@ -254,8 +264,6 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 		if !hasMethods(n.Arguments[0].Type()) {
 			ast.Patch(node, call("__member", n.Arguments...))
 		}
-	case "int", "float": // nil of nil
-		ast.Patch(node, call("__"+n.Name, n.Arguments...))
 	case "abs", "ceil", "floor", "round", "date", "timezone":
 		typed(node, call("__"+n.Name, n.Arguments...))
 	case "fromJSON":
