@@ -91,6 +91,51 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+var (
+	code    = regexp.MustCompile(`(?m)(?:Code:\s*|\.problem\(|AnomalyKind = |^const \w+ = |^\t\w+\s+(?:AnomalyKind)?\s*= )"([a-z]+(?:_[a-z]+)+)"`)
+	noCodes = map[string]bool{"key_secret": true} // the ledger's name of a value
+)
+
+// TestProblemCodes checks that the page of operations has a row for each problem
+// code of the sources.
+func TestProblemCodes(t *testing.T) {
+	text, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := ""
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "| `") {
+			rows += strings.SplitN(line, "|", 3)[1]
+		}
+	}
+	found := 0
+	for _, folder := range []string{"meter", "tailer", "agent", "monitor", "silence", "ledger", "../cmd/meterlog"} {
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", folder, len(files), err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, match := range code.FindAllStringSubmatch(string(source), -1) {
+				found++
+				if !noCodes[match[1]] && !strings.Contains(rows, "`"+match[1]+"`") {
+					t.Errorf("docs/operations.md has no row for %s, of %s", match[1], file)
+				}
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d codes were found", found)
+	}
+}
+
 // anchors returns the anchors of a page's headings.
 func anchors(t *testing.T, page string) map[string]bool {
 	text, err := os.ReadFile(page)
