@@ -38,6 +38,10 @@ const (
 	// enoughStrikes is how many deliveries in a row must end so for a record.
 	enoughStrikes = 5
 
+	// enoughAmid is how many of them must come after answers to other requests. The
+	// first and the last may do so where the API fails for a while only.
+	enoughAmid = 3
+
 	// unreadable is how old a record is when the sender gives it up, if the API
 	// takes nothing at all. It is the API's hour, and a margin in case the
 	// difference of the clocks is unknown.
@@ -225,29 +229,29 @@ func (d *delivery) leave(batch []int, failed *Error) {
 // judgeAlone decides on the records that got a 400 alone. It returns an error if the
 // fault may be the whole request's.
 //
-// The fault is the record's own if the API has answered other requests since, and
-// the record has failed for long enough. Then judgeAlone refuses it in the API's
-// words. Until then the record stays Sealed. It holds back no other record, as the
-// caller puts it off alone. If the API reads no request at all, judgeAlone gives the
-// record up when the API's hour has passed: nothing else would end it.
+// The fault is the record's own if the record has failed for long enough while the
+// API answered other requests. Then judgeAlone refuses it in the API's words. Until
+// then the record stays Sealed. It holds back no other record, as the caller puts it
+// off alone. If the API reads no request at all, judgeAlone gives the record up when
+// the API's hour has passed: nothing else would end it.
 func (d *delivery) judgeAlone() *Error {
 	var failed *Error
 	for _, r := range d.alone {
 		record, words := d.records[r.index], orDefault(r.err.message, excerpt(r.err.Err.Error(), 300))
-		strikes, othersTaken := d.strike(record.UUID)
+		strikes := d.strike(record.UUID)
 		age := d.clock.now().Sub(record.Timestamp)
 		result := &d.results[r.index]
 		result.MaybeStored, result.MaybeRefused = record.MaybeStored, record.MaybeRefused
 		switch {
-		case strikes >= enoughStrikes && othersTaken:
+		case strikes.count >= enoughStrikes && strikes.amid >= enoughAmid:
 			result.State, result.Reason = meter.Refused, words
-		case strikes >= enoughStrikes && !result.MaybeStored && age > unreadable:
+		case strikes.count >= enoughStrikes && !result.MaybeStored && age > unreadable:
 			result.State, result.Reason = meter.Expired, "over an hour old, and always answered 400: "+words
-		case strikes >= enoughStrikes && age > unreadableDoubt:
+		case strikes.count >= enoughStrikes && age > unreadableDoubt:
 			result.State, result.Reason = meter.InDoubt, "over a day old, and always answered 400: "+words
 		default:
 			d.leave([]int{r.index}, r.err)
-			if !othersTaken {
+			if strikes.amid == 0 {
 				failed = r.err
 			}
 			continue
@@ -260,12 +264,14 @@ func (d *delivery) judgeAlone() *Error {
 // strikes are the deliveries in a row that ended in 400 for a record alone.
 type strikes struct {
 	count   int
-	answers uint64 // how many requests had been answered with success when the first of them began
+	amid    int    // how many came after an answer to another request since the one before
+	answers uint64 // how many requests had been answered with success at the last of them
 }
 
-// strike counts one more for a record, and returns whether the API has answered
-// other requests since the first.
-func (d *delivery) strike(uuid string) (count int, othersTaken bool) {
+// strike counts one more for a record. An answer between two strikes shows that the
+// API read requests then. One answer after many strikes shows only that the API reads
+// them again.
+func (d *delivery) strike(uuid string) strikes {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.struck) >= 1000 { // of records that were never sent again
@@ -276,8 +282,11 @@ func (d *delivery) strike(uuid string) (count int, othersTaken bool) {
 		s.answers = d.answers
 	}
 	s.count++
+	if now := d.Sender.answers.Load(); now > s.answers {
+		s.amid, s.answers = s.amid+1, now
+	}
 	d.struck[uuid] = s
-	return s.count, d.Sender.answers.Load() > s.answers
+	return s
 }
 
 func (s *Sender) forgive(uuid string) {

@@ -488,17 +488,55 @@ func TestBadRecordsAreParted(t *testing.T) {
 			if n := len(box.Records()); n != len(list)-len(bad) {
 				t.Errorf("%d stored", n)
 			}
-			for n := 2; n <= enoughStrikes; n++ {
+			for n := 2; n <= enoughStrikes+2; n++ {
+				if n >= enoughStrikes { // without answers to others nothing is refused
+					if results, err := s.Send(t.Context(), records(1)); err != nil || results[0].State != meter.Accepted {
+						t.Fatalf("%+v %v", results, err)
+					}
+				}
 				list = again(list, results)
 				results, err = s.Send(t.Context(), list)
 				want := meter.Result{UUID: list[0].UUID, State: meter.Refused, Reason: "usage_records: Field value is invalid"}
-				if n < enoughStrikes {
+				if n < enoughStrikes+1 {
 					want = meter.Result{UUID: list[0].UUID, State: meter.Sealed, Reason: results[0].Reason}
 				}
 				if err != nil || len(list) != len(bad) || results[0] != want {
 					t.Errorf("bad %v: delivery %d: %+v %v, want %+v", bad, n, results, err, want)
 				}
+				if results[0].State == meter.Refused {
+					break
+				}
 			}
+		}
+	})
+}
+
+// An API that answers everything with 400 for a while costs no record, although other
+// requests are answered when that begins and when it ends.
+func TestOutageOf400(t *testing.T) {
+	both(t, func(t *testing.T, transport string) {
+		box := sandbox.New(sandbox.Config{})
+		s := connect(t, transport, box, Config{})
+		other := func() {
+			box.SetFaults()
+			if results, err := s.Send(t.Context(), records(1)); err != nil || results[0].State != meter.Accepted {
+				t.Fatalf("%+v %v", results, err)
+			}
+			box.SetFaults(sandbox.Fault{Kind: sandbox.FaultStatus, Status: 400})
+		}
+		box.SetFaults(sandbox.Fault{Kind: sandbox.FaultStatus, Status: 400})
+		list := records(1)
+		for n := range 4 * enoughStrikes {
+			if n == 1 || n == 4*enoughStrikes-1 {
+				other()
+			}
+			if results, _ := s.Send(t.Context(), list); results[0].State != meter.Sealed {
+				t.Fatalf("delivery %d: %+v", n, results)
+			}
+		}
+		box.SetFaults()
+		if results, err := s.Send(t.Context(), list); err != nil || results[0].State != meter.Accepted {
+			t.Errorf("%+v %v", results, err)
 		}
 	})
 }
