@@ -64,7 +64,7 @@ func (t *trial) closePeaks() {
 		t.tally.rules[top.Rule].lines++
 		t.tally.bill(top.Bills).add(top.Quantity)
 		if !t.options.Summary && !t.options.Follow {
-			t.print.hit(top.in, top.line, top.Hit, func(*rules.Rule) [][2]int { return nil })
+			t.print.hit(top.in, top.line, top.Hit, time.Now(), func(*rules.Rule) [][2]int { return nil })
 		}
 	}
 }

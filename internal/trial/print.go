@@ -43,6 +43,7 @@ type PublishedMatch struct {
 
 	Key     *string `json:"key,omitempty"`     // of a rule with a key
 	Stretch *string `json:"stretch,omitempty"` // of a rule with peak: its start, RFC 3339, UTC
+	Late    bool    `json:"late,omitempty"`    // its own time is too old for the API
 }
 
 // keyOf returns the key of a line, or nil for a rule without a key.
@@ -54,16 +55,17 @@ func keyOf(h rules.Hit) *string {
 	return &text
 }
 
-// hit prints a line that a rule counts. For people it also prints lines that a rule
-// failed on. marks returns the parts of the line that matter.
-func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, marks func(*rules.Rule) [][2]int) {
+// hit prints a line that a rule counts, and that was read at this time. For people it
+// also prints lines that a rule failed on. marks returns the parts of the line that
+// matter.
+func (p *matchPrinter) hit(in *input, line int64, h rules.Hit, read time.Time, marks func(*rules.Rule) [][2]int) {
 	if p.screen.Width > 0 {
 		p.bar.clear()
 	}
 	if p.json != nil {
 		if h.Err == nil {
 			amount := meter.Number(h.Quantity, h.Rule.Decimals)
-			p.json.Encode(PublishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line), keyOf(h), stretchOf(h)})
+			p.json.Encode(PublishedMatch{in.name, line, h.Rule.Name, h.Bills.SKU, amount, amount, h.Window.StartTime().Format(time.RFC3339), string(h.Line), keyOf(h), stretchOf(h), tooLate(h, read)})
 		}
 		return
 	}

@@ -26,6 +26,7 @@ type trialTally struct {
 	timeless            map[string]*troubles           // by source: lines whose own time could not be taken
 	unparsed            map[string]*troubles           // by source: lines that are not of its format
 	times               map[string]*timeRange          // by source: the own times of the lines that counted
+	late                map[string]*troubles           // by source: lines that counted and are too old for the API
 	offTimes            []string                       // files whose own times cannot be right, and why
 	effort              func(*rules.Rule) rules.Effort // nil if it is not shown
 }
@@ -74,17 +75,17 @@ func (t *troubles) note(h rules.Hit, err error, place func() string) {
 }
 
 func newTrialTally(config *config.Config) *trialTally {
-	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, bills: map[*meter.Rule]*billCount{}, timeless: map[string]*troubles{}, unparsed: map[string]*troubles{}, times: map[string]*timeRange{}}
+	t := &trialTally{rules: map[*rules.Rule]*ruleCount{}, bills: map[*meter.Rule]*billCount{}, timeless: map[string]*troubles{}, unparsed: map[string]*troubles{}, times: map[string]*timeRange{}, late: map[string]*troubles{}}
 	for _, r := range config.Rules {
 		t.rules[r] = &ruleCount{}
 	}
 	return t
 }
 
-// add counts a hit; place says where its line is. It reports whether the line is a
-// repeat, so it counts nothing. It leaves it to closePeaks whether a line of a rule
-// with peak counts.
-func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
+// add counts a hit of a line that was read at this time; place says where the line is.
+// It reports whether the line is a repeat, so it counts nothing. It leaves it to
+// closePeaks whether a line of a rule with peak counts.
+func (t *trialTally) add(h rules.Hit, read time.Time, place func() string) (repeat bool) {
 	t.matched++
 	if h.TimeErr != nil { // the line's, also if this rule counts nothing
 		t.addTimeless(h, place)
@@ -107,7 +108,24 @@ func (t *trialTally) add(h rules.Hit, place func() string) (repeat bool) {
 	if !h.Time.IsZero() {
 		t.addTime(h.Source, h.Time)
 	}
+	if tooLate(h, read) {
+		t.addLate(h, place)
+	}
 	return false
+}
+
+// tooLate reports whether a line that was read at this time is too old for the API. The
+// end of a stretch decides that of a line of a rule with peak.
+func tooLate(h rules.Hit, read time.Time) bool {
+	return h.Err == nil && h.TimeErr == nil && h.Peak == nil && !h.Time.IsZero() && read.Sub(h.Time) > meter.LateAfter
+}
+
+// addLate counts a line that is too old for the API.
+func (t *trialTally) addLate(h rules.Hit, place func() string) {
+	if t.late[h.Source] == nil {
+		t.late[h.Source] = &troubles{}
+	}
+	t.late[h.Source].add("late", func() string { return fmt.Sprintf("%s: %s", place(), screen.Clip(string(h.Line), exampleWidth)) })
 }
 
 // addTimeless counts a line whose own time is not believed.
@@ -204,6 +222,15 @@ type (
 		NotParsed []publishedNotParsed `json:"not_parsed"`
 		Times     []publishedTimes     `json:"times"`
 		Repeated  []publishedRepeated  `json:"repeated"`
+		Late      []publishedLate      `json:"late,omitempty"`
+	}
+	// publishedLate are the lines of a source that counted, although their own times are
+	// too old for the API. Late is the source's `late`.
+	publishedLate struct {
+		Source  string `json:"source"`
+		Late    string `json:"late"`
+		Count   int64  `json:"count"`
+		Example string `json:"example"`
 	}
 	publishedNotParsed struct {
 		Source  string `json:"source"`
@@ -260,12 +287,23 @@ func (t *trialTally) json(config *config.Config) string {
 		if source.Timed() {
 			s.Times = append(s.Times, t.publishTimes(source.Name))
 		}
+		if e := t.late[source.Name]; e != nil {
+			s.Late = append(s.Late, publishedLate{source.Name, lateText(source), e.count, e.examples[0]})
+		}
 	}
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.Encode(map[string]PublishedSummary{"summary": s})
 	return b.String()
+}
+
+// lateText returns what stands under `late`.
+func lateText(s *rules.Source) string {
+	if s.LateRead {
+		return "read"
+	}
+	return "own"
 }
 
 func (t *trialTally) publishTimes(source string) publishedTimes {
@@ -330,6 +368,13 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen.Scre
 		}
 		if e := t.timeless[source.Name]; e != nil {
 			tell(e, meter.Plural(e.count, "line")+" of "+source.Name+" without an own time, which count at the time of reading")
+		}
+		if e := t.late[source.Name]; e != nil {
+			what := "the API refuses usage that is over an hour old"
+			if source.LateRead {
+				what = "they count at the time of reading (late: read)"
+			}
+			tell(e, fmt.Sprintf("%s of %s over %d minutes old: %s", meter.Plural(e.count, "line"), source.Name, meter.LateAfter/time.Minute, what))
 		}
 	}
 	for _, off := range t.offTimes {

@@ -160,7 +160,7 @@ func (t *trial) block(in *input, start int64, data []byte) {
 	}
 	now := time.Now()
 	t.matcher.Each(in.block(start, data, now), func(h rules.Hit) {
-		hidden := t.tally.add(h, func() string { return in.place(cursor.at(int(h.Start - start))) })
+		hidden := t.tally.add(h, now, func() string { return in.place(cursor.at(int(h.Start - start))) })
 		if h.Peak != nil { // closePeaks shows it, or else who watches sees each that is larger
 			hidden = !t.tally.peaks.add(h, in, cursor.at(int(h.Start-start))) || !t.options.Follow
 		}
@@ -168,7 +168,7 @@ func (t *trial) block(in *input, start int64, data []byte) {
 			in.newest = h.Time
 		}
 		if !t.options.Summary && !hidden {
-			t.print.hit(in, cursor.at(int(h.Start-start)), h, t.matcher.Highlights)
+			t.print.hit(in, cursor.at(int(h.Start-start)), h, now, t.matcher.Highlights)
 		}
 	})
 	if !in.tailed {
