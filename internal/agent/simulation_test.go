@@ -429,12 +429,15 @@ func (s *simulation) failing() {
 	s.alter("DROP TRIGGER failing")
 }
 
-// killAtStep kills the agent at one of the steps of a commit.
-func (s *simulation) killAtStep() {
+// killSteps is the number of steps between which killAtStep can kill.
+const killSteps = 5
+
+// killAtStep kills the agent after a number of the steps of a commit and a delivery.
+func (s *simulation) killAtStep(last int) {
 	l := s.agent.meter
 	ctx := s.t.Context()
 	var attempted []meter.Record
-	steps := []struct {
+	steps := [killSteps]struct {
 		name string
 		do   func()
 	}{
@@ -449,7 +452,6 @@ func (s *simulation) killAtStep() {
 			}
 		}},
 	}
-	last := s.chance.IntN(len(steps) + 1)
 	for _, step := range steps[:last] {
 		step.do()
 	}
@@ -595,7 +597,7 @@ func (s *simulation) do() {
 			s.agent.send.widest = maxWidth
 		}
 	case 10:
-		s.killAtStep()
+		s.killAtStep(s.chance.IntN(killSteps + 1))
 		s.down()
 	case 11:
 		s.note("stop")
