@@ -77,6 +77,8 @@ var laws = []struct{ law, query string }{
 	{"a uuid is one", `SELECT uuid FROM records WHERE length(uuid) <> 36 OR uuid <> lower(uuid)`},
 	{"a window has a length", `SELECT uuid FROM records WHERE window_end <= window_start`},
 	{"a timestamp is within its window", `SELECT uuid FROM records WHERE timestamp < window_start OR timestamp >= window_end`},
+	{"a sealed record never changes, as two triggers see to", `
+		SELECT 'records' WHERE 2 <> (SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name IN ('records_never_change', 'records_stay_sealed'))`},
 	{"only a refused record is issued again, with its window and timestamp", `
 		SELECT heir.uuid FROM records heir JOIN records old ON old.id = heir.reissue_of
 		WHERE old.state <> 'refused' OR (heir.window_start, heir.window_end, heir.timestamp) <> (old.window_start, old.window_end, old.timestamp)`},

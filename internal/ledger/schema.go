@@ -342,6 +342,19 @@ ALTER TABLE generations ADD COLUMN left_to_other INTEGER NOT NULL DEFAULT 0;
 -- Other names that led to a generation's file, each with a NUL after it: followed
 -- paths, and where links ended.
 ALTER TABLE generations ADD COLUMN names TEXT NOT NULL DEFAULT '';
+`, `
+-- A record never changes. What the API may have under its uuid stays as it was when
+-- the record was sealed.
+CREATE TRIGGER records_never_change BEFORE UPDATE OF uuid, product_id, sku_id, window_start, window_end, timestamp, quantity ON records
+	WHEN old.state <> 'open' AND (new.uuid, new.product_id, new.sku_id, new.window_start, new.window_end, new.timestamp, new.quantity)
+		IS NOT (old.uuid, old.product_id, old.sku_id, old.window_start, old.window_end, old.timestamp, old.quantity)
+BEGIN
+	SELECT RAISE(ABORT, 'a sealed record never changes');
+END;
+CREATE TRIGGER records_stay_sealed BEFORE UPDATE OF state ON records WHEN old.state <> 'open' AND new.state = 'open'
+BEGIN
+	SELECT RAISE(ABORT, 'a sealed record is never opened again');
+END;
 `,
 }
 
