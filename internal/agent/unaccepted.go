@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -13,6 +14,15 @@ import (
 // tellEvery is how often at most the log says again that usage was not accepted
 // for one reason.
 const tellEvery = time.Minute
+
+const (
+	mostFates = 100 // sums; the API's words may be other ones in each answer
+	mostSKUs  = 100 // SKUs that a sum knows
+	shownSKUs = 3
+)
+
+// otherReasons stands for the reasons that have no sum of their own.
+const otherReasons = "other reasons, which `meterlog records` lists"
 
 // unaccepted sums what the API did not accept, for the log: an old backlog may
 // expire at hundreds of records a second.
@@ -29,9 +39,9 @@ type fate struct {
 type unacceptedSum struct {
 	records  int
 	units    int64
-	skus     map[string]bool
-	from, to time.Time // of the records' timestamps
-	uuid     string    // of one of them
+	skus     map[string]bool // at most mostSKUs of them
+	from, to time.Time       // of the records' timestamps
+	uuid     string          // of one of them
 	told     time.Time
 }
 
@@ -42,15 +52,22 @@ func (u *unaccepted) add(r meter.Record, result meter.Result) {
 		if u.sums == nil {
 			u.sums = make(map[fate]*unacceptedSum)
 		}
-		sum = &unacceptedSum{skus: make(map[string]bool)}
-		u.sums[key] = sum
+		if len(u.sums) >= mostFates {
+			key.reason = otherReasons
+		}
+		if sum = u.sums[key]; sum == nil {
+			sum = &unacceptedSum{skus: make(map[string]bool)}
+			u.sums[key] = sum
+		}
 	}
 	if sum.records == 0 {
 		sum.uuid, sum.from, sum.to = r.UUID, r.Timestamp, r.Timestamp
 	}
 	sum.records++
 	sum.units = addUnits(sum.units, r.Quantity)
-	sum.skus[r.SKU] = true
+	if len(sum.skus) < mostSKUs {
+		sum.skus[r.SKU] = true
+	}
 	if r.Timestamp.Before(sum.from) {
 		sum.from = r.Timestamp
 	}
@@ -63,13 +80,26 @@ func (u *unaccepted) add(r meter.Record, result meter.Result) {
 func (u *unaccepted) tell(now time.Time) {
 	for key, sum := range u.sums {
 		if sum.records > 0 && now.Sub(sum.told) >= tellEvery {
-			u.log.Error("usage was not accepted", "state", key.state, "reason", key.reason, "records", sum.records, "units", sum.units,
-				"sku_ids", slices.Sorted(maps.Keys(sum.skus))[:min(3, len(sum.skus))], "from", sum.from, "to", sum.to, "uuid", sum.uuid)
+			args := []any{"state", key.state, "reason", key.reason, "records", sum.records, "units", sum.units,
+				"sku_ids", slices.Sorted(maps.Keys(sum.skus))[:min(shownSKUs, len(sum.skus))]}
+			if more := len(sum.skus) - shownSKUs; more > 0 {
+				args = append(args, "more_sku_ids", moreText(more, len(sum.skus) == mostSKUs))
+			}
+			u.log.Error("usage was not accepted", append(args, "from", sum.from, "to", sum.to, "uuid", sum.uuid)...)
 			*sum = unacceptedSum{skus: make(map[string]bool), told: now}
 		} else if sum.records == 0 && now.Sub(sum.told) > time.Hour {
 			delete(u.sums, key)
 		}
 	}
+}
+
+// moreText returns a number of things that are left out. If it was not counted to the
+// end, it is the least that there are.
+func moreText(n int, orMore bool) string {
+	if orMore {
+		return fmt.Sprintf("%d or more", n)
+	}
+	return fmt.Sprint(n)
 }
 
 // flush logs all that was not told yet.

@@ -84,24 +84,34 @@ type Unbilled struct {
 	ProductID string
 	SKU       string
 	State     meter.State // Refused, Expired, InDoubt or Foreign
-	Reason    string
+	Reason    string      // "" where Reasons is above 1
+	Reasons   int         // how many reasons are summed here
 	Records   int
 	Units     int64
 	Latest    time.Time // when the last of them was set aside
 }
 
+// mostReasons bounds how many reasons of one SKU and state Unbilled tells apart. The
+// API's words may be other ones in each answer.
+const mostReasons = 20
+
 // Unbilled returns what was set aside and is still in the ledger. Refused
-// records that were queued again are left out.
+// records that were queued again are left out. It sums the reasons beyond the most
+// frequent ones; a reason code of the API, which is in capitals, stays apart.
 func (r *Reader) Unbilled(ctx context.Context) ([]Unbilled, error) {
 	return query(ctx, r.db, "unbilled", func(rows *sql.Rows) (u Unbilled, err error) {
 		var high, low int64
 		var latest string
-		err = rows.Scan(&u.ProductID, &u.SKU, &u.State, &u.Reason, &u.Records, &high, &low, &latest)
+		err = rows.Scan(&u.ProductID, &u.SKU, &u.State, &u.Reason, &u.Reasons, &u.Records, &high, &low, &latest)
 		u.Units, u.Latest = joinHalves(high, low), parseInstant(latest)
 		return u, err
-	}, `SELECT product_id, sku_id, state, reason, count(*), `+sumOfQuantities+`, max(settled_at) FROM records
-		WHERE state IN ('refused', 'expired', 'in_doubt', 'foreign') AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
-		GROUP BY product_id, sku_id, state, reason ORDER BY state, reason, product_id, sku_id`)
+	}, `WITH reasons AS (
+			SELECT product_id, sku_id, state, reason, count(*) AS records, sum(quantity >> 32) AS high, sum(quantity & 4294967295) AS low, max(settled_at) AS latest
+			FROM records WHERE state IN ('refused', 'expired', 'in_doubt', 'foreign') AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
+			GROUP BY product_id, sku_id, state, reason),
+		ranked AS (SELECT *, row_number() OVER (PARTITION BY product_id, sku_id, state ORDER BY reason <> upper(reason), records DESC, reason) AS place FROM reasons)
+		SELECT product_id, sku_id, state, iif(count(*) = 1, max(reason), ''), count(*), sum(records), sum(high), sum(low), max(latest)
+		FROM ranked GROUP BY product_id, sku_id, state, min(place, ?1 + 1) ORDER BY state, min(place, ?1 + 1) > ?1, max(reason), product_id, sku_id`, mostReasons)
 }
 
 // OldestUnsettled returns the earliest timestamp of a record that is open or

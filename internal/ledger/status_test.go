@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -83,13 +84,53 @@ func TestUsage(t *testing.T) {
 	}
 	unbilled, err := l.Unbilled(t.Context())
 	check(t, err)
-	want := []Unbilled{{ProductID: product, SKU: sku, State: meter.Refused, Reason: "INVALID_TIMESTAMP", Records: 1, Units: 5, Latest: noon}}
+	want := []Unbilled{{ProductID: product, SKU: sku, State: meter.Refused, Reason: "INVALID_TIMESTAMP", Reasons: 1, Records: 1, Units: 5, Latest: noon}}
 	if !reflect.DeepEqual(unbilled, want) {
 		t.Errorf("%+v, want %+v", unbilled, want)
 	}
 	oldest, err := l.OldestUnsettled(t.Context())
 	if check(t, err); !oldest.Equal(noon) {
 		t.Errorf("the oldest is of %v", oldest)
+	}
+}
+
+// The API may give each record words of its own: what nobody would read is summed.
+func TestUnbilledReasonsAreBounded(t *testing.T) {
+	l := open(t, t.TempDir())
+	const more = 30
+	for i := range mostReasons + more {
+		commit(t, l, mails, minute(-i), 2)
+	}
+	_, err := l.Seal(t.Context(), noon.Add(time.Minute))
+	check(t, err)
+	all, err := l.Pending(t.Context(), noon.Add(time.Minute), noon.Add(time.Minute), 1000, nil)
+	check(t, err)
+	for i, r := range all {
+		reason := fmt.Sprintf("request %03d is bad", i)
+		switch i {
+		case 20, 21:
+			reason = "request 019 is bad"
+		case 40:
+			reason = "INVALID_SKU_ID"
+		}
+		check(t, l.Settle(t.Context(), []meter.Result{{UUID: r.UUID, State: meter.Refused, Reason: reason}}, noon, 0))
+	}
+	unbilled, err := l.Unbilled(t.Context())
+	check(t, err)
+	if len(unbilled) != mostReasons+1 {
+		t.Fatalf("%d reasons: %+v", len(unbilled), unbilled)
+	}
+	records, apart := 0, map[string]int{}
+	for _, u := range unbilled {
+		records += u.Records
+		apart[u.Reason] = u.Records
+	}
+	last := unbilled[mostReasons]
+	if want := more - 2; last.Reason != "" || last.Reasons != want || last.Records != want || last.Units != int64(2*want) {
+		t.Errorf("the others are %+v", last)
+	}
+	if records != mostReasons+more || apart["INVALID_SKU_ID"] != 1 || apart["request 019 is bad"] != 3 {
+		t.Errorf("%d records: %+v", records, unbilled)
 	}
 }
 

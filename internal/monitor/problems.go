@@ -127,6 +127,9 @@ func (s Subject) unbilledMessage(u ledger.Unbilled) string {
 	if said := u.State == meter.Refused || u.State == meter.Expired; said && u.Reason != "" && u.Reason != "EXPIRED" {
 		text += ": " + u.Reason
 	}
+	if u.Reasons > 1 {
+		text += fmt.Sprintf(", for %d other reasons, which `meterlog records` lists", u.Reasons)
+	}
 	switch unbilledCode(u) {
 	case foreignHere:
 		text += ", but it was this one: its id changed while it ran"
