@@ -14,7 +14,7 @@ import (
 type batch struct {
 	records []meter.Record
 	alone   bool  // one record, of an SKU that fails the requests that hold it
-	err     error // why the question or the delivery failed; nil where the API answered
+	err     error // why the delivery failed, or the question if nothing was delivered; nil where the API answered
 
 	ready []meter.Record // of records: what the API does not rule out for its time
 }
@@ -104,8 +104,8 @@ func (l *sendLoop) vet(ctx context.Context, b *batch) error {
 func (l *sendLoop) send(ctx context.Context, b *batch) error {
 	results, err := l.sender.Send(ctx, b.ready)
 	l.vitals.Requests.WithLabelValues(outcome(err)).Inc()
-	if err != nil {
-		b.err = err
+	if b.err = err; err == nil {
+		b.records = b.ready // an unanswered question about others is no failed delivery
 	}
 	return l.settle(ctx, b.ready, results, putOff(b.ready, err))
 }

@@ -40,6 +40,8 @@ type ills struct {
 	twice   bool            // every other request comes twice, and the first answer is lost
 	silent  bool            // validate_only is never answered
 	nothing bool            // 200, and no record is mentioned
+
+	refusesQuestions bool // validate_only is answered 503
 }
 
 func newFront(box *sandbox.Sandbox, seed int64) *front {
@@ -96,6 +98,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case ills.silent && validates:
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
+	case ills.refusesQuestions && validates:
+		f.fail(spoiled, r, 503, rpc)
 	case ills.poison != "" && bytes.Contains(body, []byte(ills.poison)):
 		f.fail(spoiled, r, ills.fails, rpc)
 	case ills.nothing && rpc:

@@ -307,6 +307,39 @@ func TestNothingOutsideStopsDelivery(t *testing.T) {
 	}
 }
 
+// While the API answers deliveries but not the question about old records, deliveries
+// do not fail. The old records go without an answer after a minute.
+func TestUnansweredQuestionIsNoFailedDelivery(t *testing.T) {
+	for _, fails := range []ills{{silent: true}, {refusesQuestions: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSending(t, sender.REST, sandbox.Config{})
+			s.use(1)
+			s.drained(5 * time.Second) // the API's clock is known now
+			s.front.set(fails)
+			s.useAt(time.Now().Add(-58*time.Minute-30*time.Second), 2)
+			s.use(2)
+			for range 25 {
+				s.use(1)
+				if len(s.records(meter.Accepted)) < 3 {
+					t.Error("nothing else is delivered")
+				}
+				for range 60 {
+					for _, p := range s.loop.vitals.Problems() {
+						if p.Code == deliveryFailing {
+							t.Errorf("while deliveries go on: %+v", p)
+						}
+					}
+					time.Sleep(time.Second)
+				}
+			}
+			s.end()
+			if n := len(s.records(meter.Expired, meter.Accepted, meter.InDoubt)); n != len(s.records()) {
+				t.Errorf("%d of %d records are settled", n, len(s.records()))
+			}
+		})
+	}
+}
+
 // A wrong Date with a verdict that accepts nothing is believed. What it would
 // hold back is asked about, and goes as soon as the API accepts it. If nobody
 // answers the question, it goes after a minute.
@@ -483,11 +516,17 @@ func TestUnacceptedIsSummed(t *testing.T) {
 func (s *sending) useOld(n int) {
 	s.t.Helper()
 	s.age++
-	window := meter.WindowAt(time.Now().Add(-2*time.Hour-time.Duration(s.age)*time.Minute), time.Minute)
+	s.useAt(time.Now().Add(-2*time.Hour-time.Duration(s.age)*time.Minute), n)
+}
+
+// useAt counts and seals a unit of each of n SKUs in the window of this time.
+func (s *sending) useAt(at time.Time, n int) {
+	s.t.Helper()
+	window := meter.WindowAt(at, time.Minute)
 	var tally meter.Tally
 	for i := range n {
 		rule := &meter.Rule{Name: fmt.Sprint("rule-", i), ProductID: product, SKU: fmt.Sprint("sku-", i), Per: 1}
-		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10, window.Start)
+		tally.Add(meter.CountKey{Rule: rule, Window: window, Generation: 1}, 1, 0, 10, at.Unix())
 	}
 	err := s.book.Commit(s.t.Context(), ledger.Batch{Tally: &tally}, time.Now())
 	_, sealing := s.book.Seal(s.t.Context(), time.Now())

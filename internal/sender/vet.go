@@ -3,6 +3,7 @@ package sender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -90,6 +91,9 @@ func (s *Sender) Vet(ctx context.Context, records []meter.Record) (ready []meter
 	case ctx.Err() == nil && s.silence.goOn(now):
 		return append(ready, s.unvetted(unsure)...), nil, nil
 	default:
+		if failed != nil {
+			failed.Err = fmt.Errorf("asked with validate_only: %w", failed.Err)
+		}
 		return ready, nil, err
 	}
 	for i, r := range unsure {
