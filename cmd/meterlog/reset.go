@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/meter"
 )
 
 func newResetCommand() *cobra.Command {
@@ -57,6 +58,9 @@ the usage of the other machine aside.`,
 			fmt.Fprintln(out, "it could not be read: whether usage was waiting for delivery is not known")
 		case removed.Unsettled > 0:
 			fmt.Fprintf(out, "%s with %d units had not been delivered, and never will be\n", countRecords(removed.Unsettled), removed.Units)
+		}
+		if removed.Peaks > 0 {
+			fmt.Fprintf(out, "%s of stretches that were not over had not counted, and never will\n", meter.Plural(removed.Peaks, "peak"))
 		}
 		fmt.Fprintln(out, "log files that stay in the image will be counted from their beginning: remove them, or set start_at: end")
 		return nil

@@ -399,3 +399,17 @@ func TestPrunePeaks(t *testing.T) {
 		t.Errorf("%d peaks were deleted, want 1: the other is open", n)
 	}
 }
+
+// Who removes a ledger hears of peaks that had not counted.
+func TestRemovePeaks(t *testing.T) {
+	dir := t.TempDir()
+	l, g := open(t, dir), gauges()[0]
+	peaked(t, l, g, 0, noon, 5, 0)
+	must(l.ClosePeaks(t.Context(), Closing{Now: noon.Add(time.Hour), Read: noon.Add(time.Hour), Interval: time.Minute}))
+	peaked(t, l, g, 0, noon.Add(time.Hour), 6, 1)
+	peaked(t, l, g, 1, noon.Add(time.Hour), 7, 2)
+	left := crash(t, dir)
+	if removed, err := Remove(t.Context(), left); err != nil || removed.Peaks != 2 || removed.Unsettled != 1 {
+		t.Errorf("removed %+v, %v", removed, err)
+	}
+}

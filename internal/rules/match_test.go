@@ -41,6 +41,7 @@ func TestMatch(t *testing.T) {
 			}
 			var tally meter.Tally
 			rules.NewMatcher(&c.Set).Match(block, &tally)
+			countWaiting(c, &tally)
 			got := tallyText(&tally)
 			if *update {
 				head, _, _ := strings.Cut(text["all"], "-- tally --\n")
@@ -87,7 +88,15 @@ func hitsTally(c *config.Config, block meter.Block) *meter.Tally {
 		}
 		rules.Count(&tally, block.Generation, &h)
 	})
+	countWaiting(c, &tally)
 	return &tally
+}
+
+// countWaiting counts what waits for the ledger: first lines of keys, and the largest lines
+// of stretches.
+func countWaiting(c *config.Config, tally *meter.Tally) {
+	tally.ResolveWith(new(meter.Keys))
+	tally.ClosePeaks(c.Interval)
 }
 
 func unframe(log []byte) []byte {
