@@ -110,7 +110,7 @@ func (h *App) memory() string {
 	return h.pick(", once: {key: fields.event, each: month}", ", once: {key: 'fields.to ?? \"nobody\"', each: month}")
 }
 
-// line is one as the application means it.
+// line returns a line as the application means it.
 func (h *App) line(now time.Time) string {
 	event, n, to := h.pick("sent", "sent", "lost", "Sent", "s\xffnt", ""), h.pick("1", "20", "300", "0", "-4", "1.5", "12.345", "x", "9223372036854775807"), h.pick("a@b", "a", `"a b"`, `"a" b`)
 	at := now.Add(-time.Duration(h.random.IntN(200)) * time.Second).UTC().Format(time.RFC3339)
