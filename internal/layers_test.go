@@ -44,7 +44,9 @@ var layers = map[string][]string{
 	"internal/trial": {"internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/logfile", "internal/meter", "internal/rules", "internal/screen", "internal/search"},
 	"internal/agent": {"internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter", "internal/monitor", "internal/page",
 		"internal/pace", "internal/rules", "internal/search", "internal/sender", "internal/silence", "internal/store", "internal/tailer"},
-	"cmd/meterlog": {"internal/agent", "internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter",
+	"internal/check": {"internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter", "internal/monitor", "internal/page",
+		"internal/rules", "internal/screen", "internal/search", "internal/selftest", "internal/sender", "internal/silence", "internal/store", "internal/tailer", "internal/trial"},
+	"cmd/meterlog": {"internal/agent", "internal/check", "internal/config", "internal/fields", "internal/glob", "internal/journal", "internal/ledger", "internal/logfile", "internal/meter",
 		"internal/monitor", "internal/pace", "internal/page", "internal/recount", "internal/rules", "internal/sandbox", "internal/screen", "internal/search", "internal/selftest", "internal/sender", "internal/silence",
 		"internal/store", "internal/tailer", "internal/trial"},
 }

@@ -72,7 +72,7 @@ func exitCode(err error) int {
 }
 
 // errConfig is wrapped by errors of reading the configuration.
-var errConfig = errors.New("configuration")
+var errConfig = config.ErrInvalid
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/agent"
+	"github.com/meterlog/meterlog/internal/check"
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
@@ -182,7 +183,7 @@ func (s *service) subject() monitor.Subject {
 
 // logWarnings logs what check warns of.
 func logWarnings(log *slog.Logger, conf *config.Config) {
-	for _, w := range warningsOf(conf) {
+	for _, w := range check.Warnings(conf, tokens) {
 		place := w.File
 		if w.Line > 0 {
 			place += fmt.Sprintf(":%d:%d", w.Line, w.Column)

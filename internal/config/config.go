@@ -10,6 +10,7 @@
 package config
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -107,3 +108,6 @@ func (c *Config) Only(names []string) *Config {
 func (c *Config) SeveralProducts() bool {
 	return slices.ContainsFunc(c.Rules, func(r *rules.Rule) bool { return r.ProductID != c.Rules[0].ProductID })
 }
+
+// ErrInvalid is wrapped by errors of a configuration that was read and cannot be used.
+var ErrInvalid = errors.New("configuration")

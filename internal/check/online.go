@@ -1,4 +1,4 @@
-package main
+package check
 
 import (
 	"context"
@@ -49,15 +49,15 @@ const skusInTime = 1000
 // checkOnline prints one line for each thing that must be right, with what to
 // do where it is not, and reports whether all are. It takes no longer than one
 // delivery may, for each thousand SKUs. An error is one of the configuration.
-func checkOnline(ctx context.Context, out, errs io.Writer, config *config.Config) (ok bool, err error) {
-	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+func (asked Options) checkOnline(ctx context.Context, out io.Writer, config *config.Config) (ok bool, err error) {
+	log := slog.New(slog.NewTextHandler(asked.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o := &onlineCheck{config: config, out: out}
-	if o.tokens, err = tokens(config, log); err != nil {
+	if o.tokens, err = asked.Tokens(config, log); err != nil {
 		return false, fmt.Errorf("%w: auth: %w", errConfig, err)
 	}
 	o.sender, err = sender.New(sender.Config{
 		Endpoint: config.Delivery.Endpoint, Transport: config.Delivery.Transport, Timeout: config.Delivery.Timeout,
-		ValidateOnly: true, CAFile: config.Delivery.CAFile, UserAgent: "meterlog/" + versionText(), Tokens: o.tokens, Log: log,
+		ValidateOnly: true, CAFile: config.Delivery.CAFile, UserAgent: "meterlog/" + asked.Version, Tokens: o.tokens, Log: log,
 	})
 	if err != nil {
 		return false, fmt.Errorf("%w: delivery: %w", errConfig, err)

@@ -1,4 +1,4 @@
-package main
+package check
 
 import (
 	"bytes"
@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-
-	"github.com/spf13/cobra"
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/meter"
@@ -84,19 +82,19 @@ type (
 
 // json prints the check of a configuration, or err, which kept it from being
 // read. It ends as the check for people does.
-func (o *checkOptions) json(c *cobra.Command, conf *config.Config, err error) error {
-	p := publishedCheck{Config: *o.config, Errors: mistakes(err), Warnings: []publishedMistake{}, Sources: []publishedSource{},
+func (o Options) json(ctx context.Context, conf *config.Config, err error) error {
+	p := publishedCheck{Config: o.Path, Errors: mistakes(err), Warnings: []publishedMistake{}, Sources: []publishedSource{},
 		Rules: []publishedRule{}, Tests: []publishedTest{}, Untested: []string{}}
-	end := errReported
+	end := ErrFailed
 	if err != nil {
 		end = silent{err}
 	} else {
-		p.describe(c.Context(), conf)
+		p.describe(ctx, conf, o.Tokens)
 		p.runTests(conf)
 		p.OK = p.OK && !p.unread
-		if o.online {
+		if o.Online {
 			var text bytes.Buffer
-			ok, err := checkOnline(c.Context(), &text, c.ErrOrStderr(), conf)
+			ok, err := o.checkOnline(ctx, &text, conf)
 			if err != nil {
 				return err
 			}
@@ -107,7 +105,7 @@ func (o *checkOptions) json(c *cobra.Command, conf *config.Config, err error) er
 			end = nil
 		}
 	}
-	encoder := json.NewEncoder(c.OutOrStdout())
+	encoder := json.NewEncoder(o.Stdout)
 	encoder.SetEscapeHTML(false)
 	return errors.Join(encoder.Encode(p), end)
 }
@@ -133,8 +131,8 @@ func mistakes(err error) []publishedMistake {
 	return all
 }
 
-func (p *publishedCheck) describe(ctx context.Context, conf *config.Config) {
-	if warnings := append(warningsOf(conf), journalWarnings(ctx, conf)...); len(warnings) > 0 {
+func (p *publishedCheck) describe(ctx context.Context, conf *config.Config, tokens Tokens) {
+	if warnings := append(Warnings(conf, tokens), journalWarnings(ctx, conf)...); len(warnings) > 0 {
 		p.Warnings = mistakes(warnings)
 	}
 	for _, s := range conf.Sources {
