@@ -95,6 +95,7 @@ var beyondSchema = map[string]string{
 	"pattern-bad":               "a regular expression of Go",
 	"pattern-bad-place":         "a regular expression of Go",
 	"pattern-no-names":          "a regular expression of Go",
+	"quantity-joined-choice":    "an expression",
 	"quantity-joined-strings":   "an expression",
 	"quantity-number-in-string": "an expression",
 	"quantity-unknown-name":     "an expression",
