@@ -161,7 +161,14 @@ func TestChecks(t *testing.T) {
 		{"over an hour ago", request(record("timestamp", `"2024-09-16T10:59:59Z"`)), 200, `"reason":"EXPIRED"`, 0},
 		{"in the future", request(record("timestamp", `"2024-09-16T12:00:01Z"`)), 200, `"reason":"INVALID_TIMESTAMP"`, 0},
 		{"twice in a request", request(record(), record("uuid", `"`+strings.ToUpper(id)+`"`)), 200, `"reason":"DUPLICATE"`, 1},
+		{"twice in a request that validates", strings.Replace(request(record(), record()), "false", "true", 1), 200, `"reason":"DUPLICATE"`, 0},
 		{"no JSON", "{", 400, "no JSON object", 0},
+		{"a text for validate_only", strings.Replace(request(record()), "false", `"false"`, 1), 400, "validate_only: it must be a boolean", 0},
+		{"a number for the product", strings.Replace(request(record()), `"`+product+`"`, "7", 1), 400, "product_id: ", 0},
+		{"one record without a list", strings.NewReplacer("[", "", "]", "").Replace(request(record())), 400, "usage_records: it must be an array", 0},
+		{"a number for the SKU", request(record("skuId", "7")), 400, "usage_records[0].sku_id: ", 0},
+		{"long SKU", request(record("skuId", `"`+strings.Repeat("x", 51)+`"`)), 400, "sku_id: Field value must have at most 50", 0},
+		{"long body", request(record()) + strings.Repeat(" ", maxRequest), 400, "the request cannot be read", 0},
 		{"unknown field", strings.Replace(request(record()), "validateOnly", "validateonly", 1), 200, accepted, 1},
 	} {
 		m := newModel(t, Config{Products: known})

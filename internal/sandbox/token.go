@@ -148,7 +148,7 @@ func (s *Sandbox) exchange(jwt, passport string) (token string, until time.Time,
 func (s *Sandbox) checkJWT(text string) error {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return errors.New("it has three parts")
+		return errors.New("it must have three parts")
 	}
 	var header struct{ Alg, Kid string }
 	var claims struct {
@@ -171,7 +171,7 @@ func (s *Sandbox) checkJWT(text string) error {
 	case !slices.Contains(claims.Aud, jwtAudience):
 		return errors.New("aud must be " + jwtAudience)
 	case claims.Exp > claims.Iat+3600:
-		return errors.New("exp is more than an hour behind iat")
+		return errors.New("exp is more than an hour after iat")
 	case now.Add(5 * time.Second).Before(time.Unix(claims.Iat, 0)):
 		return errors.New("iat is in the future")
 	case !now.Before(time.Unix(claims.Exp, 0)):

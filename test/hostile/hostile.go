@@ -17,7 +17,7 @@ type App struct {
 	random *rand.Rand
 	format string // json, logfmt, regexp or text
 	second bool   // another source reads the same file by another format
-	prefix string // what stands before the part that the format reads, or ""
+	prefix string // the text before the part that the format reads, or ""
 	Timed  bool   // lines have their own times
 }
 
