@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -56,7 +57,7 @@ func (j *memoryJournal) kill() {
 	j.running = nil
 }
 
-func (j *memoryJournal) run(ctx context.Context, args []string) (io.ReadCloser, func() error, error) {
+func (j *memoryJournal) run(ctx context.Context, args []string, _ func(string)) (*journal.Process, error) {
 	ctx, kill := context.WithCancel(ctx)
 	j.mu.Lock()
 	j.running = append(j.running, kill)
@@ -89,7 +90,7 @@ func (j *memoryJournal) run(ctx context.Context, args []string) (io.ReadCloser, 
 			}
 		}
 	}()
-	return in, func() error { <-ended; return nil }, nil
+	return &journal.Process{Output: in, Wait: func() error { <-ended; return nil }, Sync: func() {}}, nil
 }
 
 // A journal is billed beside files: while the agent runs, over kills of journalctl,

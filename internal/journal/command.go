@@ -1,58 +1,78 @@
 package journal
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 )
 
-// Runner starts journalctl with arguments. It returns what journalctl prints, and a
-// function that waits for its end and returns why it failed. The end of ctx ends
-// journalctl.
-type Runner func(ctx context.Context, args []string) (output io.ReadCloser, wait func() error, err error)
+// Runner starts journalctl with arguments. The end of ctx ends journalctl. If
+// complain is not nil, journalctl tells all that it knows, and complain is called
+// with each line of that. Any goroutine may call it, but never two at once.
+type Runner func(ctx context.Context, args []string, complain func(line string)) (*Process, error)
+
+// Process is a journalctl that runs.
+type Process struct {
+	Output io.ReadCloser
+
+	// Wait waits for the end, and returns why it failed. Everything that
+	// journalctl complained of has then been passed on.
+	Wait func() error
+
+	// Sync passes on what journalctl has complained of so far.
+	Sync func()
+}
 
 // Run is the Runner of this machine's journalctl.
-func Run(ctx context.Context, args []string) (io.ReadCloser, func() error, error) {
+func Run(ctx context.Context, args []string, complain func(line string)) (*Process, error) {
 	path, err := exec.LookPath("journalctl")
 	if err != nil {
-		return nil, nil, errors.New("there is no journalctl on this machine: install systemd, or follow a file instead")
+		return nil, errors.New("there is no journalctl on this machine: install systemd, or follow a file instead")
 	}
 	c := exec.CommandContext(ctx, path, args...)
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "SYSTEMD_COLORS=0"}
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "SYSTEMD_COLORS=0", "SYSTEMD_LOG_TARGET=console-prefixed"}
+	if complain != nil {
+		c.Env = append(c.Env, "SYSTEMD_LOG_LEVEL=debug") // it tells of damage on this level only
+	}
 	c.WaitDelay = time.Second
-	said := new(tail)
-	c.Stderr = said
-	output, err := c.StdoutPipe()
+	said, end, err := os.Pipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := c.Start(); err != nil {
-		return nil, nil, fmt.Errorf("journalctl: %w", err)
+	c.Stderr = end
+	output, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
 	}
+	end.Close()
+	if err != nil {
+		said.Close()
+		return nil, fmt.Errorf("journalctl: %w", err)
+	}
+	v := &voice{complain: complain, ended: make(chan struct{})}
+	if v.conn, err = said.SyscallConn(); err != nil {
+		return nil, err
+	}
+	go v.listen()
 	wait := func() error {
 		err := c.Wait()
-		if text := strings.TrimSpace(said.String()); err != nil && text != "" {
+		select { // a child of it may keep the pipe open
+		case <-v.ended:
+		case <-time.After(c.WaitDelay):
+		}
+		v.sync()
+		said.Close()
+		<-v.ended
+		if text := v.text(); err != nil && text != "" {
 			return fmt.Errorf("journalctl: %w: %s", err, text)
 		} else if err != nil {
 			return fmt.Errorf("journalctl: %w", err)
 		}
 		return nil
 	}
-	return output, wait, nil
-}
-
-// tail keeps the beginning of what a program says on standard error.
-type tail struct{ bytes.Buffer }
-
-func (t *tail) Write(text []byte) (int, error) {
-	if room := 2000 - t.Len(); room > 0 {
-		t.Buffer.Write(text[:min(room, len(text))])
-	}
-	return len(text), nil
+	return &Process{Output: output, Wait: wait, Sync: v.sync}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,9 @@ type fake struct {
 	rotated  int  // times
 	gone     int  // entries that were deleted
 	runs     [][]string
+	broken   map[int]bool // files that cannot be opened
+
+	complaint string // what journalctl says at the next entry
 }
 
 type fakeEntry struct {
@@ -43,10 +47,21 @@ type fakeEntry struct {
 	fields map[string]any
 
 	deleted bool
+	file    int        // that holds it
+	damaged damageKind // which reading the damage of the file ends here
 }
 
+// damageKind says whom the damage at an entry of a file concerns.
+type damageKind int
+
+const (
+	whole    damageKind = iota + 1 // whoever reads the file
+	ofUnit                         // who looks for a unit
+	ofOthers                       // who reads the entries of all units
+)
+
 func newFake() *fake {
-	f := &fake{changed: make(chan struct{}), clock: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	f := &fake{changed: make(chan struct{}), broken: map[int]bool{}, clock: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
 	f.reboot("a", "b1")
 	return f
 }
@@ -90,7 +105,7 @@ func (f *fake) add(fields map[string]any) *fakeEntry {
 	}}
 	e.cursor = fmt.Sprintf("s=%s;i=%x;b=%s;m=%x;t=%x;x=1", e.id, e.number, e.boot, e.monotonic, e.realtime)
 	f.written++
-	e.order = f.written
+	e.order, e.file = f.written, f.rotated
 	fields["__CURSOR"] = e.cursor
 	fields["__REALTIME_TIMESTAMP"] = strconv.FormatUint(e.realtime, 10)
 	f.entries = append(f.entries, e)
@@ -121,6 +136,23 @@ func (f *fake) files() string {
 	return fmt.Sprint(f.gone, f.rotated)
 }
 
+// damage damages a file of the journal at its n-th entry from the end.
+func (f *fake) damage(n int, how damageKind) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n < len(f.entries) {
+		f.entries[len(f.entries)-1-n].damaged = how
+	}
+}
+
+// fileName returns the path of a file.
+func (f *fake) fileName(file int) string {
+	if file == f.rotated {
+		return "/var/log/journal/1/system.journal"
+	}
+	return fmt.Sprintf("/var/log/journal/1/system@%d.journal", file)
+}
+
 // rotate begins another file.
 func (f *fake) rotate() {
 	f.mu.Lock()
@@ -128,36 +160,26 @@ func (f *fake) rotate() {
 	f.rotated++
 }
 
-func (e *fakeEntry) matches(args []string) bool {
-	if len(args) == 0 {
-		return true
-	}
-	for term := range slices.Values(strings.Split(strings.Join(args, "\x00"), "\x00+\x00")) {
-		asked, has := map[string]bool{}, map[string]bool{}
-		for match := range strings.SplitSeq(term, "\x00") {
-			field, value, _ := strings.Cut(match, "=")
-			asked[field] = true
-			has[field] = has[field] || e.fields[field] == value
-		}
-		all := true
-		for field := range asked {
-			all = all && has[field]
-		}
-		if all {
-			return true
+func (e *fakeEntry) matches(query Query) bool { return query.matches(e.fields) }
+
+// lastOf returns the last entry that a query chooses.
+func (f *fake) lastOf(entries []*fakeEntry, query Query, ignored map[int]bool) []*fakeEntry {
+	for i, e := range slices.Backward(entries) {
+		if e.matches(query) && !ignored[e.file] {
+			return entries[i : i+1]
 		}
 	}
-	return false
+	return nil
 }
 
 // run is a Runner.
-func (f *fake) run(ctx context.Context, args []string) (io.ReadCloser, func() error, error) {
+func (f *fake) run(ctx context.Context, args []string, complain func(string)) (*Process, error) {
 	f.mu.Lock()
 	f.runs = append(f.runs, args)
 	absent, failing, cut := f.absent, f.failing, f.cutAfter
 	f.mu.Unlock()
 	if absent {
-		return nil, nil, errors.New("no journalctl")
+		return nil, errors.New("no journalctl")
 	}
 	in, out := io.Pipe()
 	ended := make(chan error, 1)
@@ -167,11 +189,11 @@ func (f *fake) run(ctx context.Context, args []string) (io.ReadCloser, func() er
 			ended <- errors.New("exit status 1")
 			return
 		}
-		err := f.print(ctx, &limited{out, cut}, args)
+		err := f.print(ctx, &limited{out, cut}, args, complain)
 		out.Close()
 		ended <- err
 	}()
-	return in, func() error { return <-ended }, nil
+	return &Process{Output: in, Wait: func() error { return <-ended }, Sync: func() {}}, nil
 }
 
 // limited takes so many bytes, and then its writer is killed.
@@ -194,9 +216,12 @@ func (w *limited) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (f *fake) print(ctx context.Context, out io.Writer, args []string) error {
+func (f *fake) print(ctx context.Context, out io.Writer, args []string, complain func(string)) error {
+	if complain == nil {
+		complain = func(string) {}
+	}
 	var from position
-	var query []string
+	var query Query
 	follow, last := false, false
 	for _, arg := range args {
 		switch cursor, ok := strings.CutPrefix(arg, "--cursor="); {
@@ -211,26 +236,37 @@ func (f *fake) print(ctx context.Context, out io.Writer, args []string) error {
 		}
 	}
 	var printed *fakeEntry
+	ignored := f.ignored(complain)
 	for {
 		f.mu.Lock()
 		var fresh []*fakeEntry
 		for _, e := range f.entries {
 			behind := printed == nil || e.order > printed.order
-			if behind && e.matches(query) && (!from.understood || e.from(from)) {
+			if behind && (!from.understood || e.from(from)) {
 				fresh = append(fresh, e)
 			}
 		}
 		changed := f.changed
 		f.mu.Unlock()
-		if last && len(fresh) > 1 {
-			fresh = fresh[len(fresh)-1:]
+		if last {
+			fresh = f.lastOf(fresh, query, ignored)
 		}
 		for _, e := range fresh {
 			printed = e
 			f.mu.Lock()
-			deleted := e.deleted
+			deleted, file := e.deleted, f.fileName(e.file)
+			say := f.complaint
+			f.complaint = ""
+			gaveUp := e.damaged == whole || e.damaged == ofUnit && query != nil || e.damaged == ofOthers && query == nil
 			f.mu.Unlock()
-			if deleted {
+			if say != "" {
+				complain(say)
+			}
+			if gaveUp && !ignored[e.file] {
+				complain("Can't iterate through " + file + ", ignoring: Bad message")
+				ignored[e.file] = true
+			}
+			if deleted || ignored[e.file] || !e.matches(query) {
 				continue
 			}
 			text, err := json.Marshal(e.fields)
@@ -250,6 +286,16 @@ func (f *fake) print(ctx context.Context, out io.Writer, args []string) error {
 		case <-changed:
 		}
 	}
+}
+
+// ignored returns the files that cannot be opened.
+func (f *fake) ignored(complain func(string)) map[int]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for file := range f.broken {
+		complain("Journal file " + f.fileName(file) + " corrupted, ignoring file.")
+	}
+	return maps.Clone(f.broken)
 }
 
 // from reports whether journalctl shows the entry if it seeks to a position.

@@ -19,17 +19,17 @@ import (
 func each(ctx context.Context, run Runner, args []string, take func(fields.Entry) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	output, wait, err := run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet"}, args...))
+	journalctl, err := run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet"}, args...), nil)
 	if err != nil {
 		return err
 	}
-	in := bufio.NewReaderSize(output, 64<<10)
+	in := bufio.NewReaderSize(journalctl.Output, 64<<10)
 	for {
 		line, size, err := readLine(in)
 		if err == io.EOF {
-			return wait()
+			return journalctl.Wait()
 		} else if err != nil {
-			return errors.Join(err, wait())
+			return errors.Join(err, journalctl.Wait())
 		}
 		entry, ok := fields.ParseEntry(line)
 		if size > maxEntry {
@@ -39,8 +39,8 @@ func each(ctx context.Context, run Runner, args []string, take func(fields.Entry
 		}
 		if err != nil || !take(entry) {
 			cancel()
-			output.Close()
-			wait()
+			journalctl.Output.Close()
+			journalctl.Wait()
 			return err
 		}
 	}
@@ -70,12 +70,12 @@ func Check(ctx context.Context) error {
 
 // Values returns the values that a field has in this machine's journal.
 func Values(ctx context.Context, field string) ([]string, error) {
-	output, wait, err := Run(ctx, []string{"--no-pager", "--quiet", "--field=" + field})
+	journalctl, err := Run(ctx, []string{"--no-pager", "--quiet", "--field=" + field}, nil)
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(output)
-	if err := errors.Join(err, wait()); err != nil {
+	text, err := io.ReadAll(journalctl.Output)
+	if err := errors.Join(err, journalctl.Wait()); err != nil {
 		return nil, err
 	}
 	values := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
@@ -107,12 +107,12 @@ func Behind(ctx context.Context, g meter.Generation) (n int64, err error) {
 // time on: an entry a line.
 func Since(ctx context.Context, q Query, since time.Time) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	output, wait, err := Run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", fmt.Sprintf("--since=@%d", since.Unix())}, q...))
+	journalctl, err := Run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", fmt.Sprintf("--since=@%d", since.Unix())}, q...), nil)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	return &printed{output, cancel, wait}, nil
+	return &printed{journalctl.Output, cancel, journalctl.Wait}, nil
 }
 
 // printed is the output of a journalctl that ends with it.

@@ -61,6 +61,60 @@ func (q Query) units() (units []string) {
 	return units
 }
 
+// fields returns the fields that the query asks for.
+func (q Query) fields() (names []string) {
+	for _, match := range q {
+		if field, _, ok := strings.Cut(match, "="); ok && !slices.Contains(names, field) {
+			names = append(names, field)
+		}
+	}
+	return names
+}
+
+// matches reports whether the query chooses an entry with these fields, as
+// journalctl does: "+" stands between alternatives. In each of them, an entry must
+// have one of the values of each field.
+func (q Query) matches(entry map[string]any) bool {
+	rest := q
+	for more := len(q) > 0; more; {
+		var alternative Query
+		alternative, rest, more = cutAlternative(rest)
+		if alternative.matchesAll(entry) {
+			return true
+		}
+	}
+	return len(q) == 0
+}
+
+func cutAlternative(q Query) (first, rest Query, more bool) {
+	if i := slices.Index(q, "+"); i >= 0 {
+		return q[:i], q[i+1:], true
+	}
+	return q, nil, false
+}
+
+func (q Query) matchesAll(entry map[string]any) bool {
+	found := map[string]bool{} // by field
+	for _, match := range q {
+		field, value, _ := strings.Cut(match, "=")
+		found[field] = found[field] || hasValue(entry[field], value)
+	}
+	for _, ok := range found {
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// hasValue reports whether a field is a text, or has it among several.
+func hasValue(field any, text string) bool {
+	if list, isList := field.([]any); isList {
+		return slices.Contains(list, any(text))
+	}
+	return field == text
+}
+
 // position holds the parts of a cursor. journald has always written cursors in this
 // form. A cursor of another form is not understood.
 type position struct {

@@ -45,6 +45,7 @@ type batch struct {
 	tooLong int64     // messages
 	skipped int64     // bytes of these
 	example string    // of these, for people
+	safe    string    // a cursor behind the last entry: up to it all was read; "" if there is none
 }
 
 // event is a message, with the index of its entry in the batch.
@@ -79,7 +80,15 @@ type reader struct {
 
 	resumed bool   // what is between the last entry and the next was looked at
 	jumps   []jump // since then
+
+	damage  damage
+	damaged string // the file that was damaged last, for people
+	suspect bool   // entries between the last one and the next may be lost in it
+	passed  string // a cursor: up to it the reader has read all; "" if it has read the query only
 }
+
+// errDamaged says that journalctl gave up a file of the journal.
+var errDamaged = errors.New("a file of the journal is damaged")
 
 // errLost says that the entry of the cursor did not come first.
 var errLost = errors.New("the entry that was read last is gone from the journal")
@@ -97,6 +106,10 @@ func (r *reader) work(ctx context.Context) {
 		case errors.Is(err, errLost):
 			r.search = true
 			continue
+		case errors.Is(err, errDamaged):
+			if err = r.readAll(ctx); err == nil {
+				continue
+			}
 		case err == nil && !r.follow:
 			return
 		case err == nil:
@@ -143,10 +156,11 @@ func (r *reader) atCursor() bool { return r.cursor != "" && r.ours && !r.search 
 
 // read runs journalctl once.
 func (r *reader) read(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	running, cancel := context.WithCancel(ctx) // what was read is handed on after its end, too
 	defer cancel()
 	r.state, r.oldest, r.jumps = r.files(), position{}, nil
-	output, wait, err := r.run(ctx, r.arguments())
+	r.damage.begin(cancel)
+	journalctl, err := r.run(running, r.arguments(), r.damage.note)
 	if err != nil {
 		return err
 	}
@@ -156,15 +170,18 @@ func (r *reader) read(ctx context.Context) error {
 	if r.atCursor() && r.follow {
 		timer := time.AfterFunc(firstWait, func() { close(late); cancel() })
 		defer timer.Stop()
-		err = r.lines(ctx, output, func() { timer.Stop() })
+		err = r.lines(ctx, journalctl, func() { timer.Stop() })
 	} else {
-		err = r.lines(ctx, output, func() {})
+		err = r.lines(ctx, journalctl, func() {})
 	}
 	if err != io.EOF { // at the end of its output, journalctl ends without help
 		cancel()
 	}
-	output.Close()
-	failed := wait()
+	journalctl.Output.Close()
+	failed := journalctl.Wait()
+	if r.damage.isPending() {
+		return errDamaged
+	}
 	select {
 	case <-late:
 		return errLost
@@ -178,8 +195,8 @@ func (r *reader) read(ctx context.Context) error {
 
 // lines reads what journalctl prints, an entry a line. begun is called at the
 // first.
-func (r *reader) lines(ctx context.Context, output io.Reader, begun func()) error {
-	in := bufio.NewReaderSize(output, 64<<10)
+func (r *reader) lines(ctx context.Context, journalctl *Process, begun func()) error {
+	in := bufio.NewReaderSize(journalctl.Output, 64<<10)
 	defer r.flush(ctx)
 	known, expected := r.cursor, r.atCursor()
 	from, written := parseCursor(known), r.written
@@ -217,21 +234,38 @@ func (r *reader) lines(ctx context.Context, output io.Reader, begun func()) erro
 			if older {
 				continue
 			}
-			if !met {
-				r.noteDeleted(ctx, known)
-				r.resumed = true
-			}
-			met = true
+		}
+		if r.mayBeDamaged(journalctl, entry, filter && !met) {
+			return errDamaged
+		}
+		if filter && !met {
+			r.noteDeleted(ctx, known)
+			r.resumed, met = true, true
 		}
 		if size > maxEntry {
 			r.overlong(entry, size)
 		} else {
 			r.take(entry)
 		}
-		if len(r.current.data) >= batchSize || r.current.entries >= batchLength || !lineBuffered(in) {
+		if r.full() || !lineBuffered(in) {
 			r.flush(ctx)
 		}
 	}
+}
+
+// full reports whether the batch is to be handed on.
+func (r *reader) full() bool {
+	return len(r.current.data) >= batchSize || r.current.entries >= batchLength
+}
+
+// mayBeDamaged reports whether entries before this one may be lost in a damaged file.
+// first says that it is the first one after a position that the journal does not have.
+func (r *reader) mayBeDamaged(journalctl *Process, e fields.Entry, first bool) bool {
+	if _, jumps := r.jumpTo(e); !jumps && !first {
+		return false
+	}
+	journalctl.Sync() // it has said so before it printed the entry
+	return r.suspect || r.damage.isPending()
 }
 
 // noteDeleted notes a gap if the entry of a cursor is gone, and entries after it.
@@ -260,13 +294,14 @@ func (r *reader) deleted(ctx context.Context, cursor string) (n int64, gap bool)
 
 // upTo returns a cursor, or the one up to which nothing is unread if that is later.
 func (r *reader) upTo(cursor string) string {
-	safe := r.safe.Load()
-	if safe == nil {
-		return cursor
-	}
-	at, later := parseCursor(cursor), parseCursor(*safe)
-	if at.understood && at.id == later.id && later.number > at.number {
-		return *safe
+	for _, safe := range []*string{r.safe.Load(), &r.passed} {
+		if safe == nil {
+			continue
+		}
+		at, later := parseCursor(cursor), parseCursor(*safe)
+		if at.understood && at.id == later.id && later.number > at.number {
+			cursor = *safe
+		}
 	}
 	return cursor
 }
@@ -368,9 +403,8 @@ func (r *reader) pass(e fields.Entry) {
 	if e.Cursor == "" { // the one before it stays the last
 		return
 	}
-	before, at := parseCursor(r.upTo(r.cursor)), parseCursor(e.Cursor)
-	if at.understood && at.id == before.id && at.number > before.number+1 && !r.resumed {
-		r.jumps = append(r.jumps, jump{at.id, before.number, at.number})
+	if j, jumps := r.jumpTo(e); jumps && !r.resumed {
+		r.jumps = append(r.jumps, j)
 	}
 	r.resumed = false
 	b.last, b.written = e.Cursor, e.Written
@@ -413,9 +447,16 @@ func (r *reader) lostEntries(n int64, why string) {
 
 // jump is a place between two entries of the query that are not neighbours in the
 // journal. The entries between them are not of the query, or somebody deleted them.
-type jump struct {
-	id       string
-	from, to uint64
+type jump struct{ from, to position }
+
+// jumpTo returns the jump from the last entry to this one, and false if they are
+// neighbours.
+func (r *reader) jumpTo(e fields.Entry) (j jump, jumps bool) {
+	j = jump{parseCursor(r.upTo(r.cursor)), parseCursor(e.Cursor)}
+	if !j.from.understood || !j.to.understood {
+		return j, false
+	}
+	return j, j.to.id != j.from.id || j.to.number > j.from.number+1
 }
 
 // noteJumps notes a gap if the journal has deleted entries before they were read. A
@@ -427,21 +468,40 @@ func (r *reader) noteJumps(ctx context.Context) {
 	if state := r.files(); state != r.state {
 		r.state, r.oldest = state, parseCursor(r.firstFrom(ctx))
 	}
-	lost := int64(0)
+	lost, gap := int64(0), false
 	for _, j := range r.jumps {
-		if r.oldest.id == j.id && r.oldest.number > j.from+1 {
-			lost += int64(min(j.to, r.oldest.number) - j.from - 1)
-		}
+		n, deleted := j.deletedBefore(r.oldest)
+		lost, gap = lost+n, gap || deleted
 	}
-	if lost > 0 {
+	if gap {
 		r.lostEntries(lost, "entries were deleted from the journal before they were read")
 	}
 	r.jumps = r.jumps[:0]
 }
 
+// deletedBefore returns how many entries of a jump are gone if the journal has
+// deleted all before its oldest, and whether any are. It does not know how many are
+// gone of a sequence that the journal has nothing of.
+func (j jump) deletedBefore(oldest position) (n int64, gap bool) {
+	switch {
+	case oldest.id == j.from.id && oldest.id == j.to.id:
+		n = int64(min(j.to.number, oldest.number)) - int64(j.from.number) - 1
+		return max(0, n), n > 0
+	case oldest.id == j.from.id:
+		n = int64(oldest.number) - int64(j.from.number) - 1
+		return max(0, n), n > 0
+	case oldest.id == j.to.id:
+		return int64(min(j.to.number, oldest.number)) - 1, true
+	}
+	return 0, false
+}
+
 // flush hands on the batch.
 func (r *reader) flush(ctx context.Context) {
-	if r.current.entries == 0 && len(r.current.why) == 0 {
+	if n := r.damage.takeFields(); n > 0 {
+		r.lostEntries(0, fmt.Sprintf("a file of the journal is damaged, and %d fields of entries cannot be read", n))
+	}
+	if r.current.entries == 0 && len(r.current.why) == 0 && r.current.safe == "" {
 		return
 	}
 	r.noteJumps(ctx)

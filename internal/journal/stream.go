@@ -208,6 +208,9 @@ func (s *Stream) Trouble() error {
 // consume moves the position behind a batch, and returns its events.
 func (s *Stream) consume(b batch, now time.Time) meter.Block {
 	s.note(b)
+	if b.safe != "" && s.now != nil {
+		defer s.advanceTo(b.safe)
+	}
 	if b.entries == 0 {
 		return meter.Block{}
 	}
@@ -260,8 +263,13 @@ func (s *Stream) advance(now time.Time) {
 		return
 	}
 	s.state = state
-	s.safe.Store(&last.Cursor)
-	s.now.Trail = []byte(last.Cursor)
+	s.advanceTo(last.Cursor)
+}
+
+// advanceTo notes that nothing is unread up to a cursor.
+func (s *Stream) advanceTo(cursor string) {
+	s.safe.Store(&cursor)
+	s.now.Trail = []byte(cursor)
 	s.change()
 }
 
