@@ -15,7 +15,7 @@ import (
 	_ "time/tzdata" // zones of timestamps, on systems without them
 
 	"github.com/meterlog/meterlog/internal/config"
-	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/remedy"
 	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/trial"
 	"github.com/spf13/cobra"
@@ -147,7 +147,7 @@ func meantFlag(c *cobra.Command, err error) string {
 			names = append(names, "--"+f.Name)
 		}
 	})
-	return rules.DidYouMean("--"+name, names)
+	return remedy.DidYouMean("--"+name, names)
 }
 
 // meantCommand returns a hint which of a command's commands was meant, or "".
@@ -155,7 +155,7 @@ func meantCommand(c *cobra.Command, args []string) string {
 	if !c.HasAvailableSubCommands() || len(args) == 0 {
 		return ""
 	}
-	return rules.DidYouMean(args[0], commandNames(c))
+	return remedy.DidYouMean(args[0], commandNames(c))
 }
 
 // mistaken returns the error for a mistake on the command line.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/journal"
+	"github.com/meterlog/meterlog/internal/remedy"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -62,7 +63,7 @@ func journalWarnings(ctx context.Context, conf *config.Config) (warnings config.
 			if slices.Contains(known[field], value) || field == "_SYSTEMD_UNIT" && isUnit(value) {
 				continue
 			}
-			message, hint := fmt.Sprintf("source %s: the journal has no entry with %s", s.Name, match), rules.DidYouMean(value, known[field])
+			message, hint := fmt.Sprintf("source %s: the journal has no entry with %s", s.Name, match), remedy.DidYouMean(value, known[field])
 			if field == "_SYSTEMD_UNIT" {
 				message = fmt.Sprintf("source %s: there is no unit %s", s.Name, value)
 			}

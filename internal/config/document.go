@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/remedy"
 	"gopkg.in/yaml.v3"
 )
 
@@ -377,12 +377,12 @@ func (o *object) texts(name string) (list []string, nodes []*yaml.Node) {
 // default.
 func (o *object) choice(name string, choices ...string) string {
 	if node := o.values[name]; node != nil && node.Kind == yaml.ScalarNode && node.ShortTag() != "!!str" && node.Value != "" {
-		o.doc.fail(node, rules.OneOf(node.Value, choices), "unknown %s %q", name, node.Value)
+		o.doc.fail(node, remedy.OneOf(node.Value, choices), "unknown %s %q", name, node.Value)
 		return choices[0]
 	}
 	s := o.text(name, choices[0])
 	if !slices.Contains(choices, s) {
-		o.doc.fail(o.at(name), rules.OneOf(s, choices), "unknown %s %q", name, s)
+		o.doc.fail(o.at(name), remedy.OneOf(s, choices), "unknown %s %q", name, s)
 		return choices[0]
 	}
 	return s

@@ -9,6 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/remedy"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -73,7 +74,7 @@ func (l *loader) readKey(node *yaml.Node, r *rules.Rule) (*rules.Expression, str
 func (l *loader) readEach(o *object, calendars []string) (rules.Calendar, *time.Location) {
 	name := o.text("each", "")
 	if !slices.Contains(calendars, name) && name != "" {
-		l.fail(o.at("each"), rules.OneOf(name, calendars), `"each" cannot be %q`, name)
+		l.fail(o.at("each"), remedy.OneOf(name, calendars), `"each" cannot be %q`, name)
 	}
 	return rules.Calendar(name), l.location(o)
 }

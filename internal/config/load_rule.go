@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/remedy"
 	"github.com/meterlog/meterlog/internal/rules"
 	"gopkg.in/yaml.v3"
 )
@@ -191,7 +192,7 @@ func (l *loader) readRuleSources(o *object, r *rules.Rule) {
 	for i, name := range names {
 		switch {
 		case !slices.Contains(known, name):
-			l.fail(nodes[i], rules.OneOf(name, known), "unknown source %q", name)
+			l.fail(nodes[i], remedy.OneOf(name, known), "unknown source %q", name)
 		case slices.Contains(r.Sources, name):
 			l.fail(nodes[i], "", "source %q stands twice", name)
 		default:
@@ -254,7 +255,7 @@ func (l *loader) zeroQuantity(node *yaml.Node) {
 }
 
 // expression compiles a scalar. A boolean or number is an expression, too.
-func (l *loader) expression(node *yaml.Node, key string, sources []string, compile func(string) (*rules.Expression, *rules.Mistake)) *rules.Expression {
+func (l *loader) expression(node *yaml.Node, key string, sources []string, compile func(string) (*rules.Expression, *remedy.Mistake)) *rules.Expression {
 	switch {
 	case node.Kind != yaml.ScalarNode:
 		l.fail(node, "put an expression that begins with [ or { in quotes", "%q must be an expression, not %s", key, describe(node))

@@ -10,6 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/remedy"
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
@@ -61,7 +62,7 @@ func (l *loader) testSource(o *object) string {
 	switch name := o.text("source", ""); {
 	case name != "":
 		if !slices.Contains(known, name) {
-			l.fail(o.at("source"), rules.OneOf(name, known), "unknown source %q", name)
+			l.fail(o.at("source"), remedy.OneOf(name, known), "unknown source %q", name)
 		}
 		return name
 	case o.values["source"] == nil && len(known) == 1:
@@ -127,7 +128,7 @@ func (l *loader) readExpect(node *yaml.Node) map[string]Expectation {
 	pairs := l.object(node, "expect", nil)
 	for name, value := range pairs.values {
 		if !slices.Contains(l.ruleNames(), name) {
-			l.fail(pairs.keys[name], rules.OneOf(name, l.ruleNames()), "unknown rule %q", name)
+			l.fail(pairs.keys[name], remedy.OneOf(name, l.ruleNames()), "unknown rule %q", name)
 			continue
 		}
 		expect[name] = l.readExpectation(name, value)
@@ -250,7 +251,7 @@ func (l *loader) readExpectErrors(node *yaml.Node) map[string]int64 {
 	pairs := l.object(node, "expect_errors", nil)
 	for name, value := range pairs.values {
 		if !slices.Contains(known, name) {
-			l.fail(pairs.keys[name], rules.OneOf(name, known), "unknown rule %q", name)
+			l.fail(pairs.keys[name], remedy.OneOf(name, known), "unknown rule %q", name)
 			continue
 		}
 		expect[name] = *l.natural(value, name, "the number of lines")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/remedy"
 	"github.com/meterlog/meterlog/internal/rules"
 	"gopkg.in/yaml.v3"
 )
@@ -270,12 +271,12 @@ func (l *loader) pattern(o *object, key string) *fields.Pattern {
 			}
 		}
 		line, column := l.position(node, offset)
-		message, hint := rules.PatternMistake(message)
+		message, hint := remedy.Pattern(message)
 		message = strings.Replace(message, "the pattern", "it", 1)
 		l.failAt(line, column, hint, "%s: %s", key, message)
 		return nil
 	}
-	if part := rules.DoubledBackslash(text); part != "" {
+	if part := remedy.DoubledBackslash(text); part != "" {
 		line, column := l.position(o.at(key), utf8.RuneCountInString(text[:strings.Index(text, part)]))
 		l.warnAt(line, column, "write "+part[1:], "%s: it looks for a backslash: %s is one, and then the letter", key, part)
 	}
@@ -357,7 +358,7 @@ func (l *loader) timestampField(o *object, s *rules.Source, t *fields.Timestamp)
 		l.fail(o.at("field"), "use \"pattern\", or another format", "format text has no fields")
 	case "regexp":
 		if s.Pattern != nil && !slices.Contains(s.Pattern.Names(), name) {
-			l.fail(o.at("field"), rules.OneOf(name, s.Pattern.Names()), "the pattern has no group %q", name)
+			l.fail(o.at("field"), remedy.OneOf(name, s.Pattern.Names()), "the pattern has no group %q", name)
 		}
 		t.Path = []fields.Step{{Key: name, Index: -1}}
 	case "json":
@@ -377,7 +378,7 @@ func (l *loader) layout(node *yaml.Node, text string) fields.Layout {
 	if problem == "" {
 		return layout
 	}
-	if like := rules.DidYouMean(text, fields.LayoutNames); like != "" {
+	if like := remedy.DidYouMean(text, fields.LayoutNames); like != "" {
 		hint = like
 	}
 	if meant := layoutHint(text); meant != "" {

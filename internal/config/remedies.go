@@ -8,7 +8,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/meterlog/meterlog/internal/rules"
+	"github.com/meterlog/meterlog/internal/remedy"
 )
 
 // foreignKeys are names of other programs for keys, by what they are here.
@@ -25,7 +25,7 @@ var foreignKeys = map[string]string{
 
 // meantKey returns a hint for an unknown key.
 func meantKey(name string, known []string) string {
-	if hint := rules.DidYouMean(name, known); hint != "" {
+	if hint := remedy.DidYouMean(name, known); hint != "" {
 		return hint
 	}
 	meant := foreignKeys[strings.ToLower(name)]
@@ -34,7 +34,7 @@ func meantKey(name string, known []string) string {
 			return fmt.Sprintf("did you mean %q?", key)
 		}
 	}
-	return rules.OneOf(name, known)
+	return remedy.OneOf(name, known)
 }
 
 // plainValue is a line of YAML with a key and a value without quotes around the

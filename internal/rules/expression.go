@@ -12,6 +12,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/remedy"
 )
 
 // Expression is a compiled expression. It is immutable.
@@ -31,16 +32,9 @@ type Expression struct {
 	patterns   []*fields.Pattern // constant ones
 	file       bool              // it uses `file`
 
-	entry    bool       // it uses `entry`
-	table    *slotTable // of slots
-	warnings []Mistake  // what is allowed and is likely a mistake
-}
-
-// Mistake is what is wrong with an expression, and where.
-type Mistake struct {
-	Offset  int    // in characters
-	Message string // one line
-	Hint    string // what to do about it; may be empty
+	entry    bool             // it uses `entry`
+	table    *slotTable       // of slots
+	warnings []remedy.Mistake // what is allowed and is likely a mistake
 }
 
 // slotTable gives each field path that expressions name a variable of the
@@ -73,33 +67,16 @@ func (t *slotTable) slot(path []fields.Step) int {
 	return slot
 }
 
-// unavailable are expr's functions whose result a replay could not repeat.
-var unavailable = map[string]string{
-	"now":     "the wall clock is not available: the same line must always count the same",
-	"keys":    "keys is not available: a map has no order, so the same line could count differently",
-	"values":  "values is not available: a map has no order, so the same line could count differently",
-	"toPairs": "toPairs is not available: a map has no order, so the same line could count differently",
-}
-
-// unavailableHint says what to use instead.
-var unavailableHint = map[string]string{
-	"now":     "give the source a `timestamp`",
-	"keys":    "name the fields: fields.a, or fields[\"a\"]",
-	"values":  "name the fields: fields.a, or fields[\"a\"]",
-	"toPairs": "name the fields: fields.a, or fields[\"a\"]",
-}
-
-// names that an expression sees, beside expr's functions.
-var names = []string{"line", "fields", "entry", "file", "source", "extract", "items", "bytes", "seconds"}
-
 // Condition compiles a condition for a rule of the set.
-func (s *Set) Condition(text string) (*Expression, *Mistake) { return s.slots.compileWhen(text) }
+func (s *Set) Condition(text string) (*Expression, *remedy.Mistake) { return s.slots.compileWhen(text) }
 
 // Quantity compiles a quantity for a rule of the set.
-func (s *Set) Quantity(text string) (*Expression, *Mistake) { return s.slots.compileQuantity(text) }
+func (s *Set) Quantity(text string) (*Expression, *remedy.Mistake) {
+	return s.slots.compileQuantity(text)
+}
 
 // Value compiles an expression of a text, number or boolean for a rule of the set.
-func (s *Set) Value(text string) (*Expression, *Mistake) {
+func (s *Set) Value(text string) (*Expression, *remedy.Mistake) {
 	e, problem := s.slots.compile(text, expr.AsAny(), false)
 	if problem != nil {
 		return nil, problem
@@ -109,13 +86,13 @@ func (s *Set) Value(text string) (*Expression, *Mistake) {
 	e.patterns = append(e.patterns, tree.patterns...)
 	switch typ := e.root.Type(); typ.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Map:
-		return nil, &Mistake{0, fmt.Sprintf("a value to look up must be a text, a number or a boolean, and this is %s", typeName(typ)), ""}
+		return nil, &remedy.Mistake{Message: fmt.Sprintf("a value to look up must be a text, a number or a boolean, and this is %s", typeName(typ))}
 	}
 	return e, nil
 }
 
 // compileWhen compiles a condition.
-func (t *slotTable) compileWhen(text string) (*Expression, *Mistake) {
+func (t *slotTable) compileWhen(text string) (*Expression, *remedy.Mistake) {
 	e, problem := t.compile(text, expr.AsBool(), false)
 	if problem == nil {
 		tree := translator{slots: t}
@@ -126,7 +103,7 @@ func (t *slotTable) compileWhen(text string) (*Expression, *Mistake) {
 }
 
 // compileQuantity compiles a quantity.
-func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
+func (t *slotTable) compileQuantity(text string) (*Expression, *remedy.Mistake) {
 	e, problem := t.compile(text, expr.AsAny(), true)
 	if problem != nil {
 		return nil, problem
@@ -135,7 +112,7 @@ func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 	e.value = tree.operand(e.root)
 	e.patterns = append(e.patterns, tree.patterns...)
 	if at := joined(e.root, map[string]ast.Node{}); at != nil {
-		return nil, &Mistake{at.Location().From, "+ would join two strings, and a quantity is a number", "convert them with int()"}
+		return nil, &remedy.Mistake{Offset: at.Location().From, Message: "+ would join two strings, and a quantity is a number", Hint: "convert them with int()"}
 	}
 	switch typ := e.root.Type(); typ.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Float64, reflect.String, reflect.Interface:
@@ -144,7 +121,7 @@ func (t *slotTable) compileQuantity(text string) (*Expression, *Mistake) {
 		if typ.Kind() == reflect.Bool {
 			hint = "a condition stands under when; a choice is written in quotes: 'condition ? 1 : 2'"
 		}
-		return nil, &Mistake{0, fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), hint}
+		return nil, &remedy.Mistake{Message: fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), Hint: hint}
 	}
 	return e, nil
 }
@@ -197,20 +174,20 @@ func typeName(t reflect.Type) string {
 
 // compile checks an expression as it is written, so that messages speak of
 // what is written, and then compiles it with the patches that make it exact.
-func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expression, *Mistake) {
+func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expression, *remedy.Mistake) {
 	if strings.TrimSpace(text) == "" {
-		return nil, &Mistake{0, "the expression is empty", ""}
+		return nil, &remedy.Mistake{Message: "the expression is empty"}
 	}
 	if n := utf8.RuneCountInString(text); n > maxExpression {
-		return nil, &Mistake{0, fmt.Sprintf("the expression is too long: %d characters, and at most %d are read", n, maxExpression), ""}
+		return nil, &remedy.Mistake{Message: fmt.Sprintf("the expression is too long: %d characters, and at most %d are read", n, maxExpression)}
 	}
-	look := &inspection{warnings: textWarnings(text)}
+	look := remedy.Inspect(text)
 	_, err := build(text, append(options(), as, expr.Patch(look)))
-	if look.problem != nil {
-		return nil, look.problem
+	if look.Problem != nil {
+		return nil, look.Problem
 	}
 	if err != nil {
-		return nil, explain(text, err)
+		return nil, remedy.Explain(text, err)
 	}
 	patch := &patcher{slots: t, quantity: quantity}
 	ops := append(options(), as, expr.AllowUndefinedVariables(), expr.Patch(untyped{}), expr.Patch(patch))
@@ -225,9 +202,9 @@ func (t *slotTable) compile(text string, as expr.Option, quantity bool) (*Expres
 		return nil, patch.problem
 	}
 	if err != nil {
-		return nil, explain(text, err)
+		return nil, remedy.Explain(text, err)
 	}
-	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers, table: t, warnings: look.warnings, patterns: patch.patterns}
+	e := &Expression{text: text, program: program, root: program.Node(), numbers: patch.numbers, table: t, warnings: look.Warnings, patterns: patch.patterns}
 	uses := &usage{e: e, slots: t}
 	ast.Walk(&e.root, uses)
 	t.entryAll = t.entryAll || uses.entryUses > 0
@@ -259,67 +236,16 @@ func options() []expr.Option {
 	}
 }
 
-// inspection finds what is not available, and what is likely a mistake, in the
-// tree as it was written.
-type inspection struct {
-	problem  *Mistake
-	warnings []Mistake
-}
-
-func (v *inspection) Visit(node *ast.Node) {
-	if v.problem != nil {
-		return
-	}
-	v.warn(*node)
-	fail := func(message, hint string) {
-		v.problem = &Mistake{(*node).Location().From, message, hint}
-	}
-	switch n := (*node).(type) {
-	case *ast.SequenceNode:
-		v.problem = &Mistake{n.Nodes[len(n.Nodes)-1].Location().From, "behind a ; only what follows would count", "join conditions with and, or"}
-	case *ast.BuiltinNode:
-		if message := unavailable[n.Name]; message != "" {
-			fail(message, unavailableHint[n.Name])
-		}
-	case *ast.BinaryNode:
-		if _, text := n.Right.(*ast.StringNode); text && n.Operator == "in" && n.Left.Type().Kind() == reflect.Interface {
-			fail("in looks into a list, and this is a text", "write "+n.Left.String()+" in [\"a\", \"b\"], or contains")
-		}
-	case *ast.IdentifierNode:
-		if n.Value == "$env" {
-			fail("$env is not available", "use line, fields, file and source by their names")
-		}
-	case *ast.CallNode:
-		switch callee := n.Callee.(type) {
-		case *ast.IdentifierNode:
-		case *ast.MemberNode:
-			name, ok := callee.Property.(*ast.StringNode)
-			if !ok {
-				fail("a method can only be called by its name", "")
-			} else if ofFields(callee.Node) {
-				fail(methodOfField(callee.Node, name.Value, n.Arguments))
-			}
-		default:
-			fail("only a function or a method can be called, by its name", "")
-		}
-	case *ast.MemberNode:
-		if name, ok := n.Property.(*ast.StringNode); ok && name.Value == "Local" && (n.Method || hasMethods(n.Node.Type())) {
-			fail("the machine's time zone is not available: the same line must always count the same",
-				"use .UTC(), or .In(timezone(\"Europe/Berlin\"))")
-		}
-	}
-}
-
 // CheckFields returns what is wrong with an expression that names fields which
 // no source of its rule has, or takes them for numbers where they can only be
 // strings. It returns nothing if one of the sources is JSON, which may have any
 // field. The rule's expression may be nil.
-func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
+func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []remedy.Mistake) {
 	if e == nil || len(r.Sources) == 0 {
 		return nil
 	}
 	if e.entry && !slices.ContainsFunc(r.Sources, func(name string) bool { return s.Source(name).Journal != nil }) {
-		return []Mistake{{max(0, strings.Index(e.text, "entry")), "only a source with \"journal\" has an entry", "use line and fields"}}
+		return []remedy.Mistake{{Offset: max(0, strings.Index(e.text, "entry")), Message: "only a source with \"journal\" has an entry", Hint: "use line and fields"}}
 	}
 	allText, anyLogfmt := true, false
 	var known []string
@@ -341,19 +267,19 @@ func (s *Set) CheckFields(r *Rule, e *Expression) (mistakes []Mistake) {
 			offset = e.slotAt[0]
 		}
 		if !slices.ContainsFunc(r.Sources, func(name string) bool { return s.Source(name).Every == 0 }) {
-			return []Mistake{{offset, "an event of the clock has no fields", "write when: true"}}
+			return []remedy.Mistake{{Offset: offset, Message: "an event of the clock has no fields", Hint: "write when: true"}}
 		}
-		return []Mistake{{offset, "format text has no fields", "use line and extract, or give the source a `format` that has fields"}}
+		return []remedy.Mistake{{Offset: offset, Message: "format text has no fields", Hint: "use line and extract, or give the source a `format` that has fields"}}
 	}
 	for i, slot := range e.slots {
 		key := s.slots.paths[slot][0].Key
 		if !anyLogfmt && !slices.Contains(known, key) {
-			mistakes = append(mistakes, Mistake{e.slotAt[i], fmt.Sprintf("the source's pattern has no group %q", key), OneOf(key, known)})
+			mistakes = append(mistakes, remedy.Mistake{Offset: e.slotAt[i], Message: fmt.Sprintf("the source's pattern has no group %q", key), Hint: remedy.OneOf(key, known)})
 		}
 	}
 	for _, use := range e.numbers[:min(1, len(e.numbers))] {
 		text := fields.PathText(s.slots.paths[use.slot])
-		mistakes = append(mistakes, Mistake{use.at, text + " is a string in this format, and not a number", "write int(" + text + ")"})
+		mistakes = append(mistakes, remedy.Mistake{Offset: use.at, Message: text + " is a string in this format, and not a number", Hint: "write int(" + text + ")"})
 	}
 	return mistakes
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/remedy"
 )
 
 // patcher rewrites a checked tree so that its program
@@ -28,7 +29,7 @@ type patcher struct {
 	quantity bool // + adds numbers only: two strings that look like numbers must not be joined to one
 	numbers  []numberUse
 	patterns []*fields.Pattern // of extract
-	problem  *Mistake
+	problem  *remedy.Mistake
 }
 
 // numberUse is a field that an expression calculates with, or compares with a
@@ -318,7 +319,7 @@ func (p *patcher) extract(node *ast.Node, n *ast.CallNode) {
 
 func (p *patcher) fail(n ast.Node, message, hint string) {
 	if p.problem == nil {
-		p.problem = &Mistake{n.Location().From, message, hint}
+		p.problem = &remedy.Mistake{Offset: n.Location().From, Message: message, Hint: hint}
 	}
 }
 

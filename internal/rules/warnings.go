@@ -1,132 +1,19 @@
 package rules
 
 import (
-	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
 
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/remedy"
 )
 
 // Warnings returns what in the expression is allowed and is likely a mistake.
-func (e *Expression) Warnings() []Mistake { return e.warnings }
-
-// textWarnings finds what the tree does not show.
-func textWarnings(text string) (warnings []Mistake) {
-	masked := mask(text)
-	at := func(i int) int { return utf8.RuneCountInString(masked[:i]) }
-	if i := strings.Index(masked, "//"); i >= 0 {
-		warnings = append(warnings, Mistake{at(i), "// begins a comment: what follows is not part of the expression", "write / for a division, or take the comment away"})
-	}
-	if m := dateNumber.FindStringIndex(masked); m != nil {
-		warnings = append(warnings, Mistake{at(m[0]), "a date without quotes is a subtraction: " + masked[m[0]:m[1]] + " is a number", `write it in quotes: "` + masked[m[0]:m[1]] + `"`})
-	}
-	return warnings
-}
-
-// ofFields reports whether a node is a field. Only the line tells its kind, so a
-// field is without methods.
-func ofFields(n ast.Node) bool {
-	for {
-		switch node := n.(type) {
-		case *ast.MemberNode:
-			n = node.Node
-		case *ast.ChainNode:
-			n = node.Node
-		case *ast.IdentifierNode:
-			return node.Value == "fields" || node.Value == "entry"
-		default:
-			return false
-		}
-	}
-}
-
-// methodOfField returns what is wrong with the call of a field's method, and what
-// to write.
-func methodOfField(field ast.Node, name string, arguments []ast.Node) (message, hint string) {
-	message = fmt.Sprintf("a field has no method %q", name)
-	operator := meantOperator(name)
-	function := foreignFunctions[strings.ToLower(name)]
-	switch {
-	case operator != "" && len(arguments) == 1:
-		hint = fmt.Sprintf("write %s %s %s", field, operator, arguments[0])
-	case function != "":
-		hint = fmt.Sprintf("write %s(%s)", function, field)
-	case slices.Contains(functions, name):
-		texts := []string{field.String()}
-		for _, a := range arguments {
-			texts = append(texts, a.String())
-		}
-		hint = fmt.Sprintf("write %s(%s)", name, strings.Join(texts, ", "))
-	}
-	return message, hint
-}
-
-// warn notes what is likely a mistake at a node.
-func (v *inspection) warn(node ast.Node) {
-	switch n := node.(type) {
-	case *ast.CallNode:
-		if id, ok := n.Callee.(*ast.IdentifierNode); ok && id.Value == "extract" && len(n.Arguments) == 2 {
-			v.swapped(n.Arguments[0], n.Arguments[1], "extract takes the text first, then the pattern", "write extract(%[2]s, `%[1]s`)")
-			v.doubled(n.Arguments[1])
-		}
-	case *ast.BinaryNode:
-		switch n.Operator {
-		case "contains", "startsWith", "endsWith":
-			v.swapped(n.Left, n.Right, n.Operator+" takes the text first, then the part that is looked for", "write %[2]s "+n.Operator+" %[1]q")
-		case "<", ">", "<=", ">=":
-			v.textOrder(n)
-		case "matches":
-			v.swapped(n.Left, n.Right, "matches takes the text first, then the pattern", "write %[2]s matches `%[1]s`")
-			v.doubled(n.Right)
-		}
-	}
-}
-
-// textOrder warns of an order with a number in quotes, which is a text.
-func (v *inspection) textOrder(n *ast.BinaryNode) {
-	text, ok := n.Right.(*ast.StringNode)
-	if !ok {
-		return
-	}
-	if _, err := strconv.ParseFloat(text.Value, 64); err == nil {
-		v.warnings = append(v.warnings, Mistake{text.Location().From, fmt.Sprintf("%q is a text, and texts are in the order of letters: \"1000\" comes before \"499\"", text.Value),
-			fmt.Sprintf("write int(%s) %s %s", n.Left, n.Operator, text.Value)})
-	}
-}
-
-// swapped warns of a constant text where a line's part is expected.
-func (v *inspection) swapped(first, second ast.Node, message, hint string) {
-	text, constant := first.(*ast.StringNode)
-	if _, other := second.(*ast.StringNode); constant && !other {
-		v.warnings = append(v.warnings, Mistake{first.Location().From, message + ": are the two swapped?", fmt.Sprintf(hint, text.Value, second.String())})
-	}
-}
-
-// doubled warns of two backslashes before a letter that one would give a meaning.
-func (v *inspection) doubled(pattern ast.Node) {
-	if text, ok := pattern.(*ast.StringNode); ok {
-		if part := DoubledBackslash(text.Value); part != "" {
-			v.warnings = append(v.warnings, Mistake{pattern.Location().From, doubledMessage(part), "write " + part[1:]})
-		}
-	}
-}
-
-func doubledMessage(part string) string {
-	return fmt.Sprintf("the pattern looks for a backslash: %s is one, and then the letter", part)
-}
-
-// DoubledBackslash returns the first `\\d`, or the like, of a pattern, or "".
-func DoubledBackslash(pattern string) string { return doubledBackslash.FindString(pattern) }
-
-var doubledBackslash = regexp.MustCompile(`\\\\[dDwWsSb]`)
+func (e *Expression) Warnings() []remedy.Mistake { return e.warnings }
 
 // FirstField returns the first field that the expression names, as it would be
 // written, or "".

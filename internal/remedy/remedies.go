@@ -1,4 +1,4 @@
-package rules
+package remedy
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ import (
 	"github.com/expr-lang/expr/file"
 )
 
-// explain makes a mistake of what expr says about an expression. Where it knows
+// Explain makes a mistake of what expr says about an expression. Where it knows
 // what was meant, the hint is what to write instead.
-func explain(text string, err error) *Mistake {
+func Explain(text string, err error) *Mistake {
 	var at *file.Error
 	if !errors.As(err, &at) {
 		message, _, _ := strings.Cut(err.Error(), "\n")
@@ -216,13 +216,13 @@ func badPattern(s source, m *Mistake) bool {
 	if i := strings.Index(string(s.text[s.at:]), part); part != "" && i >= 0 {
 		m.Offset = s.at + utf8.RuneCountInString(string(s.text[s.at:])[:i])
 	}
-	m.Message, m.Hint = PatternMistake(problem)
+	m.Message, m.Hint = Pattern(problem)
 	return true
 }
 
-// PatternMistake says what is wrong with a regular expression, from what Go says
+// Pattern says what is wrong with a regular expression, from what Go says
 // about it, and what to write instead, "" where that is not known.
-func PatternMistake(problem string) (message, hint string) {
+func Pattern(problem string) (message, hint string) {
 	problem = strings.TrimPrefix(problem, "error parsing regexp: ")
 	has := func(part string) bool {
 		return strings.HasSuffix(problem, "`"+part+"`") || strings.Contains(problem, "`"+part)
@@ -713,7 +713,7 @@ func foreignName(s source, m *Mistake) bool {
 	m.Message = fmt.Sprintf("unknown name %q", name)
 	field := "a field is named fields." + name + ", a text is written in quotes"
 	meant := foreignNames[strings.ToLower(name)]
-	near := DidYouMean(name, names[:4])
+	near := DidYouMean(name, []string{"line", "fields", "entry", "file"})
 	switch {
 	case meant == "line":
 		m.Hint = "the whole line is named line; " + field
