@@ -182,10 +182,10 @@ func (e *explanation) print(w io.Writer) {
 		{"attempts", e.attempts()},
 		{"settled", screen.InstantText(e.SettledAt)},
 	}
-	for _, r := range e.Ancestors {
+	for _, r := range e.Replaces {
 		rows = append(rows, []string{"issued before", r.UUID + ", " + string(r.State) + screen.JoinReason(r.Reason)})
 	}
-	for _, r := range e.Heirs {
+	for _, r := range e.ReplacedBy {
 		rows = append(rows, []string{"issued again", r.UUID + ", " + string(r.State) + screen.JoinReason(r.Reason)})
 	}
 	screen.WriteColumns(w, rows, 2)
@@ -371,10 +371,10 @@ func (e *explanation) publish() publishedExplanation {
 		at := screen.Stamp(e.NotBefore)
 		p.DueAt = &at
 	}
-	for _, r := range e.Ancestors {
+	for _, r := range e.Replaces {
 		p.Ancestors = append(p.Ancestors, publish(r))
 	}
-	for _, r := range e.Heirs {
+	for _, r := range e.ReplacedBy {
 		p.Heirs = append(p.Heirs, publish(r))
 	}
 	for _, s := range e.Shares {

@@ -254,8 +254,8 @@ delivery: {endpoint: '`+url+`'}
 	if old := all[0]; len(old.Heirs) != 1 || old.Heirs[0].UUID != all[1].UUID || len(old.Ancestors) != 0 || old.Verdict != recount.Equal {
 		t.Errorf("%+v", old)
 	}
-	if heir := all[1]; len(heir.Ancestors) != 1 || heir.Ancestors[0].UUID != all[0].UUID || len(heir.Contributions) != 1 || heir.Verdict != recount.Equal {
-		t.Errorf("%+v", heir)
+	if reissue := all[1]; len(reissue.Ancestors) != 1 || reissue.Ancestors[0].UUID != all[0].UUID || len(reissue.Contributions) != 1 || reissue.Verdict != recount.Equal {
+		t.Errorf("%+v", reissue)
 	}
 	out, _ := e.meterlog("explain", all[1].UUID)
 	for _, want := range []string{"issued before  " + all[0].UUID + ", refused: INVALID_SKU_ID\n", "\nmails      1       1        0    1\n", "\n  0: 1: mail 1 sent\n", "\nequal: "} {

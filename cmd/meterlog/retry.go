@@ -244,7 +244,7 @@ func (o *retryOptions) refused(c *cobra.Command) (refused []meter.Record, err er
 		return nil, err
 	}
 	defer reader.Close()
-	err = reader.Records(c.Context(), ledger.Filter{State: []meter.State{meter.Refused}, Childless: true}, func(r meter.Record) error {
+	err = reader.Records(c.Context(), ledger.Filter{State: []meter.State{meter.Refused}, NotReissued: true}, func(r meter.Record) error {
 		refused = append(refused, r)
 		return nil
 	})

@@ -21,8 +21,8 @@ type Account struct {
 	NotBefore time.Time // of a sealed record: when it is due; zero if it is due at once
 	UnderWay  bool      // a delivery has begun, and its outcome is not known yet
 
-	Ancestors []meter.Record // the refused records that this one replaces, the oldest first
-	Heirs     []meter.Record // the records that replaced this one, in order
+	Replaces   []meter.Record // the refused records that this one replaces, the oldest first
+	ReplacedBy []meter.Record // the records that replaced this one, in order
 
 	// What it was counted from. If the record replaces others, these are the
 	// lines of the oldest one, for the rules whose shares this record has.
@@ -102,7 +102,7 @@ func (t *transaction) account(uuid string, a *Account) (err error) {
 		} else if err != nil {
 			return err
 		}
-		a.Ancestors = append([]meter.Record{older}, a.Ancestors...)
+		a.Replaces = append([]meter.Record{older}, a.Replaces...)
 		first = older.UUID
 	}
 	for next := []string{uuid}; len(next) > 0; next = next[1:] {
@@ -111,7 +111,7 @@ func (t *transaction) account(uuid string, a *Account) (err error) {
 			return err
 		}
 		for _, r := range reissues {
-			a.Heirs, next = append(a.Heirs, r), append(next, r.UUID)
+			a.ReplacedBy, next = append(a.ReplacedBy, r), append(next, r.UUID)
 		}
 	}
 	if err := t.scan(`SELECT EXISTS (SELECT 1 FROM totals WHERE pruned_records > 0)`, nil, &a.Pruned); err != nil {

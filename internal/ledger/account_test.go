@@ -31,7 +31,7 @@ func TestAccount(t *testing.T) {
 	all := records(t, l, Filter{})
 	a, err := l.Account(t.Context(), all[0].UUID)
 	check(t, err)
-	if a.Record != all[0] || !a.SealedAt.Equal(noon) || a.UnderWay || a.Pruned || len(a.Contributions) != 1 || len(a.Ancestors)+len(a.Heirs) != 0 {
+	if a.Record != all[0] || !a.SealedAt.Equal(noon) || a.UnderWay || a.Pruned || len(a.Contributions) != 1 || len(a.Replaces)+len(a.ReplacedBy) != 0 {
 		t.Fatalf("%+v", a)
 	}
 	if want := []Share{{Rule: "bytes", Per: 1, Units: 5}}; !slices.Equal(a.Shares, want) {
@@ -79,10 +79,10 @@ func TestAccountOfReissues(t *testing.T) {
 		a, err := l.Account(t.Context(), uuid)
 		check(t, err)
 		var got []string
-		for _, r := range slices.Concat(a.Ancestors, []meter.Record{a.Record}, a.Heirs) {
+		for _, r := range slices.Concat(a.Replaces, []meter.Record{a.Record}, a.ReplacedBy) {
 			got = append(got, r.UUID)
 		}
-		if !slices.Equal(got, chain) || len(a.Ancestors) != i || len(a.Contributions) != 1 || a.Contributions[0].UUID != chain[0] || len(a.Shares) != 1 {
+		if !slices.Equal(got, chain) || len(a.Replaces) != i || len(a.Contributions) != 1 || a.Contributions[0].UUID != chain[0] || len(a.Shares) != 1 {
 			t.Errorf("record %d: %+v, want the chain %v", i, a, chain)
 		}
 		if a.UnderWay != (i == 3) {
@@ -95,7 +95,7 @@ func TestAccountOfReissues(t *testing.T) {
 	if _, err := l.Prune(t.Context(), noon.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := l.Account(t.Context(), chain[3]); err != nil || !a.Pruned || len(a.Ancestors) != 3 {
+	if a, err := l.Account(t.Context(), chain[3]); err != nil || !a.Pruned || len(a.Replaces) != 3 {
 		t.Errorf("after a record left: %+v, %v", a, err)
 	}
 }

@@ -274,7 +274,7 @@ func TestPrune(t *testing.T) {
 	late := noon.Add(10 * time.Minute)
 	settle(t, l, noon, list[:1], meter.Result{State: meter.Accepted})
 	settle(t, l, noon, list[1:2], meter.Result{State: meter.Expired})
-	settle(t, l, noon, list[2:3], meter.Result{State: meter.Refused, Reissue: true}) // its heir is unsettled
+	settle(t, l, noon, list[2:3], meter.Result{State: meter.Refused, Reissue: true}) // its reissue is unsettled
 	settle(t, l, late, list[3:4], meter.Result{State: meter.Accepted})
 	settle(t, l, noon, list[4:], meter.Result{State: meter.Sealed, MaybeStored: true})
 
@@ -290,7 +290,7 @@ func TestPrune(t *testing.T) {
 		t.Errorf("left are %v, want %v", left, want)
 	}
 	settle(t, l, late, pending(t, l, late), meter.Result{State: meter.Accepted})
-	prune(late.Add(time.Second), 2) // the heir and the one in doubt
+	prune(late.Add(time.Second), 2) // the reissue and the one in doubt
 	prune(late.Add(time.Second), 1) // and then the head of the chain
 	one(t, l, Filter{State: []meter.State{meter.Open}})
 	if orphans := first(t, raw(t, dirOf(t, l)), `SELECT * FROM contributions WHERE record_id NOT IN (SELECT 0 UNION SELECT id FROM records)`); orphans != "" {

@@ -80,10 +80,10 @@ var laws = []struct{ law, query string }{
 	{"a sealed record never changes, as two triggers see to", `
 		SELECT 'records' WHERE 2 <> (SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name IN ('records_never_change', 'records_stay_sealed'))`},
 	{"only a refused record is issued again, with its window and timestamp", `
-		SELECT heir.uuid FROM records heir JOIN records old ON old.id = heir.reissue_of
-		WHERE old.state <> 'refused' OR (heir.window_start, heir.window_end, heir.timestamp) <> (old.window_start, old.window_end, old.timestamp)`},
+		SELECT reissue.uuid FROM records reissue JOIN records old ON old.id = reissue.reissue_of
+		WHERE old.state <> 'refused' OR (reissue.window_start, reissue.window_end, reissue.timestamp) <> (old.window_start, old.window_end, old.timestamp)`},
 	{"what is issued again comes to what was refused", `
-		SELECT uuid FROM records AS old WHERE quantity <> (SELECT sum(quantity) FROM records AS heir WHERE heir.reissue_of = old.id)`},
+		SELECT uuid FROM records AS old WHERE quantity <> (SELECT sum(quantity) FROM records AS reissue WHERE reissue.reissue_of = old.id)`},
 	{"parts of a refused record are what their rules gave to it", `
 		SELECT uuid FROM records JOIN (SELECT record_id, sum(units) AS units FROM reissued_shares GROUP BY record_id) ON record_id = id
 		WHERE quantity <> units`},

@@ -63,7 +63,7 @@ type simulation struct {
 	open        map[openKey]int64     // quantities by what an open record is of
 	records     map[string]meter.Record
 	settled     map[string]int64 // quantities of records that Prune deleted, by SKU
-	heirs       map[string]string
+	reissues    map[string]string
 }
 
 type lineKey struct {
@@ -81,7 +81,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		T: t, rand: rand.New(rand.NewPCG(seed, 0)), dir: t.TempDir(), now: noon,
 		read: map[int64]meter.Generation{}, generations: map[int64]meter.Generation{}, lines: map[lineKey]int64{}, globs: map[string]time.Time{}, given: map[*meter.Rule]int64{},
 		rest: map[*meter.Rule]int64{}, open: map[openKey]int64{}, records: map[string]meter.Record{},
-		settled: map[string]int64{}, heirs: map[string]string{},
+		settled: map[string]int64{}, reissues: map[string]string{},
 		rules: []*meter.Rule{
 			{Name: "mails", ProductID: product, SKU: "a", Per: 1},
 			{Name: "more mails", ProductID: product, SKU: "a", Per: 1},
@@ -242,7 +242,7 @@ func (s *simulation) deliver() {
 	check(s.T, err)
 	for i, r := range list {
 		known := s.records[r.UUID]
-		r.ReissuedAs, known.ReissuedAs = "", "" // heirs of the same content are not told apart
+		r.ReissuedAs, known.ReissuedAs = "", "" // reissues of the same content are not told apart
 		if r != known {
 			s.Errorf("to be delivered is %+v, which was %+v", r, known)
 		}
@@ -312,17 +312,17 @@ func (s *simulation) note(result meter.Result) {
 	if !result.Reissue {
 		return
 	}
-	for _, heir := range records(s.T, s.ledger, Filter{State: []meter.State{meter.Sealed}}) {
-		if _, known := s.records[heir.UUID]; known || content(heir) != content(r) || s.heirs[r.UUID] != "" {
+	for _, reissue := range records(s.T, s.ledger, Filter{State: []meter.State{meter.Sealed}}) {
+		if _, known := s.records[reissue.UUID]; known || content(reissue) != content(r) || s.reissues[r.UUID] != "" {
 			continue
 		}
-		if heir.Attempts != 0 || heir.MaybeStored || !heir.SettledAt.IsZero() || heir.Reason != "" {
-			s.Errorf("%+v was issued again as %+v", r, heir)
+		if reissue.Attempts != 0 || reissue.MaybeStored || !reissue.SettledAt.IsZero() || reissue.Reason != "" {
+			s.Errorf("%+v was issued again as %+v", r, reissue)
 		}
-		s.records[heir.UUID] = heir
-		s.heirs[r.UUID] = heir.UUID
+		s.records[reissue.UUID] = reissue
+		s.reissues[r.UUID] = reissue.UUID
 	}
-	if s.heirs[r.UUID] == "" {
+	if s.reissues[r.UUID] == "" {
 		s.Errorf("%+v was not issued again", r)
 	}
 }
@@ -332,14 +332,14 @@ func (s *simulation) prune() {
 	n, err := s.ledger.Prune(s.Context(), before)
 	check(s.T, err)
 	for id, r := range s.records {
-		_, kept := s.records[s.heirs[id]]
+		_, kept := s.records[s.reissues[id]]
 		if !r.State.Settled() || !r.SettledAt.Before(before.Truncate(time.Millisecond)) || kept {
 			continue
 		}
 		n--
 		s.pruned = true
 		defer delete(s.records, id) // the chain is judged as it was
-		if s.heirs[id] == "" {
+		if s.reissues[id] == "" {
 			s.settled[r.ProductID+"/"+r.SKU] += r.Quantity
 		}
 	}
@@ -366,7 +366,7 @@ func (s *simulation) compare() {
 			r.MaybeStored = false // says nothing any more
 		}
 		known := s.records[r.UUID]
-		r.ReissuedAs, known.ReissuedAs = "", "" // heirs of the same content are not told apart
+		r.ReissuedAs, known.ReissuedAs = "", "" // reissues of the same content are not told apart
 		if r != known {
 			s.Errorf("it is\n%+v and should be\n%+v", r, known)
 		}
@@ -389,7 +389,7 @@ func (s *simulation) compare() {
 func (s *simulation) finish() {
 	billed := maps.Clone(s.settled)
 	for _, r := range records(s.T, s.ledger, Filter{}) {
-		if s.heirs[r.UUID] == "" { // else its heir bills it
+		if s.reissues[r.UUID] == "" { // else its reissue bills it
 			billed[r.ProductID+"/"+r.SKU] += r.Quantity
 		}
 	}

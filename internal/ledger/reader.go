@@ -70,7 +70,7 @@ type Filter struct {
 
 	ProductID string
 
-	Childless bool // not those whose usage was queued again
+	NotReissued bool // only records that were not queued again
 }
 
 // Records calls each for the records that the filter chooses, in the order of
@@ -125,8 +125,8 @@ func (f Filter) where() (string, []any) {
 	if f.UUID != "" {
 		conditions, args = append(conditions, "uuid >= ? AND uuid < ?"), append(args, f.UUID, f.UUID+"g") // g is above every digit
 	}
-	if f.Childless {
-		conditions = append(conditions, "NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)")
+	if f.NotReissued {
+		conditions = append(conditions, "NOT EXISTS (SELECT 1 FROM records AS reissue WHERE reissue.reissue_of = records.id)")
 	}
 	return strings.Join(conditions, " AND "), args
 }

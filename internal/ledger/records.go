@@ -301,7 +301,7 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error)
 // what is left of files that nobody follows any longer.
 func (t *transaction) prune(before time.Time) (deleted int64, err error) {
 	const chosen = `(SELECT id FROM records WHERE settled_at <> '' AND settled_at < ?
-		AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
+		AND NOT EXISTS (SELECT 1 FROM records AS reissue WHERE reissue.reissue_of = records.id)
 		ORDER BY settled_at, id LIMIT ?)`
 	if _, err := t.exec(`DELETE FROM contributions WHERE record_id IN `+chosen, instant(before), pruneAtOnce); err != nil {
 		return 0, err

@@ -54,10 +54,10 @@ func TestRequeue(t *testing.T) {
 	if len(due) != 2 || due[0] != want {
 		t.Errorf("due is %+v, want %+v first", due, want)
 	}
-	if all := records(t, l, Filter{State: []meter.State{meter.Refused}, Childless: true}); len(all) != 0 {
+	if all := records(t, l, Filter{State: []meter.State{meter.Refused}, NotReissued: true}); len(all) != 0 {
 		t.Errorf("still to be queued again: %+v", all)
 	}
-	// Refused once more, the heir can be queued, and the first one cannot.
+	// Refused once more, the reissue can be queued, and the first one cannot.
 	settle(t, l, noon, due[:1], meter.Result{State: meter.Refused, Reason: "INVALID_SKU_ID", MaybeStored: true})
 	if r := one(t, l, Filter{UUID: due[0].UUID[:8]}); !r.MaybeStored {
 		t.Errorf("it is forgotten that %+v may be stored", r)
@@ -168,12 +168,12 @@ func TestRequeueInParts(t *testing.T) {
 		for _, s := range a.Shares {
 			units += s.Units
 		}
-		if units != part.Quantity || len(a.Contributions) != len(a.Shares) || len(a.Ancestors) != 1 {
+		if units != part.Quantity || len(a.Contributions) != len(a.Shares) || len(a.Replaces) != 1 {
 			t.Errorf("the account of %+v: %+v", part, a)
 		}
 	}
-	if a := must(l.Account(t.Context(), old.UUID)); len(a.Heirs) != 2 {
-		t.Errorf("the refused record was issued again as %+v", a.Heirs)
+	if a := must(l.Account(t.Context(), old.UUID)); len(a.ReplacedBy) != 2 {
+		t.Errorf("the refused record was issued again as %+v", a.ReplacedBy)
 	}
 	// Refused once more, a part is parted by what it bears.
 	for _, part := range parts {

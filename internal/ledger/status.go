@@ -107,7 +107,7 @@ func (r *Reader) Unbilled(ctx context.Context) ([]Unbilled, error) {
 		return u, err
 	}, `WITH reasons AS (
 			SELECT product_id, sku_id, state, reason, count(*) AS records, sum(quantity >> 32) AS high, sum(quantity & 4294967295) AS low, max(settled_at) AS latest
-			FROM records WHERE state IN ('refused', 'expired', 'in_doubt', 'foreign') AND NOT EXISTS (SELECT 1 FROM records AS heir WHERE heir.reissue_of = records.id)
+			FROM records WHERE state IN ('refused', 'expired', 'in_doubt', 'foreign') AND NOT EXISTS (SELECT 1 FROM records AS reissue WHERE reissue.reissue_of = records.id)
 			GROUP BY product_id, sku_id, state, reason),
 		ranked AS (SELECT *, row_number() OVER (PARTITION BY product_id, sku_id, state ORDER BY reason <> upper(reason), records DESC, reason) AS place FROM reasons)
 		SELECT product_id, sku_id, state, iif(count(*) = 1, max(reason), ''), count(*), sum(records), sum(high), sum(low), max(latest)
