@@ -66,21 +66,26 @@ func withMemory(r *report) error {
 	}
 	fmt.Fprintf(r, "\n50,000 lines a second with 100,000 keys, over %v, after each key has counted:\n%.2f %% of a core, %.0f MiB.\n\n", *live, percent, float64(rss)/1024)
 	r.aimed("50,000 keyed lines a second, live", percent, 12, false, " % of a core")
-	return nil
+	return otherRules(r)
 }
 
 // catchUpKeyed reads a log with so many keys, or with a rule without a memory. It
 // returns the size of the ledger, too.
 func catchUpKeyed(binary string, keys int) (m measured, ledger int64, err error) {
+	billed, want := users, int64(keys)
+	if keys == 0 {
+		billed, want = `{name: users, when: 'fields.event == "request"', sku_id: sku-users}`, million
+	}
+	return catchUpRule(binary, keys, billed, expectTotals(map[string]int64{"sku-users": want}, []rule{{sku: "sku-users"}}))
+}
+
+// catchUpRule reads a log with so many keys by one rule.
+func catchUpRule(binary string, keys int, billed string, check func(output []byte) error) (m measured, ledger int64, err error) {
 	dir, err := os.MkdirTemp(*data, "keyed-")
 	if err != nil {
 		return m, 0, err
 	}
 	defer os.RemoveAll(dir)
-	billed, want := users, int64(keys)
-	if keys == 0 {
-		billed, want = `{name: users, when: 'fields.event == "request"', sku_id: sku-users}`, million
-	}
 	log, config, state := filepath.Join(dir, "app.log"), filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "state")
 	if err := keyedLog(log, max(keys, 1)); err != nil {
 		return m, 0, err
@@ -96,7 +101,6 @@ func catchUpKeyed(binary string, keys int) (m measured, ledger int64, err error)
 		if err := os.RemoveAll(state); err != nil {
 			return m, 0, err
 		}
-		check := expectTotals(map[string]int64{"sku-users": want}, []rule{{sku: "sku-users"}})
 		m, err := measure(check, binary, "run", "--once", "--sandbox", "--log-level", "error", "--config", config, "--state", state)
 		if err != nil {
 			return m, 0, err
