@@ -135,7 +135,7 @@ func (l *meterLoop) due(now time.Time) bool {
 // full reports whether much has been counted since the last commit.
 func (l *meterLoop) full() bool {
 	t := l.batch.Tally
-	return len(t.Counts)+len(t.Peaks) >= tallyLimit || t.Keyed.Len() >= keyedLimit
+	return len(t.Counts) >= tallyLimit || t.Keyed.Len()+len(t.Peaks) >= keyedLimit
 }
 
 func (l *meterLoop) sealDue(now time.Time) bool {

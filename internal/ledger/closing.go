@@ -122,10 +122,8 @@ func (t *transaction) join(parts []closingStretch) error {
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			if err := t.raise(parts[0].id, row); err != nil {
-				return err
-			}
+		if err := t.raise(parts[0].id, rows); err != nil {
+			return err
 		}
 		if err := t.forgetStretch(part.id); err != nil {
 			return err

@@ -66,17 +66,36 @@ type OpenPeaks struct {
 func (p OpenPeaks) Text() string { return meter.BigDecimal(p.Amount, p.Decimals) }
 
 // OpenPeaks returns the stretches that are open, in the order of their ends.
-func (r *Reader) OpenPeaks(ctx context.Context) ([]OpenPeaks, error) {
-	return query(ctx, r.db, "open peaks", func(rows *sql.Rows) (p OpenPeaks, err error) {
-		var closes, high, low int64
-		err = rows.Scan(&p.Rule, &p.ProductID, &p.SKU, &p.Stretch.Start, &p.Stretch.End, &closes, &p.Decimals, &p.Peaks, &high, &low)
-		p.Closes = time.Unix(closes, 0).UTC()
-		p.Amount = new(big.Int).Lsh(big.NewInt(high), 32)
-		p.Amount.Add(p.Amount, big.NewInt(low))
-		return p, err
-	}, `SELECT rule, product_id, sku_id, start, start + length, closes, decimals, count(*), sum(amount >> 32), sum(amount & 4294967295)
-		FROM peak_stretches AS s JOIN peaks ON stretch_id = s.id JOIN peak_bills AS b ON b.id = bill_id WHERE closed = 0
-		GROUP BY rule, product_id, sku_id, start, length, closes, decimals ORDER BY start + length, rule, sku_id`)
+func (r *Reader) OpenPeaks(ctx context.Context) (all []OpenPeaks, err error) {
+	type place struct{ stretch, bill int64 }
+	sums := make(map[place]*OpenPeaks)
+	_, err = query(ctx, r.db, "open peaks", func(rows *sql.Rows) (none struct{}, err error) {
+		var at place
+		var amount int64
+		err = rows.Scan(&at.stretch, &at.bill, &amount)
+		if sums[at] == nil {
+			sums[at] = &OpenPeaks{Amount: new(big.Int)}
+		}
+		sums[at].Peaks++
+		sums[at].Amount.Add(sums[at].Amount, big.NewInt(amount))
+		return none, err
+	}, `SELECT stretch_id, bill_id, amount FROM peak_stretches JOIN peaks ON stretch_id = id WHERE closed = 0`)
+	if err != nil || len(sums) == 0 {
+		return nil, err
+	}
+	_, err = query(ctx, r.db, "open peaks", func(rows *sql.Rows) (none struct{}, err error) {
+		var at place
+		var p OpenPeaks
+		var closes int64
+		err = rows.Scan(&at.stretch, &at.bill, &p.Rule, &p.ProductID, &p.SKU, &p.Stretch.Start, &p.Stretch.End, &closes, &p.Decimals)
+		if sum := sums[at]; sum != nil {
+			p.Peaks, p.Amount, p.Closes = sum.Peaks, sum.Amount, time.Unix(closes, 0).UTC()
+			all = append(all, p)
+		}
+		return none, err
+	}, `SELECT s.id, b.id, rule, product_id, sku_id, start, start + length, closes, decimals FROM peak_stretches AS s, peak_bills AS b
+		WHERE closed = 0 ORDER BY start + length, rule, sku_id, s.id, b.id`)
+	return all, err
 }
 
 // peaksPruned is how many peaks are deleted in one transaction.

@@ -6,8 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -49,6 +49,8 @@ type peakKeeper struct {
 // and key. It returns the lines that came after their stretch was closed.
 func (t *transaction) putPeaks(tops map[meter.PeakRef]*meter.Top) (late meter.Tally, err error) {
 	k := peakKeeper{t, make(map[peakBill]int64), make(map[stretchKey]openStretch)}
+	var rows []peakRow // of one stretch
+	last := int64(0)
 	for _, ref := range peakOrder(tops) {
 		top := tops[ref]
 		s, err := k.stretch(ref)
@@ -65,12 +67,15 @@ func (t *transaction) putPeaks(tops map[meter.PeakRef]*meter.Top) (late meter.Ta
 		if err != nil {
 			return late, err
 		}
-		row := peakRow{ref.Hash, top.Amount, top.Rule.Decimals, bill, top.Generation, top.Start, top.End}
-		if err := t.raise(s.id, row); err != nil {
-			return late, err
+		if s.id != last {
+			if err := t.raise(last, rows); err != nil {
+				return late, err
+			}
+			last, rows = s.id, rows[:0]
 		}
+		rows = append(rows, peakRow{ref.Hash, top.Amount, top.Rule.Decimals, bill, top.Generation, top.Start, top.End})
 	}
-	return late, nil
+	return late, t.raise(last, rows)
 }
 
 // peakOrder sorts samples in the order of the tables.
@@ -135,26 +140,26 @@ func (k *peakKeeper) bill(top *meter.Top) (id int64, err error) {
 	return id, err
 }
 
-// raise keeps a peak if it is larger than the one of its stretch and key.
-func (t *transaction) raise(stretch int64, row peakRow) error {
-	var amount int64
-	var decimals int
-	err := t.scan(`SELECT amount, decimals FROM peaks JOIN peak_bills ON id = bill_id WHERE stretch_id = ? AND hash = ?`,
-		[]any{stretch, row.hash[:]}, &amount, &decimals)
-	switch {
-	case err == nil && !moreThan(row.amount, row.decimals, amount, decimals):
-		return nil
-	case err != nil && !errors.Is(err, sql.ErrNoRows):
-		return err
-	}
-	_, err = t.exec(`INSERT OR REPLACE INTO peaks (stretch_id, hash, amount, bill_id, generation_id, start_offset, end_offset) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		stretch, row.hash[:], row.amount, row.bill, row.generation, row.start, row.end)
-	return err
-}
+// peaksAtOnce is how many peaks one statement raises.
+const peaksAtOnce = 64
 
-// moreThan reports whether the amount a is more than b. Each has its own decimals.
-func moreThan(a int64, aDecimals int, b int64, bDecimals int) bool {
-	aHigh, aLow := bits.Mul64(uint64(a), uint64(meter.One(meter.MaxDecimals-aDecimals)))
-	bHigh, bLow := bits.Mul64(uint64(b), uint64(meter.One(meter.MaxDecimals-bDecimals)))
-	return aHigh > bHigh || aHigh == bHigh && aLow > bLow
+// raise keeps peaks of a stretch that are larger than those that it has of their
+// keys. The amounts of two numbers of decimals are compared by what is before and
+// behind the point.
+func (t *transaction) raise(stretch int64, rows []peakRow) error {
+	for chunk := range slices.Chunk(rows, peaksAtOnce) {
+		args := make([]any, 0, 8*len(chunk))
+		for _, r := range chunk {
+			args = append(args, stretch, r.hash[:], r.amount, meter.One(r.decimals), r.bill, r.generation, r.start, r.end)
+		}
+		if _, err := t.exec(`INSERT INTO peaks (stretch_id, hash, amount, one, bill_id, generation_id, start_offset, end_offset)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`+strings.Repeat(`, (?, ?, ?, ?, ?, ?, ?, ?)`, len(chunk)-1)+`
+			ON CONFLICT DO UPDATE SET amount = excluded.amount, one = excluded.one, bill_id = excluded.bill_id,
+				generation_id = excluded.generation_id, start_offset = excluded.start_offset, end_offset = excluded.end_offset
+			WHERE (excluded.amount / excluded.one, excluded.amount % excluded.one * (1000000000 / excluded.one))
+				> (amount / one, amount % one * (1000000000 / one))`, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

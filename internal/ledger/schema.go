@@ -355,6 +355,11 @@ CREATE TRIGGER records_stay_sealed BEFORE UPDATE OF state ON records WHEN old.st
 BEGIN
 	SELECT RAISE(ABORT, 'a sealed record is never opened again');
 END;
+`, `
+-- What 1 is in the amount of a peak: 10 to the power of its decimals. Peaks of two
+-- numbers of decimals are compared by it.
+ALTER TABLE peaks ADD COLUMN one INTEGER NOT NULL DEFAULT 1;
+UPDATE peaks SET one = (SELECT CAST('1' || substr('000000000', 1, decimals) AS INTEGER) FROM peak_bills WHERE id = bill_id);
 `,
 }
 
