@@ -95,7 +95,7 @@ func (f *logFlags) logger(c *cobra.Command) (*slog.Logger, error) {
 	build, ok := logFormats[f.format]
 	switch w := c.ErrOrStderr(); {
 	case ok && screen.OnJournal(w):
-		return slog.New(newJournalHandler(w, options, build)), nil
+		return slog.New(screen.NewJournalHandler(w, options, build)), nil
 	case ok:
 		return slog.New(build(w, options)), nil
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/recount"
+	"github.com/meterlog/meterlog/internal/report"
 	"github.com/meterlog/meterlog/internal/trial"
 	"github.com/meterlog/meterlog/test/hostile"
 )
@@ -106,12 +107,12 @@ func (e *explained) billed(timed bool) (o outcome, equal bool) {
 	}
 	listed, _ := e.meterlog("records", "--format", "json")
 	for line := range strings.Lines(listed) {
-		var r publishedRecord
+		var r report.PublishedRecord
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			e.t.Fatal(err)
 		}
 		out, _ := e.meterlog("explain", r.UUID, "--lines", "1000000", "--format", "json")
-		var x publishedExplanation
+		var x report.PublishedExplanation
 		if err := json.Unmarshal([]byte(out), &x); err != nil {
 			e.t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/recount"
+	"github.com/meterlog/meterlog/internal/report"
 	"github.com/meterlog/meterlog/internal/sandbox"
 )
 
@@ -72,16 +73,16 @@ func (e *explained) bill() {
 }
 
 // explain explains every record, each with a tail of its notes.
-func (e *explained) explain() (all []publishedExplanation) {
+func (e *explained) explain() (all []report.PublishedExplanation) {
 	e.t.Helper()
 	listed, _ := e.meterlog("records", "--format", "json")
 	for line := range strings.Lines(listed) {
-		var r publishedRecord
+		var r report.PublishedRecord
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			e.t.Fatal(err)
 		}
 		out, code := e.meterlog("explain", strings.ToUpper(r.UUID[:13]), "--format", "json")
-		var x publishedExplanation
+		var x report.PublishedExplanation
 		if err := json.Unmarshal([]byte(out), &x); err != nil {
 			e.t.Fatal(err)
 		}
@@ -183,7 +184,7 @@ rules: [{name: mails, when: line contains "sent", sku_id: sku-mails}]
 	padding := strings.Repeat("nothing to see here, but so that the head and the mark are far away\n", 40)
 	e.append("app.log", padding+"mail 1 sent\nmail 2 sent\nmail 3 queued\nmail 4 sent\n"+padding)
 	e.bill()
-	contribution := func() publishedContribution {
+	contribution := func() report.PublishedContribution {
 		t.Helper()
 		all := e.explain()
 		if len(all) != 1 || len(all[0].Contributions) != 1 {
@@ -192,7 +193,7 @@ rules: [{name: mails, when: line contains "sent", sku_id: sku-mails}]
 		return all[0].Contributions[0]
 	}
 	c := contribution()
-	if c.Verdict != recount.Equal || c.Lines != 3 || c.RecountedLines != 3 || len(c.Counted) != 3 || c.Counted[1] != (publishedLine{c.Start + 12, "1", "mail 2 sent"}) {
+	if c.Verdict != recount.Equal || c.Lines != 3 || c.RecountedLines != 3 || len(c.Counted) != 3 || c.Counted[1] != (report.PublishedLine{Offset: c.Start + 12, Quantity: "1", Line: "mail 2 sent"}) {
 		t.Errorf("%+v", c)
 	}
 	for _, change := range []struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/report"
 )
 
 func newResetCommand() *cobra.Command {
@@ -57,7 +58,7 @@ the usage of the other machine aside.`,
 		case removed.Unsettled < 0:
 			fmt.Fprintln(out, "it could not be read: whether usage was waiting for delivery is not known")
 		case removed.Unsettled > 0:
-			fmt.Fprintf(out, "%s with %d units had not been delivered, and never will be\n", countRecords(removed.Unsettled), removed.Units)
+			fmt.Fprintf(out, "%s with %d units had not been delivered, and never will be\n", report.CountRecords(removed.Unsettled), removed.Units)
 		}
 		if removed.Peaks > 0 {
 			fmt.Fprintf(out, "%s of stretches that were not over had not counted, and never will\n", meter.Plural(removed.Peaks, "peak"))

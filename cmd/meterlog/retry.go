@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -16,8 +15,8 @@ import (
 
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/report"
 	"github.com/meterlog/meterlog/internal/rules"
-	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // retryOptions are the flags of `meterlog retry`.
@@ -113,7 +112,7 @@ func (o *retryOptions) run(c *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		queued = reportRetries(c.OutOrStdout(), c.ErrOrStderr(), retries, dir)
+		queued = report.Retries(c.OutOrStdout(), c.ErrOrStderr(), retries, dir)
 		lacking = lacking || queued < len(retries)
 	}
 	if lacking || queued == 0 {
@@ -188,7 +187,7 @@ func (o *retryOptions) ofReason(c *cobra.Command) (uuids []string, lacking bool,
 	}
 	if len(risky) > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "meterlog: %s left out, as the API may have it and would bill it twice; name it by uuid if it has not, such as %s\n",
-			countRecords(len(risky)), risky[0])
+			report.CountRecords(len(risky)), risky[0])
 	}
 	if len(uuids)+len(risky) == 0 {
 		reasons, _ := o.reasons(c)
@@ -286,56 +285,4 @@ func findRecord(ctx context.Context, reader *ledger.Reader, uuid string) (meter.
 		return meter.Record{}, fmt.Errorf("meterlog: %s: %d records begin so; give more of the uuid", uuid, len(found))
 	}
 	return found[0], nil
-}
-
-// reportRetries says what became of each record, and returns how many were
-// queued.
-func reportRetries(out, errs io.Writer, retries []ledger.Retry, dir string) (queued int) {
-	rows := [][]string{{"WINDOW", "SKU", "QUANTITY", "UUID", "QUEUED AS"}}
-	old := 0
-	for _, r := range retries {
-		switch {
-		case r.Queued:
-			queued++
-			note := ""
-			if time.Since(r.Timestamp) > meter.UsableFor {
-				old++
-				note = " (over an hour old)"
-			}
-			for _, reissue := range r.Reissues {
-				rows = append(rows, []string{r.Window.StartTime().Format(time.RFC3339), change(r.Record, reissue), fmt.Sprint(reissue.Quantity), r.UUID, reissue.UUID + note})
-			}
-		case len(r.Reissues) > 0:
-			for _, reissue := range r.Reissues {
-				fmt.Fprintf(errs, "meterlog: %s: it was queued again before, as %s, which is %s\n", r.UUID, reissue.UUID, reissue.State)
-			}
-		default:
-			fmt.Fprintf(errs, "meterlog: %s: it is %s, and only refused records can be queued again\n", r.UUID, r.State)
-		}
-	}
-	if queued == 0 {
-		return 0
-	}
-	screen.WriteColumns(out, rows, len(rows[0]))
-	next := "the next `meterlog run` delivers"
-	if _, running := ledger.Owner(dir); running {
-		next = "the agent delivers within seconds"
-	}
-	fmt.Fprintf(out, "%s queued again: %s\n", countRecords(queued), next)
-	if old > 0 {
-		fmt.Fprintf(out, "%s over an hour old: the API will call that expired\n", countRecords(old))
-	}
-	return queued
-}
-
-// change returns the old and the new SKU and product of a record.
-func change(old, now meter.Record) string {
-	text := old.SKU
-	if now.SKU != old.SKU {
-		text += " → " + now.SKU
-	}
-	if now.ProductID != old.ProductID {
-		text += " (product " + old.ProductID + " → " + now.ProductID + ")"
-	}
-	return text
 }

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/url"
 	"os"
 	"runtime/pprof"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +19,7 @@ import (
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/report"
 	"github.com/meterlog/meterlog/internal/sandbox"
 	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/sender"
@@ -130,7 +128,7 @@ func (o *runOptions) run(c *cobra.Command) error {
 		err = o.unlessStopped(s.run(c.Context(), config, deliver))
 	}
 	if o.model != nil {
-		err = errors.Join(err, printTotals(c.OutOrStdout(), o.model))
+		err = errors.Join(err, report.SandboxTotals(c.OutOrStdout(), o.model))
 	}
 	return err
 }
@@ -150,7 +148,7 @@ func (o *runOptions) agentConfig(c *cobra.Command, config *config.Config, delive
 	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Log: log}
 	answer := func(meter.Record, meter.Result) {}
 	if o.dryRun {
-		answer = printAnswer(c.OutOrStdout(), config.ProductID)
+		answer = report.Answer(c.OutOrStdout(), config.ProductID)
 	}
 	if o.throwAway() {
 		cfg.Settled = func(record meter.Record, result meter.Result) {
@@ -346,93 +344,12 @@ func (o *runOptions) rest(ctx context.Context, c *cobra.Command, a *agent.Agent)
 // sum prints what a run came to. Its error is that something was not accepted, or
 // could not be read.
 func (o *runOptions) sum(c *cobra.Command, summary agent.Summary) error {
-	printSummary(c.OutOrStdout(), summary, o.dryRun, o.throwAway())
+	report.Summary(c.OutOrStdout(), summary, o.dryRun, o.throwAway())
 	for _, name := range summary.Unread {
 		fmt.Fprintf(c.ErrOrStderr(), "meterlog: not read: %s\n", screen.Visible(name))
 	}
 	if !summary.AllAccepted() || len(summary.Unread) > 0 {
 		return errReported
-	}
-	return nil
-}
-
-const wouldBeAccepted = "would be accepted"
-
-func countRecords(n int) string {
-	if n == 1 {
-		return "1 record"
-	}
-	return fmt.Sprintf("%d records", n)
-}
-
-func printSummary(w io.Writer, s agent.Summary, dryRun, thrownAway bool) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	several := slices.ContainsFunc(s.Settled, func(line agent.Settled) bool { return line.ProductID != s.Settled[0].ProductID })
-	fmt.Fprintln(table, productTitle(several)+"SKU\tRECORDS\tQUANTITY\tSTATE\tREASON")
-	for _, line := range s.Settled {
-		product := ""
-		if several {
-			product = line.ProductID + "\t"
-		}
-		state := string(line.State)
-		if dryRun && line.State == meter.Accepted {
-			state = wouldBeAccepted
-		}
-		fmt.Fprintf(table, "%s%s\t%d\t%d\t%s\t%s\n", product, line.SKU, line.Records, line.Quantity, state, screen.Visible(line.Reason))
-	}
-	if len(s.Settled) > 0 {
-		table.Flush()
-	} else if s.Open+s.Sealed+len(s.Peaks) == 0 {
-		fmt.Fprintln(w, "nothing new to bill")
-	}
-	switch {
-	case s.Sealed > 0 && thrownAway:
-		fmt.Fprintf(w, "%s could not be delivered, and went with the ledger of this rehearsal\n", countRecords(s.Sealed))
-	case s.Sealed > 0:
-		fmt.Fprintf(w, "%s could not be delivered; the next run tries again\n", countRecords(s.Sealed))
-	}
-	if s.Open > 0 {
-		fmt.Fprintf(w, "%s waiting for their window to begin\n", countRecords(s.Open))
-	}
-	for _, p := range s.Peaks {
-		fmt.Fprintf(w, "%s of %s: %s of %s count after %s, when their stretch is over\n", meter.Plural(p.Peaks, "peak"), screen.Visible(p.Rule), p.Text(), p.SKU, screen.Stamp(p.Stretch.EndTime()))
-	}
-	if dryRun {
-		fmt.Fprintln(w, "dry run: nothing was billed")
-	}
-}
-
-// printAnswer prints a record of a dry run and what the API says of it. It names
-// the product of a record where that is not the file's.
-func printAnswer(w io.Writer, product string) func(meter.Record, meter.Result) {
-	return func(r meter.Record, result meter.Result) {
-		answer := string(result.State)
-		switch {
-		case result.State == meter.Accepted:
-			answer = wouldBeAccepted
-		case result.State == meter.Sealed:
-			answer = "no answer"
-		}
-		of := r.SKU
-		if r.ProductID != product {
-			of += " of product " + r.ProductID
-		}
-		if result.Reason != "" {
-			answer += ": " + screen.Visible(result.Reason)
-		}
-		fmt.Fprintf(w, "%s  %s  %s  quantity %d: %s\n", r.Window.StartTime().Format(time.RFC3339), r.UUID, of, r.Quantity, answer)
-	}
-}
-
-func printTotals(w io.Writer, model *sandbox.Sandbox) error {
-	totals := model.Totals()
-	if len(totals) == 0 {
-		_, err := fmt.Fprintln(w, "the sandbox accepted no records")
-		return err
-	}
-	fmt.Fprintln(w, "the sandbox accepted:")
-	for _, t := range totals {
-		fmt.Fprintf(w, "  product %s  SKU %s  %s  quantity %d\n", screen.Visible(t.ProductID), screen.Visible(t.SKU), countRecords(t.Records), t.Quantity)
 	}
 	return nil
 }

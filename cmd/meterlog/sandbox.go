@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/report"
 	"github.com/meterlog/meterlog/internal/sandbox"
 	"github.com/meterlog/meterlog/internal/screen"
 
@@ -166,7 +167,7 @@ func (o *sandboxOptions) run(c *cobra.Command) error {
 	if err := model.Serve(c.Context(), ln); err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
-	return printTotals(out, model)
+	return report.SandboxTotals(out, model)
 }
 
 // makeCertificate has the model speak TLS, and writes its certificate.

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meterlog/meterlog/internal/monitor"
+	"github.com/meterlog/meterlog/internal/report"
 	"github.com/meterlog/meterlog/internal/screen"
 )
 
@@ -23,7 +24,7 @@ func TestStatusFitsThePage(t *testing.T) {
 	}
 	st.Sources = []monitor.SourceStatus{source}
 	var page bytes.Buffer
-	printStatus(&page, st)
+	report.Status(&page, st)
 	lines := strings.Split(page.String(), "\n")
 	if len(lines) > 66 {
 		t.Errorf("it has %d lines", len(lines))

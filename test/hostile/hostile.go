@@ -1,5 +1,6 @@
-// Package hostile makes random applications: sources, rules, and a log as broken
-// machines and strangers leave it. Tests compare commands on them.
+// Package hostile makes random applications. Each has sources, rules, and a log
+// with the damage that broken machines and strangers do. Tests compare commands on
+// them.
 package hostile
 
 import (

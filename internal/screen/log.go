@@ -1,12 +1,10 @@
-package main
+package screen
 
 import (
 	"context"
 	"io"
 	"log/slog"
 	"sync"
-
-	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // journalHandler writes each record with its priority and without a time: the
@@ -30,9 +28,9 @@ func (p *prioritized) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// newJournalHandler returns a handler for the journal behind w. build makes the
+// NewJournalHandler returns a handler for the journal behind w. build makes the
 // handler that writes the rest.
-func newJournalHandler(w io.Writer, options *slog.HandlerOptions, build func(io.Writer, *slog.HandlerOptions) slog.Handler) slog.Handler {
+func NewJournalHandler(w io.Writer, options *slog.HandlerOptions, build func(io.Writer, *slog.HandlerOptions) slog.Handler) slog.Handler {
 	timeless := *options
 	timeless.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey {
@@ -65,11 +63,11 @@ func (h *journalHandler) WithGroup(name string) slog.Handler {
 func priorityOf(level slog.Level) string {
 	switch {
 	case level >= slog.LevelError:
-		return screen.PriorityError
+		return PriorityError
 	case level >= slog.LevelWarn:
-		return screen.PriorityWarning
+		return PriorityWarning
 	case level >= slog.LevelInfo:
-		return screen.PriorityInfo
+		return PriorityInfo
 	}
-	return screen.PriorityDebug
+	return PriorityDebug
 }
