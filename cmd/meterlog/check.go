@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"github.com/meterlog/meterlog/internal/check"
 	"github.com/meterlog/meterlog/internal/sender"
-
-	"github.com/spf13/cobra"
 )
 
 func newCheckCommand() *cobra.Command {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/meterlog/meterlog/internal/screen"
-
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // notifySystemd tells the service manager, where there is one.

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/meterlog/meterlog/internal/report"
 	"github.com/meterlog/meterlog/internal/sandbox"
 	"github.com/meterlog/meterlog/internal/screen"
-
-	"github.com/spf13/cobra"
 )
 
 // sandboxOptions are the flags of `meterlog sandbox`.

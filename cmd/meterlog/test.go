@@ -5,10 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/trial"
-
-	"github.com/spf13/cobra"
 )
 
 // testOptions are the flags of `meterlog test`.

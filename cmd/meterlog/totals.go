@@ -5,10 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/report"
-
-	"github.com/spf13/cobra"
 )
 
 func newTotalsCommand() *cobra.Command {

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meterlog/meterlog/internal/trial"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/meterlog/meterlog/internal/trial"
 )
 
 const terminalWidth = 100

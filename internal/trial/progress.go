@@ -4,9 +4,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/meterlog/meterlog/internal/screen"
-
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 // ProgressDelay is how long a test runs before it shows its progress.
