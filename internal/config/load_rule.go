@@ -275,7 +275,7 @@ func (l *loader) expression(node *yaml.Node, key string, sources []string, compi
 		return nil
 	}
 	if e != nil {
-		for _, w := range e.Warnings() {
+		for _, w := range e.Warnings {
 			line, column := l.position(node, w.Offset)
 			l.warnAt(line, column, w.Hint, "%s: %s", key, w.Message)
 		}

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/meterlog/meterlog/internal/program"
 )
 
 // Expressions that multiply come to an error, before they have cost the time
@@ -134,11 +136,11 @@ func TestBudget(t *testing.T) {
 // Brackets within brackets are a mistake, and not the end of the process.
 func TestLongExpressions(t *testing.T) {
 	for _, text := range []string{
-		strings.Repeat("(", 3_000_000), strings.Repeat("(", maxExpression), strings.Repeat("not ", maxExpression/4), strings.Repeat("[", maxExpression),
-		strings.Repeat("any([1],", maxExpression/8), "true" + strings.Repeat(" and true", 11_000), "line" + strings.Repeat(".a", 40_000),
+		strings.Repeat("(", 3_000_000), strings.Repeat("(", program.MaxExpression), strings.Repeat("not ", program.MaxExpression/4), strings.Repeat("[", program.MaxExpression),
+		strings.Repeat("any([1],", program.MaxExpression/8), "true" + strings.Repeat(" and true", 11_000), "line" + strings.Repeat(".a", 40_000),
 	} {
-		var slots slotTable
-		if _, problem := slots.compileWhen(text); problem == nil || problem.Message == "" {
+		var slots program.Slots
+		if _, problem := slots.Condition(text); problem == nil || problem.Message == "" {
 			t.Errorf("%.20s… of %d characters is taken", text, len(text))
 		}
 	}

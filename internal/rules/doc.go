@@ -14,10 +14,10 @@
 //
 // From an expression to the tally:
 //
-//   - expression.go compiles with expr-lang/expr. Before that, patch.go
-//     rewrites the tree so that missing fields are nil and numbers are exact.
-//     functions.go replaces some of expr's own functions, and budget.go puts a
-//     price on what could cost without bound.
+//   - Package program compiles with expr-lang/expr. Before that, its patcher
+//     rewrites the tree so that missing fields are nil and numbers are exact. It
+//     replaces some of expr's own functions, and puts a price on what could cost
+//     without bound. Package remedy says what is wrong with an expression.
 //   - translate.go turns the tree into conditions, a file for each kind: and,
 //     or, not, text, match, equal, order, in, present, opaque. A condition knows
 //     what a line must contain for it to be true or to fail, how to evaluate it,

@@ -9,6 +9,7 @@ import (
 	"github.com/expr-lang/expr"
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/program"
 )
 
 // evaluate is what an expression comes to on a line, as a quantity would be
@@ -17,11 +18,11 @@ func evaluateOn(t *testing.T, format, text, line string) (any, error) {
 	t.Helper()
 	c := &Set{Interval: time.Minute}
 	c.AddSource(&Source{Name: "s", Reader: fields.Reader{Format: format}})
-	e, problem := c.slots.compile(text, expr.AsAny(), true)
+	p, problem := c.slots.Compile(text, expr.AsAny(), true)
 	if problem != nil {
 		t.Fatalf("%s: %s", text, problem.Message)
 	}
-	e.condition = opaque{}
+	e := &Expression{Program: p, condition: opaque{}}
 	c.AddRule(&Rule{Sources: []string{"s"}, When: e})
 	m := NewMatcher(c)
 	m.env["file"] = "/var/log/app.log"
@@ -229,8 +230,8 @@ func TestExpressionMistakes(t *testing.T) {
 		{`line matches "\d"`, 15, `a backslash in quotes begins an escape, and this is none`, `write a regular expression in backticks: they take backslashes as they are`},
 		{``, 0, `the expression is empty`, ``},
 	} {
-		var slots slotTable
-		_, p := slots.compileWhen(tt.text)
+		var slots program.Slots
+		_, p := slots.Condition(tt.text)
 		if p == nil {
 			t.Errorf("%s: no problem found", tt.text)
 			continue

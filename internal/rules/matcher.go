@@ -5,16 +5,12 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/vm"
 
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/program"
 	"github.com/meterlog/meterlog/internal/search"
 )
 
@@ -29,9 +25,8 @@ type Matcher struct {
 	plans map[string]*plan // by source
 	names []string         // of the slots' variables
 
-	machine vm.VM
-	env     map[string]any // what expressions see of the current line
-	budget  budget         // of the expression that is being evaluated
+	machine *program.Machine
+	env     map[string]any // of the machine: what expressions see of the current line
 	line    lineState
 	found   []fields.Span // by slot: where the current line has it, once parsed
 	loaded  []uint64      // by slot: the line that env has it of
@@ -84,15 +79,15 @@ func NewMatcher(s *Set) *Matcher {
 	m := &Matcher{
 		set:     s,
 		plans:   map[string]*plan{},
-		env:     map[string]any{},
-		found:   make([]fields.Span, len(s.slots.paths)),
-		loaded:  make([]uint64, len(s.slots.paths)),
+		machine: program.NewMachine(),
+		found:   make([]fields.Span, len(s.slots.Paths)),
+		loaded:  make([]uint64, len(s.slots.Paths)),
 		wanted:  search.NewSet(len(s.Rules)),
 		counted: make([]bool, len(s.Rules)),
 	}
-	m.env[budgetVariable] = &m.budget
-	for slot := range s.slots.paths {
-		m.names = append(m.names, variable(slot))
+	m.env = m.machine.Env
+	for slot := range s.slots.Paths {
+		m.names = append(m.names, program.Variable(slot))
 	}
 	for _, source := range s.Sources {
 		m.plans[source.Name] = newPlan(s, source)
@@ -107,7 +102,7 @@ func newPlan(s *Set, source *Source) *plan {
 		for _, slot := range slots {
 			if !slices.Contains(p.slots, slot) {
 				p.slots = append(p.slots, slot)
-				tree.Add(s.slots.paths[slot], slot)
+				tree.Add(s.slots.Paths[slot], slot)
 			}
 		}
 	}
@@ -119,15 +114,15 @@ func newPlan(s *Set, source *Source) *plan {
 		}
 		p.rules = append(p.rules, r)
 		clauses = append(clauses, r.When.condition.clause(f))
-		want(r.When.slots...)
+		want(r.When.Slots...)
 		if r.Quantity != nil {
-			want(r.Quantity.slots...)
+			want(r.Quantity.Slots...)
 		}
 		if r.Table != nil {
-			want(r.Table.By.slots...)
+			want(r.Table.By.Slots...)
 		}
 		if key := r.key(); key != nil {
-			want(key.slots...)
+			want(key.Slots...)
 		}
 	}
 	if source.Timestamp != nil && source.Timestamp.Pattern == nil {
@@ -627,8 +622,8 @@ func (m *Matcher) quantity(r *Rule) (int64, error) {
 	if err == nil {
 		err = r.checkMax(n)
 	}
-	if err != nil && v == nil && len(r.Quantity.slots) == 1 {
-		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.paths[r.Quantity.slots[0]]))
+	if err != nil && v == nil && len(r.Quantity.Slots) == 1 {
+		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.Paths[r.Quantity.Slots[0]]))
 	}
 	return n, err
 }
@@ -643,31 +638,26 @@ func (r *Rule) checkMax(quantity int64) error {
 
 // run evaluates an expression on the current line.
 func (m *Matcher) run(e *Expression) (any, error) {
-	for _, slot := range e.slots {
+	for _, slot := range e.Slots {
 		if m.loaded[slot] != m.line.number {
 			m.loaded[slot] = m.line.number
 			m.env[m.names[slot]] = m.field(slot)
 		}
 	}
-	if e.line && !m.line.named {
+	if e.Line && !m.line.named {
 		m.line.named = true
 		m.env["line"] = fields.View(m.line.text)
 	}
-	if e.entry {
+	if e.Entry {
 		m.env["entry"] = m.entry()
 	}
-	if e.source {
+	if e.Source {
 		m.env["source"] = m.line.plan.source.Name
 	}
-	if e.wholeField {
+	if e.WholeField {
 		m.env["fields"] = m.fields()
 	}
-	m.budget.left = maxWork
-	v, err := m.machine.Run(e.program, m.env)
-	if err != nil {
-		return nil, evaluationError(err)
-	}
-	return v, nil
+	return m.machine.Run(e.Program)
 }
 
 // noEntry is the entry of a line from a file.
@@ -700,7 +690,7 @@ func (m *Matcher) fields() map[string]any {
 // field is one of the current line's. A string may share the line's memory.
 func (m *Matcher) field(slot int) any {
 	if m.plain != nil {
-		return fields.Lookup(m.fields(), m.set.slots.paths[slot])
+		return fields.Lookup(m.fields(), m.set.slots.Paths[slot])
 	}
 	f := m.span(slot)
 	if f.Kind == 0 {
@@ -746,48 +736,4 @@ func (m *Matcher) takeTime(b *reading) error {
 		l.window, l.at = meter.WindowAt(own, m.set.Interval), own.Unix()
 	}
 	return nil
-}
-
-// evaluationError says in one line why an expression failed.
-func evaluationError(err error) error {
-	message := err.Error()
-	if at, ok := err.(*file.Error); ok {
-		message = at.Message
-		if at.Prev != nil {
-			message = at.Prev.Error()
-		}
-	}
-	if kind, ok := strings.CutPrefix(message, "invalid operation: bool("); ok {
-		message = fmt.Sprintf("a %s is not true or false", typeWord(strings.TrimSuffix(kind, ")")))
-	}
-	if c := mixed.FindStringSubmatch(message); c != nil && (c[1] == "string") != (c[2] == "string") {
-		message += "; convert the string with int()"
-	}
-	if c := conversion.FindStringSubmatch(message); c != nil {
-		message = fmt.Sprintf("a %s where a %s is needed", typeWord(c[1]), typeWord(c[2]))
-	}
-	message, _, _ = strings.Cut(strings.TrimPrefix(message, "runtime error: "), "\n")
-	return fmt.Errorf("%s", meter.Clip(message, MaxExample))
-}
-
-var mixed = regexp.MustCompile(`^invalid operation: (string|int|float64) [-+*/%<>=]+ (string|int|float64)$`)
-var conversion = regexp.MustCompile(`^interface conversion: interface (?:\{\} )?is ([^,]+), not (.+)$`)
-
-// typeWord is a Go type in the words of this package's messages.
-func typeWord(t string) string {
-	switch {
-	case t == "[]uint8":
-		return "string"
-	case t == "int" || t == "float64":
-		return "number"
-	case t == "bool":
-		return "boolean"
-	case strings.HasPrefix(t, "map["):
-		return "map"
-	case strings.HasPrefix(t, "[]"):
-		return "list"
-	case t == "nil":
-		return "nil"
-	}
-	return t
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/program"
 )
 
 // Once has a rule count the first line of each key and no other. It is immutable.
@@ -154,8 +155,8 @@ func (m *Matcher) keyText(key *Expression, k *keyed) error {
 		return err
 	}
 	text, err := keyOf(v)
-	if v == nil && len(key.slots) == 1 {
-		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.paths[key.slots[0]]))
+	if v == nil && len(key.Slots) == 1 {
+		err = fmt.Errorf("%w: %s is missing", err, fields.PathText(m.set.slots.Paths[key.Slots[0]]))
 	}
 	k.text = append(k.text[:0], text...)
 	return err
@@ -175,7 +176,7 @@ func keyOf(v any) (string, error) {
 	if text, ok := scalarText(v); ok {
 		return text, nil
 	}
-	return "", fmt.Errorf("the key is %s, and not a text, whole number or boolean", kindOf(v))
+	return "", fmt.Errorf("the key is %s, and not a text, whole number or boolean", program.KindOf(v))
 }
 
 // scalarText returns a text as it is, and a whole number or boolean as text. It

@@ -65,8 +65,8 @@ func letter(c byte) int {
 // the lines of source write them, if their format has names.
 func (s *Set) FieldNames(r *Rule, source *Source) []string {
 	var names []string
-	for _, slot := range r.When.slots {
-		for _, step := range s.slots.paths[slot] {
+	for _, slot := range r.When.Slots {
+		for _, step := range s.slots.Paths[slot] {
 			name := step.Key
 			if source.Format == "json" {
 				name = `"` + name + `"`

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/program"
 )
 
 // toQuantity returns a value as an exact number ≥ 0, as a whole number of the last
@@ -41,7 +42,7 @@ func toQuantity(v any, decimals int) (int64, error) {
 	case !ok && reflect.ValueOf(v).CanUint():
 		return 0, fmt.Errorf("the quantity does not fit 63 bits: %d", v)
 	case !ok:
-		return 0, fmt.Errorf("the quantity is %s", kindOf(v))
+		return 0, fmt.Errorf("the quantity is %s", program.KindOf(v))
 	case i < 0:
 		return 0, fmt.Errorf("the quantity is negative: %d", i)
 	}
@@ -56,20 +57,16 @@ func wholeQuantity(n int64, decimals int) (int64, error) {
 	return n * meter.One(decimals), nil
 }
 
-// noNumber is what web servers write in place of a number, such as the size of an empty
-// answer.
-const noNumber = "-"
-
 // ParseDecimal returns a decimal number ≥ 0 in units of the last of these places.
 func ParseDecimal(text string, decimals int) (int64, error) {
-	if text == noNumber {
+	if text == program.NoNumber {
 		return 0, errors.New("the quantity is no number: -")
 	}
 	return stringQuantity(text, decimals)
 }
 
 func stringQuantity(s string, decimals int) (int64, error) {
-	if s == noNumber {
+	if s == program.NoNumber {
 		return 0, nil
 	}
 	whole, fraction, point := strings.Cut(s, ".")

@@ -9,6 +9,7 @@ import (
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/glob"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/program"
 )
 
 // Set is the sources and rules of a configuration. It is immutable once it is
@@ -18,7 +19,7 @@ type Set struct {
 	Rules    []*Rule
 	Interval time.Duration // length of a window, whole seconds
 
-	slots slotTable
+	slots program.Slots
 }
 
 // Source is a set of files, or the clock, and how its lines are read.
@@ -145,7 +146,7 @@ type Pos struct {
 // AddSource adds a source. Its fields must be complete.
 func (s *Set) AddSource(source *Source) {
 	if t := source.Timestamp; t != nil && t.Path != nil {
-		source.timeSlot = s.slots.slot(t.Path)
+		source.timeSlot = s.slots.Enter(t.Path)
 	}
 	s.Sources = append(s.Sources, source)
 }
@@ -190,9 +191,9 @@ func (s *Set) SourcesOf(path string) []string {
 // EntryFields returns the fields of journal entries that the set's expressions
 // name. all reports whether they may use any field.
 func (s *Set) EntryFields() (names []string, all bool) {
-	names = slices.Clone(s.slots.entryFields)
+	names = slices.Clone(s.slots.EntryFields)
 	slices.Sort(names)
-	return slices.Compact(names), s.slots.entryAll
+	return slices.Compact(names), s.slots.EntryAll
 }
 
 // Rule returns the rule of that name, or nil.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
+	"github.com/meterlog/meterlog/internal/program"
 )
 
 // Table chooses the SKU that a line is billed under by a value that the line
@@ -99,8 +100,8 @@ func (m *Matcher) bill(r *Rule) (*meter.Rule, error) {
 		return t.listed[value], nil
 	case t.others != nil:
 		return t.others, nil
-	case v == nil && len(t.By.slots) == 1:
-		return nil, fmt.Errorf("sku_id: %s is missing, and the table has no else", fields.PathText(m.set.slots.paths[t.By.slots[0]]))
+	case v == nil && len(t.By.Slots) == 1:
+		return nil, fmt.Errorf("sku_id: %s is missing, and the table has no else", fields.PathText(m.set.slots.Paths[t.By.Slots[0]]))
 	case v == nil:
 		return nil, errors.New("sku_id: the value is nil, and the table has no else")
 	}
@@ -122,5 +123,5 @@ func tableValue(v any) (string, error) {
 	if text, ok := scalarText(v); ok {
 		return text, nil
 	}
-	return "", fmt.Errorf("the value is %s, and not a text, number or boolean", kindOf(v))
+	return "", fmt.Errorf("the value is %s, and not a text, number or boolean", program.KindOf(v))
 }

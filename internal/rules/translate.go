@@ -6,22 +6,23 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/program"
 )
 
 // translator turns the patched tree of an expression into conditions and
 // operands. It is the only reader of the tree, after the patcher.
 type translator struct {
-	slots    *slotTable
+	slots    *program.Slots
 	patterns []*fields.Pattern // that it met in `matches`
 }
 
 // condition translates a part that is true or false.
 func (t *translator) condition(node ast.Node) condition {
-	switch n := bare(node).(type) {
+	switch n := program.Bare(node).(type) {
 	case *ast.BoolNode:
 		return always(n.Value)
 	case *ast.IdentifierNode:
-		if slot, isField := t.slots.index[n.Value]; isField {
+		if slot, isField := t.slots.Of(n.Value); isField {
 			return truth{t.field(slot)}
 		}
 	case *ast.UnaryNode:
@@ -39,7 +40,7 @@ func (t *translator) condition(node ast.Node) condition {
 			}
 		}
 	case *ast.CallNode:
-		switch name := calleeOf(n); name {
+		switch name := program.Callee(n); name {
 		case "__bool":
 			return t.condition(n.Arguments[0])
 		case "__in":
@@ -64,7 +65,7 @@ func (t *translator) binary(n *ast.BinaryNode) condition {
 	case "!=":
 		return negation(equality(t.operand(n.Left), t.operand(n.Right)))
 	case "in":
-		return t.in(n.Left, n.Right, isText(n.Left))
+		return t.in(n.Left, n.Right, program.IsText(n.Left))
 	case "contains", "startsWith", "endsWith":
 		if constant {
 			return newText(n.Operator, t.operand(n.Left), text.Value)
@@ -92,9 +93,9 @@ func (t *translator) in(left, right ast.Node, safe bool) condition {
 
 // operand translates a part that has a value.
 func (t *translator) operand(node ast.Node) operand {
-	switch n := bare(node).(type) {
+	switch n := program.Bare(node).(type) {
 	case *ast.IdentifierNode:
-		slot, isField := t.slots.index[n.Value]
+		slot, isField := t.slots.Of(n.Value)
 		switch {
 		case isField:
 			return t.field(slot)
@@ -122,7 +123,7 @@ func (t *translator) operand(node ast.Node) operand {
 			return cased(n.Name)
 		}
 	case *ast.CallNode:
-		switch calleeOf(n) {
+		switch program.Callee(n) {
 		case "__int":
 			return number{of: t.operand(n.Arguments[0]), whole: true}
 		case "__float":
@@ -136,12 +137,12 @@ func (t *translator) operand(node ast.Node) operand {
 	return other(t.parts(node))
 }
 
-func (t *translator) field(slot int) field { return field{slot, t.slots.paths[slot]} }
+func (t *translator) field(slot int) field { return field{slot, t.slots.Paths[slot]} }
 
 // parts translates what a node is made of, without what it negates.
 func (t *translator) parts(node ast.Node) []marker {
 	var nodes []ast.Node
-	switch n := bare(node).(type) {
+	switch n := program.Bare(node).(type) {
 	case *ast.BinaryNode:
 		if n.Operator != "!=" {
 			nodes = []ast.Node{n.Left, n.Right}
@@ -162,15 +163,15 @@ func (t *translator) parts(node ast.Node) []marker {
 
 // marker translates a part of either kind.
 func (t *translator) marker(node ast.Node) marker {
-	switch n := bare(node).(type) {
+	switch n := program.Bare(node).(type) {
 	case *ast.UnaryNode:
 		return t.condition(n)
 	case *ast.BinaryNode:
-		if n.Type() == boolType {
+		if n.Type().Kind() == reflect.Bool {
 			return t.condition(n)
 		}
 	case *ast.CallNode:
-		switch calleeOf(n) {
+		switch program.Callee(n) {
 		case "__bool", "__in", "__less", "__lessOrEqual", "__more", "__moreOrEqual":
 			return t.condition(n)
 		}
@@ -180,14 +181,14 @@ func (t *translator) marker(node ast.Node) marker {
 
 // reason returns why nothing can be derived from a node without a condition.
 func (t *translator) reason(node ast.Node) string {
-	switch n := bare(node).(type) {
+	switch n := program.Bare(node).(type) {
 	case *ast.BinaryNode:
 		switch n.Operator {
 		case "contains", "startsWith", "endsWith", "matches":
 			return noText
 		}
 	case *ast.CallNode:
-		if isCall(n, "__any") {
+		if program.Callee(n) == "__any" {
 			return t.reason(n.Arguments[0])
 		}
 	case *ast.ConditionalNode:
@@ -203,9 +204,6 @@ func (t *translator) reason(node ast.Node) string {
 	}
 	return noSearch
 }
-
-// isText reports whether a node is known to be a string.
-func isText(n ast.Node) bool { return n.Type().Kind() == reflect.String }
 
 func isLine(n ast.Node) bool {
 	id, ok := n.(*ast.IdentifierNode)

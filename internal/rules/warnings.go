@@ -9,25 +9,22 @@ import (
 
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
-	"github.com/meterlog/meterlog/internal/remedy"
+	"github.com/meterlog/meterlog/internal/program"
 )
-
-// Warnings returns what in the expression is allowed and is likely a mistake.
-func (e *Expression) Warnings() []remedy.Mistake { return e.warnings }
 
 // FirstField returns the first field that the expression names, as it would be
 // written, or "".
 func (e *Expression) FirstField() string {
-	if len(e.slots) == 0 {
+	if len(e.Slots) == 0 {
 		return ""
 	}
-	return fields.PathText(e.table.paths[e.slots[0]])
+	return fields.PathText(e.Table.Paths[e.Slots[0]])
 }
 
 // LooksAtNothing reports whether the expression is the same for every line of
 // every file.
 func (e *Expression) LooksAtNothing() bool {
-	return !(e.line || e.source || e.file || e.entry || e.wholeField || len(e.slots) > 0)
+	return !(e.Line || e.Source || e.File || e.Entry || e.WholeField || len(e.Slots) > 0)
 }
 
 // Constant returns what an expression comes to that looks at no line. ok is
@@ -36,9 +33,7 @@ func (e *Expression) Constant(decimals int) (quantity int64, ok bool, err error)
 	if !e.LooksAtNothing() {
 		return 0, false, nil
 	}
-	m := &Matcher{env: map[string]any{}}
-	m.env[budgetVariable] = &m.budget
-	v, err := m.run(e)
+	v, err := program.NewMachine().Run(e.Program)
 	if err == nil {
 		quantity, err = toQuantity(v, decimals)
 	}

@@ -1,4 +1,4 @@
-package rules
+package program
 
 import (
 	"encoding/base64"
@@ -338,8 +338,8 @@ func sized(node *ast.Node) {
 	}
 }
 
-// bare returns a node without the price that the patcher may have added.
-func bare(node ast.Node) ast.Node {
+// Bare returns a node without the price that the patcher may have added.
+func Bare(node ast.Node) ast.Node {
 	if isCall(node, "__sized") || isCall(node, "__looked") {
 		return node.(*ast.CallNode).Arguments[1]
 	}

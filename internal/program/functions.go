@@ -1,4 +1,4 @@
-package rules
+package program
 
 import (
 	"errors"
@@ -125,7 +125,7 @@ func truthOf(args ...any) (any, error) {
 	case bool:
 		return v, nil
 	}
-	return nil, fmt.Errorf("%s is not true or false", kindOf(args[0]))
+	return nil, fmt.Errorf("%s is not true or false", KindOf(args[0]))
 }
 
 // memberOf returns a map's value or an array's element, or nil. It takes no byte of a
@@ -175,7 +175,7 @@ func memberOf(args ...any) (any, error) {
 func sum(args ...any) (any, error) {
 	v := reflect.ValueOf(args[0])
 	if v.Kind() != reflect.Slice && v.Kind() != reflect.Array {
-		return nil, fmt.Errorf("sum needs an array, not %s", kindOf(args[0]))
+		return nil, fmt.Errorf("sum needs an array, not %s", KindOf(args[0]))
 	}
 	var total any = 0
 	for i := range v.Len() {
@@ -202,7 +202,7 @@ func toInt(args ...any) (any, error) {
 	case nil:
 		return nil, nil
 	case string:
-		if v == noNumber {
+		if v == NoNumber {
 			return 0, nil
 		}
 	}
@@ -214,7 +214,7 @@ func toFloat(args ...any) (any, error) {
 	switch args[0] {
 	case nil:
 		return nil, nil
-	case noNumber:
+	case NoNumber:
 		return 0.0, nil
 	}
 	return rounding(builtin.Float)(args...)
@@ -238,7 +238,7 @@ func date(args ...any) (any, error) {
 func timezone(args ...any) (any, error) {
 	name, ok := args[0].(string)
 	if !ok {
-		return nil, fmt.Errorf("timezone needs a name, not %s", kindOf(args[0]))
+		return nil, fmt.Errorf("timezone needs a name, not %s", KindOf(args[0]))
 	}
 	if name == "Local" {
 		return nil, errLocal
@@ -251,7 +251,7 @@ var errLocal = errors.New("the machine's time zone is not available")
 func fromJSON(args ...any) (any, error) {
 	text, ok := args[0].(string)
 	if !ok {
-		return nil, fmt.Errorf("fromJSON needs a string, not %s", kindOf(args[0]))
+		return nil, fmt.Errorf("fromJSON needs a string, not %s", KindOf(args[0]))
 	}
 	return fields.DecodeJSON([]byte(text))
 }
@@ -264,7 +264,7 @@ func extract(args ...any) (any, error) {
 	}
 	text, ok := args[0].(string)
 	if !ok {
-		return nil, fmt.Errorf("extract needs a string, not %s", kindOf(args[0]))
+		return nil, fmt.Errorf("extract needs a string, not %s", KindOf(args[0]))
 	}
 	from, to := args[1].(*fields.Pattern).GroupOf(text)
 	if from < 0 {
@@ -277,7 +277,7 @@ func extract(args ...any) (any, error) {
 func extractBy(args ...any) (any, error) {
 	pattern, ok := args[1].(string)
 	if !ok {
-		return nil, fmt.Errorf("extract needs a pattern, not %s", kindOf(args[1]))
+		return nil, fmt.Errorf("extract needs a pattern, not %s", KindOf(args[1]))
 	}
 	re, err := patterns.compile(pattern)
 	if err != nil {
@@ -297,7 +297,7 @@ func matches(args ...any) (any, error) {
 	text, ok1 := args[0].(string)
 	pattern, ok2 := args[1].(string)
 	if !ok1 || !ok2 {
-		return nil, fmt.Errorf("matches needs strings, not %s and %s", kindOf(args[0]), kindOf(args[1]))
+		return nil, fmt.Errorf("matches needs strings, not %s and %s", KindOf(args[0]), KindOf(args[1]))
 	}
 	re, err := patterns.compile(pattern)
 	if err != nil {
@@ -361,8 +361,8 @@ func checkPattern(pattern string) error {
 	return nil
 }
 
-// kindOf names what a value is, for messages.
-func kindOf(v any) string {
+// KindOf names what a value is, for messages.
+func KindOf(v any) string {
 	switch v.(type) {
 	case nil:
 		return "nil"

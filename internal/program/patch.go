@@ -1,4 +1,4 @@
-package rules
+package program
 
 import (
 	"fmt"
@@ -25,16 +25,16 @@ import (
 //   - does not depend on the machine's time zone;
 //   - costs no more than its budget: see budget.go.
 type patcher struct {
-	slots    *slotTable
+	slots    *Slots
 	quantity bool // + adds numbers only: two strings that look like numbers must not be joined to one
-	numbers  []numberUse
+	numbers  []NumberUse
 	patterns []*fields.Pattern // of extract
 	problem  *remedy.Mistake
 }
 
-// numberUse is a field that an expression calculates with, or compares with a
+// NumberUse is a field that an expression calculates with, or compares with a
 // number.
-type numberUse struct{ slot, at int }
+type NumberUse struct{ Slot, At int }
 
 // number notes that the operator of a node takes its operands for numbers.
 func (p *patcher) number(n *ast.BinaryNode) {
@@ -44,7 +44,7 @@ func (p *patcher) number(n *ast.BinaryNode) {
 	}
 	if id, ok := a.(*ast.IdentifierNode); ok && isNumeral(b) {
 		if slot, isField := p.slots.index[id.Value]; isField {
-			p.numbers = append(p.numbers, numberUse{slot, n.Location().From})
+			p.numbers = append(p.numbers, NumberUse{slot, n.Location().From})
 		}
 	}
 }
@@ -151,7 +151,7 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 		return
 	}
 	if path := p.path(n); path != nil {
-		ast.Patch(node, &ast.IdentifierNode{Value: variable(p.slots.slot(path))})
+		ast.Patch(node, &ast.IdentifierNode{Value: Variable(p.slots.Enter(path))})
 		return
 	}
 	ast.Patch(node, call("__member", n.Node, n.Property))
@@ -165,7 +165,7 @@ func (p *patcher) path(n *ast.MemberNode) []fields.Step {
 	}
 	var path []fields.Step
 	if i, ok := p.slots.index[base.Value]; ok {
-		path = p.slots.paths[i]
+		path = p.slots.Paths[i]
 	} else if base.Value != "fields" {
 		return nil
 	}
@@ -191,7 +191,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	}
 	switch n.Operator {
 	case "+", "-", "*", "/":
-		if isText(n.Left) || isText(n.Right) {
+		if IsText(n.Left) || IsText(n.Right) {
 			_, constant1 := n.Left.(*ast.StringNode)
 			_, constant2 := n.Right.(*ast.StringNode)
 			if !constant1 || !constant2 {
@@ -395,8 +395,8 @@ func rounding(f func(any) any) func(...any) (any, error) {
 	}
 }
 
-// calleeOf returns the name of the function that a node calls, or "".
-func calleeOf(n *ast.CallNode) string {
+// Callee returns the name of the function that a node calls, or "".
+func Callee(n *ast.CallNode) string {
 	if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 		return callee.Value
 	}
@@ -406,5 +406,8 @@ func calleeOf(n *ast.CallNode) string {
 // isCall reports whether a node calls one of the checked functions.
 func isCall(node ast.Node, name string) bool {
 	c, ok := node.(*ast.CallNode)
-	return ok && calleeOf(c) == name
+	return ok && Callee(c) == name
 }
+
+// IsText reports whether a node is known to be a string.
+func IsText(n ast.Node) bool { return n.Type().Kind() == reflect.String }

@@ -1,4 +1,4 @@
-package rules
+package program
 
 import (
 	"fmt"
@@ -73,7 +73,7 @@ func unchanged(function string, v any) (any, error) {
 	if n, isInteger := fields.Integer(v); isInteger {
 		return n, nil
 	}
-	return nil, fmt.Errorf("%s needs a text or a number, not %s", function, kindOf(v))
+	return nil, fmt.Errorf("%s needs a text or a number, not %s", function, KindOf(v))
 }
 
 // numberOf returns an amount as an int where it is one, else as the nearest float.
@@ -87,3 +87,7 @@ func numberOf(amount *big.Rat) (any, error) {
 	}
 	return int(amount.Num().Int64()), nil
 }
+
+// NoNumber is what web servers write in place of a number, such as the size of an empty
+// answer.
+const NoNumber = "-"
