@@ -319,6 +319,10 @@ func TestPeakOfAChangedRule(t *testing.T) {
 	if place := must(l.PeakPlace(t.Context(), g.ref(0, noon.Add(24*time.Hour)))); !place.Open || place.Offset != 30 {
 		t.Errorf("the larger of 30.1 and 30 is at %+v", place)
 	}
+	peaked(t, l, then, 0, noon.Add(24*time.Hour), 31, 50)
+	if place := must(l.PeakPlace(t.Context(), g.ref(0, noon.Add(24*time.Hour)))); place.Offset != 50 {
+		t.Errorf("the larger of 30.1 and 31 is at %+v", place)
+	}
 }
 
 // Sums that no int64 holds make several records.
