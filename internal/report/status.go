@@ -37,8 +37,11 @@ func Status(w io.Writer, st monitor.Status) {
 	printSKUs(w, st)
 	printWaiting(w, st)
 	printSources(w, st)
-	for _, p := range st.Peaks {
+	for _, p := range st.Peaks[:min(mostPeaks, len(st.Peaks))] {
 		fmt.Fprintf(w, "%s of %s: %s of %s from %s to %s, which counts when that is over\n", meter.Plural(p.Peaks, "peak"), screen.Visible(p.Rule), p.Amount, p.SKU, p.From, p.To)
+	}
+	if more := len(st.Peaks) - mostPeaks; more > 0 {
+		fmt.Fprintf(w, "and peaks of %d more stretches and SKUs, see --format json\n", more)
 	}
 	for _, r := range st.Repeated {
 		fmt.Fprintf(w, "%s of %s, whose keys had counted\n", meter.Plural(r.Count, "repeated line"), screen.Visible(r.Rule))
@@ -106,11 +109,12 @@ func printWaiting(w io.Writer, st monitor.Status) {
 }
 
 // The page shows at most these numbers of SKUs, the most used, of files of a
-// source, furthest behind first, and of problems of a code.
+// source, furthest behind first, of problems of a code, and of open peaks.
 const (
 	mostSKUs     = 50
 	mostFiles    = 10
 	mostProblems = 5
+	mostPeaks    = 20
 )
 
 func printSources(w io.Writer, st monitor.Status) {

@@ -53,8 +53,11 @@ func Summary(w io.Writer, s agent.Summary, dryRun, thrownAway bool) {
 	if s.Open > 0 {
 		fmt.Fprintf(w, "%s waiting for their window to begin\n", CountRecords(s.Open))
 	}
-	for _, p := range s.Peaks {
+	for _, p := range s.Peaks[:min(mostPeaks, len(s.Peaks))] {
 		fmt.Fprintf(w, "%s of %s: %s of %s count after %s, when their stretch is over\n", meter.Plural(p.Peaks, "peak"), screen.Visible(p.Rule), p.Text(), p.SKU, screen.Stamp(p.Stretch.EndTime()))
+	}
+	if more := len(s.Peaks) - mostPeaks; more > 0 {
+		fmt.Fprintf(w, "and peaks of %d more stretches and SKUs\n", more)
 	}
 	if dryRun {
 		fmt.Fprintln(w, "dry run: nothing was billed")
