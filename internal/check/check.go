@@ -11,12 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/condition"
 	"github.com/meterlog/meterlog/internal/config"
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/ledger"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/monitor"
-	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/meterlog/meterlog/internal/selftest"
 	"github.com/meterlog/meterlog/internal/sender"
@@ -180,7 +180,7 @@ func patternText(p *fields.Pattern) string {
 	return "fast, step by step"
 }
 
-func searchText(literals []rules.Literal, why string) string {
+func searchText(literals []condition.Literal, why string) string {
 	switch {
 	case literals == nil:
 		return "evaluated on every line: " + why

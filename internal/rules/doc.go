@@ -18,11 +18,8 @@
 //     rewrites the tree so that missing fields are nil and numbers are exact. It
 //     replaces some of expr's own functions, and puts a price on what could cost
 //     without bound. Package remedy says what is wrong with an expression.
-//   - translate.go turns the tree into conditions, a file for each kind: and,
-//     or, not, text, match, equal, order, in, present, opaque. A condition knows
-//     what a line must contain for it to be true or to fail, how to evaluate it,
-//     which parts of a line to show, and why it cannot be searched for. Their
-//     operands are in operand.go, field.go and extracted.go.
+//   - Package condition turns the tree into conditions and values that are read
+//     from a line directly.
 //   - Package search finds the lines of a block that contain what the conditions
 //     require. matcher.go evaluates only those lines, with the fields that
 //     package fields finds. expr's virtual machine evaluates what a condition

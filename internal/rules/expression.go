@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meterlog/meterlog/internal/condition"
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/program"
 	"github.com/meterlog/meterlog/internal/remedy"
@@ -13,9 +14,9 @@ import (
 // Expression is a compiled expression. It is immutable.
 type Expression struct {
 	*program.Program
-	condition condition         // of a `when`
-	value     operand           // of all others
-	patterns  []*fields.Pattern // constant ones
+	condition condition.Condition // of a `when`
+	value     condition.Operand   // of all others
+	patterns  []*fields.Pattern   // constant ones
 }
 
 // Condition compiles a condition for a rule of the set.
@@ -24,10 +25,8 @@ func (s *Set) Condition(text string) (*Expression, *remedy.Mistake) {
 	if problem != nil {
 		return nil, problem
 	}
-	tree := translator{slots: &s.slots}
-	e := &Expression{Program: p, condition: tree.condition(p.Root)}
-	e.patterns = slices.Concat(p.Patterns, tree.patterns)
-	return e, nil
+	when, patterns := condition.Of(p)
+	return &Expression{Program: p, condition: when, patterns: slices.Concat(p.Patterns, patterns)}, nil
 }
 
 // Quantity compiles a quantity for a rule of the set.
@@ -45,10 +44,8 @@ func (s *Set) valued(p *program.Program, problem *remedy.Mistake) (*Expression, 
 	if problem != nil {
 		return nil, problem
 	}
-	tree := translator{slots: &s.slots}
-	e := &Expression{Program: p, value: tree.operand(p.Root)}
-	e.patterns = slices.Concat(p.Patterns, tree.patterns)
-	return e, nil
+	value, patterns := condition.ValueOf(p)
+	return &Expression{Program: p, value: value, patterns: slices.Concat(p.Patterns, patterns)}, nil
 }
 
 // CheckFields returns what is wrong with an expression that names fields which

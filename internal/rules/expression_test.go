@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr"
+	"github.com/meterlog/meterlog/internal/condition"
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/program"
@@ -22,7 +23,8 @@ func evaluateOn(t *testing.T, format, text, line string) (any, error) {
 	if problem != nil {
 		t.Fatalf("%s: %s", text, problem.Message)
 	}
-	e := &Expression{Program: p, condition: opaque{}}
+	when, _ := condition.Of(p)
+	e := &Expression{Program: p, condition: when}
 	c.AddRule(&Rule{Sources: []string{"s"}, When: e})
 	m := NewMatcher(c)
 	m.env["file"] = "/var/log/app.log"

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/condition"
 	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/program"
@@ -28,8 +29,7 @@ type Matcher struct {
 	machine *program.Machine
 	env     map[string]any // of the machine: what expressions see of the current line
 	line    lineState
-	found   []fields.Span // by slot: where the current line has it, once parsed
-	loaded  []uint64      // by slot: the line that env has it of
+	loaded  []uint64 // by slot: the line that env has it of
 	wanted  search.Set
 	efforts []Effort // by rule; nil where they are not measured
 	seen    Seen
@@ -57,10 +57,9 @@ type plan struct {
 
 // lineState is the line that is being evaluated.
 type lineState struct {
+	condition.Line
 	number   uint64 // of the lines that the matcher has looked at
 	plan     *plan
-	text     []byte // without its line end
-	parsed   bool
 	judged   bool           // it is known whether it is of its source's format
 	alien    bool           // it is not, as far as that is known
 	fields   map[string]any // where they were wanted as a whole
@@ -80,12 +79,13 @@ func NewMatcher(s *Set) *Matcher {
 		set:     s,
 		plans:   map[string]*plan{},
 		machine: program.NewMachine(),
-		found:   make([]fields.Span, len(s.slots.Paths)),
 		loaded:  make([]uint64, len(s.slots.Paths)),
 		wanted:  search.NewSet(len(s.Rules)),
 		counted: make([]bool, len(s.Rules)),
 	}
 	m.env = m.machine.Env
+	m.line.Spans = make([]fields.Span, len(s.slots.Paths))
+	m.line.Find = func() { m.line.plan.find(m) }
 	for slot := range s.slots.Paths {
 		m.names = append(m.names, program.Variable(slot))
 	}
@@ -106,14 +106,14 @@ func newPlan(s *Set, source *Source) *plan {
 			}
 		}
 	}
-	f := formatOf(source)
+	f := condition.FormatOf(source.Reader)
 	var clauses []*search.Clause
 	for _, r := range s.Rules {
 		if !slices.Contains(r.Sources, source.Name) {
 			continue
 		}
 		p.rules = append(p.rules, r)
-		clauses = append(clauses, r.When.condition.clause(f))
+		clauses = append(clauses, r.When.condition.Clause(f))
 		want(r.When.Slots...)
 		if r.Quantity != nil {
 			want(r.Quantity.Slots...)
@@ -476,13 +476,13 @@ func (m *Matcher) begin(b *reading, p *plan, start, end int) bool {
 		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 	}
 	m.line.number++
-	m.line.plan, m.line.text = p, trimLineEnd(line)
-	m.line.parsed, m.line.fields, m.line.named, m.line.timed = false, nil, false, false
+	m.line.plan, m.line.Text = p, trimLineEnd(line)
+	m.line.Parsed, m.line.fields, m.line.named, m.line.timed = false, nil, false, false
 	m.line.event = nil
 	if b.Events != nil {
 		m.line.event = &b.Events[b.event]
 	}
-	_, ok := p.source.Skip(m.line.text)
+	_, ok := p.source.Skip(m.line.Text)
 	m.line.judged, m.line.alien = !p.source.Strict(), !ok
 	return ok
 }
@@ -490,12 +490,12 @@ func (m *Matcher) begin(b *reading, p *plan, start, end int) bool {
 // tellUnparsed reports that the current line is not of a source's format. It does not
 // report blank lines.
 func (m *Matcher) tellUnparsed(b *reading, p *plan, start, end int) {
-	if m.Unparsed == nil || len(bytes.TrimSpace(m.line.text)) == 0 {
+	if m.Unparsed == nil || len(bytes.TrimSpace(m.line.Text)) == 0 {
 		return
 	}
 	s := p.source
 	from, to := b.place(start, end)
-	m.Unparsed(Unparsed{s.Name, m.line.text, from, to, s.Mismatch(m.line.text), int64(end - start)})
+	m.Unparsed(Unparsed{s.Name, m.line.Text, from, to, s.Mismatch(m.line.Text), int64(end - start)})
 }
 
 // ofFormat reports whether the current line is of its source's format.
@@ -505,17 +505,9 @@ func (m *Matcher) ofFormat() bool {
 	case m.plain != nil:
 		m.fields()
 	default:
-		m.parse()
+		m.line.Parse()
 	}
 	return !m.line.alien
-}
-
-// parse finds the fields of the current line, once.
-func (m *Matcher) parse() {
-	if !m.line.parsed {
-		m.line.parsed = true
-		m.line.plan.find(m)
-	}
 }
 
 // apply evaluates a rule on the current line, and reports what it comes to. It
@@ -537,7 +529,7 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	}
 	from, to := b.place(start, end)
 	h := Hit{
-		Rule: r, Bills: bills, Source: m.line.plan.source.Name, Line: m.line.text, Quantity: quantity, Err: err,
+		Rule: r, Bills: bills, Source: m.line.plan.source.Name, Line: m.line.Text, Quantity: quantity, Err: err,
 		Start: from, End: to, Window: b.window, At: b.ReadAt.Unix(), size: int64(end - start),
 	}
 	if err == nil && m.line.plan.source.Timed() {
@@ -573,19 +565,19 @@ func (m *Matcher) eventTime(b *reading) time.Time {
 
 // evaluate returns what a rule counts on the current line: 0 for nothing.
 func (m *Matcher) evaluate(r *Rule) (int64, error) {
-	matches := unsure
+	matches := condition.Unsure
 	if m.plain == nil {
-		matches = r.When.condition.eval(m)
+		matches = r.When.condition.Eval(&m.line.Line)
 	}
-	if matches == unsure {
+	if matches == condition.Unsure {
 		v, err := m.run(r.When)
 		if err != nil {
 			return 0, fmt.Errorf("when: %w", err)
 		}
-		matches = answerOf(v == true)
+		matches = condition.AnswerOf(v == true)
 	}
 	switch {
-	case matches == no:
+	case matches == condition.No:
 		return 0, nil
 	case r.Quantity == nil:
 		return r.Constant, nil
@@ -595,18 +587,18 @@ func (m *Matcher) evaluate(r *Rule) (int64, error) {
 
 func (m *Matcher) quantity(r *Rule) (int64, error) {
 	if m.plain == nil {
-		if v := r.Quantity.value.read(m); v.kind == isNumber || v.kind == isString {
-			n, ok := v.whole()
+		if v := r.Quantity.value.Read(&m.line.Line); v.IsNumber() || v.IsText() {
+			n, ok := v.Whole()
 			switch {
-			case ok && v.text[0] != '-' && (r.Decimals == 0 || int64(n) <= math.MaxInt64/meter.One(r.Decimals)):
+			case ok && v.Text()[0] != '-' && (r.Decimals == 0 || int64(n) <= math.MaxInt64/meter.One(r.Decimals)):
 				quantity := int64(n) * meter.One(r.Decimals)
 				return quantity, r.checkMax(quantity)
 			case r.Decimals == 0:
-			case v.kind == isString:
-				quantity, err := stringQuantity(string(v.text), r.Decimals)
+			case v.IsText():
+				quantity, err := stringQuantity(string(v.Text()), r.Decimals)
 				return quantity, cmp.Or(err, r.checkMax(quantity))
 			default:
-				if quantity, ok, err := jsonQuantity(string(v.text), r.Decimals); err != nil {
+				if quantity, ok, err := jsonQuantity(string(v.Text()), r.Decimals); err != nil {
 					return 0, err
 				} else if ok {
 					return quantity, r.checkMax(quantity)
@@ -646,7 +638,7 @@ func (m *Matcher) run(e *Expression) (any, error) {
 	}
 	if e.Line && !m.line.named {
 		m.line.named = true
-		m.env["line"] = fields.View(m.line.text)
+		m.env["line"] = fields.View(m.line.Text)
 	}
 	if e.Entry {
 		m.env["entry"] = m.entry()
@@ -678,7 +670,7 @@ func (m *Matcher) fields() map[string]any {
 		if m.plain != nil {
 			decode = m.plain
 		}
-		m.line.fields = decode(m.line.plan.source, m.line.text)
+		m.line.fields = decode(m.line.plan.source, m.line.Text)
 		m.line.judged, m.line.alien = true, m.line.fields == nil
 		if m.line.alien {
 			m.line.fields = map[string]any{}
@@ -692,25 +684,19 @@ func (m *Matcher) field(slot int) any {
 	if m.plain != nil {
 		return fields.Lookup(m.fields(), m.set.slots.Paths[slot])
 	}
-	f := m.span(slot)
+	f := m.line.Span(slot)
 	if f.Kind == 0 {
 		return nil
 	}
-	return f.Value(m.line.text)
-}
-
-// span is where the current line has a field.
-func (m *Matcher) span(slot int) fields.Span {
-	m.parse()
-	return m.found[slot]
+	return f.Value(m.line.Text)
 }
 
 // find notes the places of the wanted fields in the current line.
 func (p *plan) find(m *Matcher) {
 	for _, slot := range p.slots {
-		m.found[slot] = fields.Span{}
+		m.line.Spans[slot] = fields.Span{}
 	}
-	m.line.judged, m.line.alien = true, !p.fields.Find(m.line.text, m.found)
+	m.line.judged, m.line.alien = true, !p.fields.Find(m.line.Text, m.line.Spans)
 }
 
 // takeTime decides once a line which time its events count with. It returns why

@@ -63,7 +63,7 @@ func (m *Matcher) LastTime(sources []string, lines []byte, readAt time.Time) tim
 
 // ownTime reads the current line's own time.
 func (m *Matcher) ownTime(readAt time.Time) (time.Time, error) {
-	source, line := m.line.plan.source, m.line.text
+	source, line := m.line.plan.source, m.line.Text
 	if source.Timestamp == nil {
 		return fields.Believed(m.line.event.At, readAt)
 	}
@@ -74,7 +74,7 @@ func (m *Matcher) ownTime(readAt time.Time) (time.Time, error) {
 		return source.Timestamp.Read(nil, readAt)
 	}
 	if m.plain == nil {
-		if f := m.span(source.timeSlot); f.Plain {
+		if f := m.line.Span(source.timeSlot); f.Plain {
 			return source.Timestamp.ReadText(f.Text(line), readAt)
 		}
 	}

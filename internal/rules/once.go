@@ -145,8 +145,8 @@ func (m *Matcher) hashKey(key *Expression, k *keyed, into *meter.KeyHash) error 
 // keyText writes the current line's key to k.
 func (m *Matcher) keyText(key *Expression, k *keyed) error {
 	if m.plain == nil {
-		if v := key.value.read(m); v.kind == isString {
-			k.text = append(k.text[:0], v.text...)
+		if v := key.value.Read(&m.line.Line); v.IsText() {
+			k.text = append(k.text[:0], v.Text()...)
 			return nil
 		}
 	}

@@ -82,8 +82,8 @@ func (m *Matcher) bill(r *Rule) (*meter.Rule, error) {
 		return &r.Rule, nil
 	}
 	if m.plain == nil {
-		if v := t.By.value.read(m); v.kind == isString {
-			if listed := t.listed[string(v.text)]; listed != nil {
+		if v := t.By.value.Read(&m.line.Line); v.IsText() {
+			if listed := t.listed[string(v.Text())]; listed != nil {
 				return listed, nil
 			}
 		}

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"github.com/meterlog/meterlog/internal/fields"
@@ -7,26 +7,26 @@ import (
 
 // match is true if a regular expression matches an operand.
 type match struct {
-	of      operand
+	of      Operand
 	pattern *fields.Pattern
 }
 
-func (c match) clause(f format) *search.Clause {
+func (c match) Clause(f Format) *search.Clause {
 	part := func(literal string) *search.Clause { return c.of.holds(f, literal, false) }
 	return search.Both(c.of.present(f), patternClause(c.pattern.String(), part))
 }
 
-func (c match) total(f format) bool  { return c.of.isText(f) }
-func (c match) reason(format) string { return noText }
+func (c match) total(f Format) bool  { return c.of.isText(f) }
+func (c match) Reason(Format) string { return noText }
 
-func (c match) eval(m *Matcher) answer {
-	switch v := c.of.read(m); v.kind {
+func (c match) Eval(l *Line) Answer {
+	switch v := c.of.Read(l); v.kind {
 	case isNil:
-		return no
+		return No
 	case isString:
-		return answerOf(c.pattern.Match(v.text))
+		return AnswerOf(c.pattern.Match(v.text))
 	}
-	return unsure
+	return Unsure
 }
 
 func (c match) mark(h *highlighter) { h.matched(c.of, c.pattern, 0) }

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"bytes"
@@ -9,12 +9,12 @@ import (
 // text is true if an operand contains a constant text, or begins or ends with
 // it.
 type text struct {
-	of      operand
+	of      Operand
 	literal []byte
 	index   func(s, literal []byte) int // where it is, or -1
 }
 
-func newText(operator string, of operand, literal string) text {
+func newText(operator string, of Operand, literal string) text {
 	c := text{of, []byte(literal), bytes.Index}
 	switch operator {
 	case "startsWith":
@@ -35,18 +35,18 @@ func newText(operator string, of operand, literal string) text {
 	return c
 }
 
-func (c text) clause(f format) *search.Clause { return c.of.holds(f, string(c.literal), false) }
-func (c text) total(f format) bool            { return c.of.isText(f) }
-func (c text) reason(format) string           { return noText }
+func (c text) Clause(f Format) *search.Clause { return c.of.holds(f, string(c.literal), false) }
+func (c text) total(f Format) bool            { return c.of.isText(f) }
+func (c text) Reason(Format) string           { return noText }
 
-func (c text) eval(m *Matcher) answer {
-	switch v := c.of.read(m); v.kind {
+func (c text) Eval(l *Line) Answer {
+	switch v := c.of.Read(l); v.kind {
 	case isNil:
-		return no
+		return No
 	case isString:
-		return answerOf(c.index(v.text, c.literal) >= 0)
+		return AnswerOf(c.index(v.text, c.literal) >= 0)
 	}
-	return unsure
+	return Unsure
 }
 
 func (c text) mark(h *highlighter) {

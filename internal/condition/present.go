@@ -1,31 +1,31 @@
-package rules
+package condition
 
 import "github.com/meterlog/meterlog/internal/search"
 
 // present is true if an operand is not nil. An extracted text is never nil: then
 // present is true if the text is not empty.
-type present struct{ of operand }
+type present struct{ of Operand }
 
-func (c present) clause(f format) *search.Clause {
+func (c present) Clause(f Format) *search.Clause {
 	if o, isExtracted := c.of.(extracted); isExtracted {
 		return o.filled()
 	}
 	return c.of.present(f)
 }
 
-func (c present) total(f format) bool  { return c.of.total(f) }
-func (c present) reason(format) string { return noText }
+func (c present) total(f Format) bool  { return c.of.total(f) }
+func (c present) Reason(Format) string { return noText }
 
-func (c present) eval(m *Matcher) answer {
-	v := c.of.read(m)
+func (c present) Eval(l *Line) Answer {
+	v := c.of.Read(l)
 	switch _, isField := c.of.(field); {
 	case v.kind == isUnknown && !isField:
-		return unsure
+		return Unsure
 	case v.kind == isString && len(v.text) == 0:
 		_, isExtracted := c.of.(extracted)
-		return answerOf(!isExtracted)
+		return AnswerOf(!isExtracted)
 	}
-	return answerOf(v.kind != isNil)
+	return AnswerOf(v.kind != isNil)
 }
 
 func (c present) mark(*highlighter) {}
@@ -33,18 +33,18 @@ func (c present) mark(*highlighter) {}
 // truth is a field that is used as a condition. Nil is false.
 type truth struct{ of field }
 
-func (c truth) clause(f format) *search.Clause { return c.of.present(f) }
-func (c truth) total(format) bool              { return false }
-func (c truth) reason(format) string           { return noSearch }
+func (c truth) Clause(f Format) *search.Clause { return c.of.present(f) }
+func (c truth) total(Format) bool              { return false }
+func (c truth) Reason(Format) string           { return noSearch }
 
-func (c truth) eval(m *Matcher) answer {
-	switch c.of.read(m).kind {
+func (c truth) Eval(l *Line) Answer {
+	switch c.of.Read(l).kind {
 	case isNil, isFalse:
-		return no
+		return No
 	case isTrue:
-		return yes
+		return Yes
 	}
-	return unsure
+	return Unsure
 }
 
 func (c truth) mark(h *highlighter) { c.of.mark(h) }

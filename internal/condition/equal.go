@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"bytes"
@@ -7,10 +7,10 @@ import (
 )
 
 // equal is true if both operands are the same. A constant is the right one.
-type equal struct{ left, right operand }
+type equal struct{ left, right Operand }
 
 // equality returns the condition that two operands are the same.
-func equality(left, right operand) condition {
+func equality(left, right Operand) Condition {
 	if _, isConstant := left.(constant); isConstant {
 		left, right = right, left
 	}
@@ -24,7 +24,7 @@ func equality(left, right operand) condition {
 	return equal{left, right}
 }
 
-func (c equal) clause(f format) *search.Clause {
+func (c equal) Clause(f Format) *search.Clause {
 	constant, isConstant := c.right.(constant)
 	switch value := constant.value.(type) {
 	case string:
@@ -37,32 +37,32 @@ func (c equal) clause(f format) *search.Clause {
 	return nil
 }
 
-func (c equal) total(f format) bool  { return c.left.total(f) && c.right.total(f) }
-func (c equal) reason(format) string { return noText }
+func (c equal) total(f Format) bool  { return c.left.total(f) && c.right.total(f) }
+func (c equal) Reason(Format) string { return noText }
 
-func (c equal) eval(m *Matcher) answer {
+func (c equal) Eval(l *Line) Answer {
 	constant, isConstant := c.right.(constant)
 	if !isConstant {
-		return unsure
+		return Unsure
 	}
-	v := c.left.read(m)
+	v := c.left.Read(l)
 	if v.kind == isUnknown {
-		return unsure
+		return Unsure
 	}
 	switch want := constant.value.(type) {
 	case string:
-		return answerOf(v.kind == isString && string(v.text) == want)
+		return AnswerOf(v.kind == isString && string(v.text) == want)
 	case bool:
-		return answerOf(v.kind == isTrue && want || v.kind == isFalse && !want)
+		return AnswerOf(v.kind == isTrue && want || v.kind == isFalse && !want)
 	case int:
 		if v.kind != isNumber {
-			return no
+			return No
 		}
-		if n, ok := v.whole(); ok {
-			return answerOf(n == want)
+		if n, ok := v.Whole(); ok {
+			return AnswerOf(n == want)
 		}
 	}
-	return unsure
+	return Unsure
 }
 
 func (c equal) mark(h *highlighter) {

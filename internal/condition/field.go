@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"strings"
@@ -14,33 +14,33 @@ type field struct {
 	path []fields.Step
 }
 
-func (o field) read(m *Matcher) value {
-	f := m.span(o.slot)
+func (o field) Read(l *Line) Value {
+	f := l.Span(o.slot)
 	switch {
 	case f.Missing():
-		return value{}
+		return Value{}
 	case f.Plain:
-		return value{isString, f.Text(m.line.text)}
+		return Value{isString, f.Text(l.Text)}
 	case f.Kind == '0':
-		return value{isNumber, m.line.text[f.From:f.To]}
+		return Value{isNumber, l.Text[f.From:f.To]}
 	case f.Kind == 't':
-		return value{kind: isTrue}
+		return Value{kind: isTrue}
 	case f.Kind == 'f':
-		return value{kind: isFalse}
+		return Value{kind: isFalse}
 	case f.Kind == '"' || f.Kind == 'v':
 		return unknownValue
 	}
-	return value{kind: isOther}
+	return Value{kind: isOther}
 }
 
-func (o field) total(format) bool    { return true }
-func (o field) isText(f format) bool { return f.name != "json" }
+func (o field) total(Format) bool    { return true }
+func (o field) isText(f Format) bool { return f.name != "json" }
 
 // commonName is what the name of a field is worth against another text: it is in
 // most lines.
 const commonName = 0.3
 
-func (o field) present(f format) *search.Clause {
+func (o field) present(f Format) *search.Clause {
 	var c *search.Clause
 	switch f.name {
 	case "text":
@@ -65,13 +65,13 @@ func (o field) present(f format) *search.Clause {
 	return &search.Clause{Literals: c.Literals, Escaped: c.Escaped, Weight: c.Weight * commonName}
 }
 
-func (o field) holds(f format, text string, whole bool) *search.Clause {
+func (o field) holds(f Format, text string, whole bool) *search.Clause {
 	return search.Both(o.present(f), o.part(f, text, whole))
 }
 
 // part returns what a line must contain for the field to contain a text. In JSON
 // the field may be no string, and a search in it fails.
-func (o field) part(f format, text string, whole bool) *search.Clause {
+func (o field) part(f Format, text string, whole bool) *search.Clause {
 	switch {
 	case f.name == "logfmt":
 		return quotable(text)

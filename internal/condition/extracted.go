@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"github.com/meterlog/meterlog/internal/fields"
@@ -7,28 +7,28 @@ import (
 
 // extracted is what the first group of a pattern matches in an operand, or "".
 type extracted struct {
-	of      operand
+	of      Operand
 	pattern *fields.Pattern
 }
 
-func (o extracted) read(m *Matcher) value {
-	v := o.of.read(m)
+func (o extracted) Read(l *Line) Value {
+	v := o.of.Read(l)
 	switch v.kind {
 	case isNil:
-		return value{kind: isString}
+		return Value{kind: isString}
 	case isString:
 		if from, to := o.pattern.Group(v.text); from >= 0 {
-			return value{isString, v.text[from:to]}
+			return Value{isString, v.text[from:to]}
 		}
-		return value{kind: isString}
+		return Value{kind: isString}
 	}
 	return unknownValue
 }
 
-func (o extracted) total(f format) bool  { return o.of.isText(f) }
-func (o extracted) isText(f format) bool { return o.of.isText(f) }
+func (o extracted) total(f Format) bool  { return o.of.isText(f) }
+func (o extracted) isText(f Format) bool { return o.of.isText(f) }
 
-func (o extracted) present(format) *search.Clause { return nil }
+func (o extracted) present(Format) *search.Clause { return nil }
 
 // filled returns what a line must contain for it not to be empty.
 func (o extracted) filled() *search.Clause {
@@ -38,7 +38,7 @@ func (o extracted) filled() *search.Clause {
 	return nil
 }
 
-func (o extracted) holds(f format, text string, _ bool) *search.Clause {
+func (o extracted) holds(f Format, text string, _ bool) *search.Clause {
 	if _, fromLine := o.of.(wholeLine); fromLine && text != "" {
 		return search.Both(search.Require(text), o.filled())
 	}

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"reflect"
@@ -16,8 +16,22 @@ type translator struct {
 	patterns []*fields.Pattern // that it met in `matches`
 }
 
+// Of returns the condition of a program, and the patterns of its `matches`.
+func Of(p *program.Program) (Condition, []*fields.Pattern) {
+	t := translator{slots: p.Table}
+	c := t.condition(p.Root)
+	return c, t.patterns
+}
+
+// ValueOf returns the value of a program, and the patterns of its `matches`.
+func ValueOf(p *program.Program) (Operand, []*fields.Pattern) {
+	t := translator{slots: p.Table}
+	o := t.operand(p.Root)
+	return o, t.patterns
+}
+
 // condition translates a part that is true or false.
-func (t *translator) condition(node ast.Node) condition {
+func (t *translator) condition(node ast.Node) Condition {
 	switch n := program.Bare(node).(type) {
 	case *ast.BoolNode:
 		return always(n.Value)
@@ -53,7 +67,7 @@ func (t *translator) condition(node ast.Node) condition {
 }
 
 // binary translates an operator. It returns nil for an operator without a condition.
-func (t *translator) binary(n *ast.BinaryNode) condition {
+func (t *translator) binary(n *ast.BinaryNode) Condition {
 	text, constant := n.Right.(*ast.StringNode)
 	switch n.Operator {
 	case "and", "&&":
@@ -83,8 +97,8 @@ func (t *translator) binary(n *ast.BinaryNode) condition {
 
 // in translates a search in a list. It is safe if no value of the left side can
 // make it fail.
-func (t *translator) in(left, right ast.Node, safe bool) condition {
-	c := in{of: t.operand(left), safe: safe, parts: []marker{t.marker(left), t.marker(right)}}
+func (t *translator) in(left, right ast.Node, safe bool) Condition {
+	c := in{of: t.operand(left), safe: safe, parts: []Marker{t.marker(left), t.marker(right)}}
 	if list, isConstant := right.(*ast.ConstantNode); isConstant {
 		c.take(list.Value)
 	}
@@ -92,7 +106,7 @@ func (t *translator) in(left, right ast.Node, safe bool) condition {
 }
 
 // operand translates a part that has a value.
-func (t *translator) operand(node ast.Node) operand {
+func (t *translator) operand(node ast.Node) Operand {
 	switch n := program.Bare(node).(type) {
 	case *ast.IdentifierNode:
 		slot, isField := t.slots.Of(n.Value)
@@ -140,7 +154,7 @@ func (t *translator) operand(node ast.Node) operand {
 func (t *translator) field(slot int) field { return field{slot, t.slots.Paths[slot]} }
 
 // parts translates what a node is made of, without what it negates.
-func (t *translator) parts(node ast.Node) []marker {
+func (t *translator) parts(node ast.Node) []Marker {
 	var nodes []ast.Node
 	switch n := program.Bare(node).(type) {
 	case *ast.BinaryNode:
@@ -154,7 +168,7 @@ func (t *translator) parts(node ast.Node) []marker {
 	case *ast.ConditionalNode:
 		nodes = []ast.Node{n.Cond, n.Exp1, n.Exp2}
 	}
-	var parts []marker
+	var parts []Marker
 	for _, n := range nodes {
 		parts = append(parts, t.marker(n))
 	}
@@ -162,7 +176,7 @@ func (t *translator) parts(node ast.Node) []marker {
 }
 
 // marker translates a part of either kind.
-func (t *translator) marker(node ast.Node) marker {
+func (t *translator) marker(node ast.Node) Marker {
 	switch n := program.Bare(node).(type) {
 	case *ast.UnaryNode:
 		return t.condition(n)

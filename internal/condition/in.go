@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"slices"
@@ -8,11 +8,11 @@ import (
 
 // in is true if an operand is one of the values of a list.
 type in struct {
-	of     operand
+	of     Operand
 	values []any    // nil if the list is not constant
 	texts  []string // the same, if all of them are texts
 	safe   bool     // no value of the operand makes it fail
-	parts  []marker
+	parts  []Marker
 }
 
 // take notes the values of a constant list.
@@ -35,7 +35,7 @@ func (c *in) take(list any) {
 	}
 }
 
-func (c in) clause(f format) *search.Clause {
+func (c in) Clause(f Format) *search.Clause {
 	if c.values == nil {
 		return nil
 	}
@@ -43,7 +43,7 @@ func (c in) clause(f format) *search.Clause {
 	for _, v := range c.values {
 		switch v.(type) {
 		case string, int, float64, bool:
-			all = search.Either(all, equal{c.of, constant{v}}.clause(f))
+			all = search.Either(all, equal{c.of, constant{v}}.Clause(f))
 		default:
 			return nil
 		}
@@ -51,23 +51,23 @@ func (c in) clause(f format) *search.Clause {
 	return all
 }
 
-func (c in) total(f format) bool {
+func (c in) total(f Format) bool {
 	return c.values != nil && c.of.total(f) && c.safe
 }
 
-func (c in) reason(format) string { return noText }
+func (c in) Reason(Format) string { return noText }
 
-func (c in) eval(m *Matcher) answer {
+func (c in) Eval(l *Line) Answer {
 	if c.texts == nil {
-		return unsure
+		return Unsure
 	}
-	switch v := c.of.read(m); v.kind {
+	switch v := c.of.Read(l); v.kind {
 	case isString:
-		return answerOf(slices.ContainsFunc(c.texts, func(s string) bool { return s == string(v.text) }))
+		return AnswerOf(slices.ContainsFunc(c.texts, func(s string) bool { return s == string(v.text) }))
 	case isUnknown:
-		return unsure
+		return Unsure
 	}
-	return no
+	return No
 }
 
 func (c in) mark(h *highlighter) { h.all(c.parts...) }
