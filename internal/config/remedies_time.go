@@ -2,9 +2,13 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/meterlog/meterlog/internal/remedy"
 )
 
 // zones are the names of zones by the abbreviations that people write.
@@ -25,6 +29,9 @@ func zoneHint(name string) string {
 		hours, _ := strconv.Atoi(g[2])
 		sign := map[string]string{"+": "-", "-": "+"}[g[1]] // these names count the other way
 		return fmt.Sprintf("write location: Etc/GMT%s%d, or a name such as Europe/Moscow", sign, hours)
+	}
+	if meant := remedy.DidYouMean(name, slices.Sorted(maps.Values(zones))); meant != "" {
+		return meant
 	}
 	return "use a name such as Europe/Berlin"
 }

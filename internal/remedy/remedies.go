@@ -491,11 +491,29 @@ func halfCondition(s source, m *Mistake) bool {
 		if strings.HasSuffix(types, "string and int)") {
 			m.Hint = "write it in quotes"
 		}
+	case "==", "!=", "<", ">", "<=", ">=":
+		return textAndNumber(m, g[1])
 	default:
 		return false
 	}
 	return true
 }
+
+// textAndNumber is a comparison of a text with a number or a boolean.
+func textAndNumber(m *Mistake, operator string) bool {
+	number := textAndOther.FindStringSubmatch(m.Message)
+	switch {
+	case number == nil:
+		return false
+	case number[1] == "bool" || number[2] == "bool":
+		m.Message, m.Hint = operator+" compares a text with true or false", `write the text in quotes: == "true"`
+	default:
+		m.Message, m.Hint = operator+" compares a text with a number", `write the number in quotes, as in == "5", or convert the text with int()`
+	}
+	return true
+}
+
+var textAndOther = regexp.MustCompile(`\((?:mismatched types )?(?:string and (int|float64|bool)|(int|float64|bool) and string)\)`)
 
 var mismatched = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types`)
 
