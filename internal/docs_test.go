@@ -74,6 +74,23 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// TestPackagesOfTheDesign checks that the table of the design has every package.
+func TestPackagesOfTheDesign(t *testing.T) {
+	design, err := os.ReadFile("../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range found {
+		if folder.IsDir() && !strings.Contains(string(design), "\n| `internal/"+folder.Name()+"` |") {
+			t.Errorf("docs/design.md does not list internal/%s", folder.Name())
+		}
+	}
+}
+
 // TestIndex checks that the index names every page.
 func TestIndex(t *testing.T) {
 	index, err := os.ReadFile("../docs/README.md")

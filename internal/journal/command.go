@@ -23,7 +23,7 @@ type Process struct {
 	// journalctl complained of has then been passed on.
 	Wait func() error
 
-	// Sync passes on what journalctl has complained of so far.
+	// Sync passes on the complaints of journalctl up to now.
 	Sync func()
 }
 

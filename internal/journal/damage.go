@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	damagePause   = time.Second      // entries before the damage are read meanwhile
+	damagePause   = time.Second      // time to read the entries before the damage
 	damageRecheck = 30 * time.Second // of a file that journald still writes to
 	mostDamaged   = 1000             // files that are remembered
 )
@@ -32,7 +32,7 @@ var (
 type damage struct {
 	mu      sync.Mutex
 	files   map[string]time.Time // when the reader read on without them
-	pending string               // one that it has not dealt with; "" if there is none
+	pending string               // a damaged file that still has to be handled, or ""
 	fields  int                  // of entries, that could not be read
 	stop    func()               // ends the journalctl that runs
 }
@@ -110,7 +110,7 @@ func (d *damage) takeFields() (n int) {
 }
 
 // readAll reads from the position to the end of the journal, after journalctl gave up
-// a file. It reads the entries of all units, whose numbers have no holes, and chooses
+// a file. It reads the entries of all units, which are numbered without holes, and chooses
 // those of the query itself. So it knows how many entries are lost.
 func (r *reader) readAll(ctx context.Context) error {
 	file := r.damage.deal()
@@ -132,7 +132,7 @@ func (r *reader) readAll(ctx context.Context) error {
 		if hole := now.id != at.id || now.number > at.number+1; hole && (last != "" || from != "") {
 			r.flush(ctx)
 			r.current.gap = true
-			n := int64(0) // journald has begun to number anew
+			n := int64(0) // journald has begun to count from 1 again
 			if now.id == at.id {
 				n = int64(now.number - at.number - 1)
 			}

@@ -21,7 +21,7 @@ const suppressedID = "a596d6fe7bfa4994828e72309e95d61e"
 // identifiers, with these fields. An entry must have one of the units, one of the
 // identifiers, and of each field that is named one of its values. The query also
 // chooses what journald says of messages that it dropped. machine is the id of the
-// machine whose entries are chosen; "" chooses those of any machine.
+// machine whose entries are chosen; "" chooses entries of any machine.
 func NewQuery(machine string, units, identifiers, matches []string) (q Query) {
 	for _, unit := range units {
 		q = append(q, "_SYSTEMD_UNIT="+unit)
@@ -72,7 +72,7 @@ func (q Query) fields() (names []string) {
 }
 
 // matches reports whether the query chooses an entry with these fields, as
-// journalctl does: "+" stands between alternatives. In each of them, an entry must
+// journalctl does: "+" separates alternatives. In each of them, an entry must
 // have one of the values of each field.
 func (q Query) matches(entry map[string]any) bool {
 	rest := q

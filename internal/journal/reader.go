@@ -45,7 +45,7 @@ type batch struct {
 	tooLong int64     // messages
 	skipped int64     // bytes of these
 	example string    // of these, for people
-	safe    string    // a cursor behind the last entry: up to it all was read; "" if there is none
+	safe    string    // a cursor behind the last entry: up to it all was read; or ""
 }
 
 // event is a message, with the index of its entry in the batch.
@@ -156,7 +156,7 @@ func (r *reader) atCursor() bool { return r.cursor != "" && r.ours && !r.search 
 
 // read runs journalctl once.
 func (r *reader) read(ctx context.Context) error {
-	running, cancel := context.WithCancel(ctx) // what was read is handed on after its end, too
+	running, cancel := context.WithCancel(ctx) // entries that were read are handed on after its end, too
 	defer cancel()
 	r.state, r.oldest, r.jumps = r.files(), position{}, nil
 	r.damage.begin(cancel)
@@ -292,7 +292,7 @@ func (r *reader) deleted(ctx context.Context, cursor string) (n int64, gap bool)
 	return n, n > 0
 }
 
-// upTo returns a cursor, or the one up to which nothing is unread if that is later.
+// upTo returns the later one of a cursor and the cursor where unread entries begin.
 func (r *reader) upTo(cursor string) string {
 	for _, safe := range []*string{r.safe.Load(), &r.passed} {
 		if safe == nil {
@@ -481,7 +481,7 @@ func (r *reader) noteJumps(ctx context.Context) {
 
 // deletedBefore returns how many entries of a jump are gone if the journal has
 // deleted all before its oldest, and whether any are. It does not know how many are
-// gone of a sequence that the journal has nothing of.
+// gone of a sequence without an entry in the journal.
 func (j jump) deletedBefore(oldest position) (n int64, gap bool) {
 	switch {
 	case oldest.id == j.from.id && oldest.id == j.to.id:

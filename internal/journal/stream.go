@@ -98,7 +98,7 @@ func NewStream(cfg Config) *Stream {
 	return s
 }
 
-// Next returns the next entries, and false if the journal has no more at present.
+// Next returns the next entries, and false if nothing new is in the journal.
 // They are consumed then: the position that Take returns is behind them.
 func (s *Stream) Next(now time.Time) (meter.Block, bool) {
 	if s.cancel == nil && !s.start(now) {
@@ -251,7 +251,7 @@ func (s *Stream) advance(now time.Time) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	last, err := newest(ctx, s.cfg.Run, nil) // asked first: what is printed later is behind it
+	last, err := newest(ctx, s.cfg.Run, nil) // asked first: later entries are behind it
 	if err != nil {
 		return
 	}
@@ -273,7 +273,7 @@ func (s *Stream) advanceTo(cursor string) {
 	s.change()
 }
 
-// has reports whether the journal has the entry up to which nothing is unread.
+// has reports whether the journal has the last entry before the unread ones.
 func (s *Stream) has(ctx context.Context) bool {
 	cursor := s.cursor
 	if safe := s.safe.Load(); safe != nil {

@@ -14,7 +14,7 @@ const (
 )
 
 // voice reads what journalctl says on standard error: a goroutine of its own reads
-// it, and so does everybody who calls sync.
+// it. So does everybody who calls sync.
 type voice struct {
 	complain func(line string) // nil: nobody asks
 	conn     syscall.RawConn
@@ -96,7 +96,7 @@ func (v *voice) keep(line string) {
 	}
 }
 
-// text returns the errors and warnings so far.
+// text returns the errors and warnings up to now.
 func (v *voice) text() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
