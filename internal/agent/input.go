@@ -22,6 +22,7 @@ type input struct {
 	journals []*journal.Stream
 	turn     int           // the journal that is read next; after the last one, the files are
 	woken    chan struct{} // has a value after a journal had something to read
+	behind   time.Time     // when a journal last returned old entries, or was first read
 }
 
 // newInput prepares to read the sources of a configuration. They go on from the
@@ -84,10 +85,31 @@ func (in *input) Next(now time.Time) (meter.Block, bool) {
 				return block, true
 			}
 		} else if block, ok := in.journals[turn].Next(now); ok {
+			if !block.Fresh {
+				in.behind = now
+			}
 			return block, true
 		}
 	}
 	return meter.Block{}, false
+}
+
+// journalPatience is how long a journal may take to return its next old entry.
+const journalPatience = 10 * time.Second
+
+// allRead reports whether everything was read that was written a minute ago, once
+// Next has nothing to read. Files that wait for descriptors were not read. A journal
+// is read by another process, which may have yet to begin.
+func (in *input) allRead(now time.Time) bool {
+	if in.behind.IsZero() {
+		in.behind = now
+	}
+	for _, j := range in.journals {
+		if j.Trouble() != nil || now.Sub(in.behind).Abs() < journalPatience {
+			return false
+		}
+	}
+	return in.Tailer.NotLookedAt() == 0
 }
 
 // Wait sleeps as Tailer.Wait does, or until a journal has something to read.

@@ -91,7 +91,9 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 		if !ok {
 			drained = true
 			l.fresh.drained(l.now())
-			l.peaks.drained(l.now())
+			if now := l.now(); l.tailer.allRead(now) {
+				l.peaks.drained(now)
+			}
 			break
 		}
 		l.match(block)
@@ -153,7 +155,7 @@ func (l *meterLoop) wakeAt(now time.Time) time.Time {
 	if !l.batch.Empty() || l.tailer.Changed() {
 		at = l.lastCommit.Add(commitPause)
 	}
-	for _, due := range []time.Time{l.nextSeal, l.peaks.next} {
+	for _, due := range []time.Time{l.nextSeal, l.peaks.wakeAt(now)} {
 		if !due.IsZero() && due.Before(at) {
 			at = due
 		}

@@ -36,6 +36,15 @@ func (c *peakClock) added() { c.next = unknownSeal }
 // due reports whether a stretch can be closed.
 func (c *peakClock) due() bool { return !c.next.IsZero() && !c.allRead.Before(c.next) }
 
+// wakeAt returns when a stretch may be closed next, and zero if none is open. While a
+// reader is behind, it is asked again every second.
+func (c *peakClock) wakeAt(now time.Time) time.Time {
+	if !c.next.IsZero() && !c.next.After(now) && !c.due() {
+		return now.Add(time.Second)
+	}
+	return c.next
+}
+
 // closing says which stretches are to be closed at now. How long a reader has been
 // behind does not change when the clock is set.
 func (c *peakClock) closing(now time.Time) ledger.Closing {

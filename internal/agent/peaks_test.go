@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/journal"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -260,4 +262,58 @@ func TestPeakOnce(t *testing.T) {
 	if r := s.box.Records()[0]; !r.Timestamp.Equal(hour.Add(-time.Second)) {
 		t.Errorf("%+v", r)
 	}
+}
+
+// A journal is read by another process, which may be slow to begin. After a down time
+// no stretch is closed before it has told what it has.
+func TestPeakOfASlowJournal(t *testing.T) {
+	s := newSite(t, `
+sources: [{name: app, journal: {unit: app}, format: logfmt}]
+rules: [{name: sessions, when: fields.sessions != nil, quantity: fields.sessions, sku_id: `+sku+`, peak: {each: hour}}]
+`)
+	j := &memoryJournal{changed: make(chan struct{})}
+	printed := func(at time.Time, n int) {
+		cursor := fmt.Sprintf("s=a;i=%x;b=b;m=%x;t=%x;x=1", n, n, at.UnixMicro())
+		j.cursors = append(j.cursors, cursor)
+		j.lines = append(j.lines, fmt.Sprintf(`{"__CURSOR":%q,"__REALTIME_TIMESTAMP":"%d","MESSAGE":"sessions=%d"}`+"\n", cursor, at.UnixMicro(), n))
+	}
+	begin := make(chan struct{})
+	s.journalctl = func(ctx context.Context, args []string, complain func(string)) (*journal.Process, error) {
+		select {
+		case <-begin:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return j.run(ctx, args, complain)
+	}
+	s.config.Interval = time.Minute
+	w := &watched{site: s}
+	printed(clockAt(10, 0), 5)
+	close(begin)
+	w.startAt(clockAt(11, 0))
+	open := func() int64 {
+		w.at(w.clock.Add(time.Second))
+		for _, p := range must(w.agent.meter.ledger.OpenPeaks(t.Context())) {
+			return p.Amount.Int64()
+		}
+		return 0
+	}
+	until(t, "the first entry is counted", func() bool { return open() == 5 })
+	w.end()
+	printed(clockAt(59, 0), 77)
+	begin = make(chan struct{})
+	w.startAt(clockAt(90, 0))
+	for i := range 9 {
+		w.at(clockAt(90, i+1))
+	}
+	w.want(meter.Sealed)
+	if at := w.agent.meter.wakeAt(w.clock); !at.After(w.clock) {
+		t.Error("the loop does not sleep")
+	}
+	close(begin)
+	w.clock = clockAt(90, 0)
+	until(t, "the second entry is counted", func() bool { return open() == 77 || w.counted(sku) > 0 })
+	w.at(w.clock.Add(journalPatience))
+	w.at(w.clock.Add(time.Second))
+	w.want(meter.Sealed, 77)
 }
