@@ -137,7 +137,8 @@ func (d *document) syntax(err error) {
 		}
 	}
 	for _, n := range []int{line, d.syntaxLine(line), max(line-1, 1)} {
-		if d.quoteMistake(n, message) {
+		if column, what, hint, ok := remedy.Quotes(d.lines[n-1], message); ok {
+			d.failAt(n, column, hint, "%s", what)
 			return
 		}
 	}
@@ -237,7 +238,7 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 			o.doc.fail(key, fmt.Sprintf("it stands already in line %d", first.Line), "duplicate key %q", name)
 			continue
 		case known != nil && !slices.Contains(known, name):
-			hint := meantKey(name, known)
+			hint := remedy.Key(name, known)
 			o.doc.fail(key, hint, "unknown key %q", name)
 			o.meant = append(o.meant, hint)
 			own[name] = key

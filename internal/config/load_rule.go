@@ -64,7 +64,7 @@ func (l *loader) readRule(o *object) *rules.Rule {
 		n, ok := l.wholeNumber(node)
 		switch {
 		case !ok:
-			l.fail(node, numberHint("per", node.Value), "\"per\" must be a whole number, not %s", valueOf(node))
+			l.fail(node, remedy.Number("per", node.Value), "\"per\" must be a whole number, not %s", valueOf(node))
 		case n < 1:
 			l.fail(node, "", "\"per\" must be at least 1: %s", node.Value)
 		case n > maxPer/meter.One(r.Decimals):
@@ -130,10 +130,10 @@ func (l *loader) readMax(node *yaml.Node, r *rules.Rule) {
 	n, problem := l.decimal(node, r.Decimals)
 	switch {
 	case problem != "" && r.Decimals == 0:
-		l.fail(node, numberHint("max", node.Value), "\"max\" must be a whole number, not %s", valueOf(node))
+		l.fail(node, remedy.Number("max", node.Value), "\"max\" must be a whole number, not %s", valueOf(node))
 		return
 	case problem != "":
-		l.fail(node, numberHint("max", node.Value), "\"max\" must be a number: %s", problem)
+		l.fail(node, remedy.Number("max", node.Value), "\"max\" must be a number: %s", problem)
 		return
 	case n < 1:
 		l.fail(node, "", "\"max\" must be above 0: %s", node.Value)

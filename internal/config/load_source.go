@@ -330,7 +330,7 @@ func (l *loader) location(o *object) *time.Location {
 	case name == "Local":
 		l.fail(o.at("location"), "name the zone, such as Europe/Berlin", "the machine's zone is not available: the same line must always count the same")
 	case err != nil:
-		l.fail(o.at("location"), zoneHint(name), "unknown location %q", name)
+		l.fail(o.at("location"), remedy.Zone(name), "unknown location %q", name)
 	default:
 		return location
 	}
@@ -381,7 +381,7 @@ func (l *loader) layout(node *yaml.Node, text string) fields.Layout {
 	if like := remedy.DidYouMean(text, fields.LayoutNames); like != "" {
 		hint = like
 	}
-	if meant := layoutHint(text); meant != "" {
+	if meant := remedy.Layout(text); meant != "" {
 		hint = meant
 	}
 	if hint == "" {

@@ -1,4 +1,4 @@
-package config
+package remedy
 
 import (
 	"fmt"
@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/meterlog/meterlog/internal/remedy"
 )
 
 // zones are the names of zones by the abbreviations that people write.
@@ -20,8 +18,8 @@ var zones = map[string]string{
 
 var offsetZone = regexp.MustCompile(`^(?:UTC|GMT)?([+-])0?(\d{1,2})(?::?00)?$`)
 
-// zoneHint returns what to write for a zone that is unknown by this name.
-func zoneHint(name string) string {
+// Zone returns what to write for a zone that is unknown by this name.
+func Zone(name string) string {
 	if zone := zones[strings.ToUpper(name)]; zone != "" {
 		return "write location: " + zone
 	}
@@ -30,7 +28,7 @@ func zoneHint(name string) string {
 		sign := map[string]string{"+": "-", "-": "+"}[g[1]] // these names count the other way
 		return fmt.Sprintf("write location: Etc/GMT%s%d, or a name such as Europe/Moscow", sign, hours)
 	}
-	if meant := remedy.DidYouMean(name, slices.Sorted(maps.Values(zones))); meant != "" {
+	if meant := DidYouMean(name, slices.Sorted(maps.Values(zones))); meant != "" {
 		return meant
 	}
 	return "use a name such as Europe/Berlin"
@@ -45,8 +43,8 @@ var (
 	letters = regexp.MustCompile(`[yY]{2}.*M{2}.*[dD]{2}`)
 )
 
-// layoutHint returns what to write for a layout of another kind, or "".
-func layoutHint(text string) string {
+// Layout returns what to write for a layout of another kind, or "".
+func Layout(text string) string {
 	goes := ""
 	switch {
 	case text == "%s":
