@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,7 +37,8 @@ rules:
   - {name: mails, when: line contains "sent", sku_id: ` + sku + `}
 `
 
-// newSeason begins at a time of RFC 3339. timestamp is keys of the source.
+// newSeason begins at a time of RFC 3339. timestamp is keys of the source's
+// timestamp, or it is the sources and rules.
 func newSeason(t *testing.T, dir, begin, timestamp string) *season {
 	s := &season{site: &site{t: t, dir: dir, box: sandbox.New(sandbox.Config{AnyToken: true})}, minutes: map[int64]int64{}}
 	s.http = s.box.Transport()
@@ -52,7 +54,11 @@ func newSeason(t *testing.T, dir, begin, timestamp string) *season {
 // start starts an agent.
 func (s *season) start(timestamp string) {
 	s.t.Helper()
-	s.configure(strings.Replace(localClock, "TIMESTAMP", timestamp, 1))
+	text := timestamp
+	if !strings.Contains(text, "sources:") {
+		text = strings.Replace(localClock, "TIMESTAMP", timestamp, 1)
+	}
+	s.configure(text)
 	s.config.Interval = time.Minute
 	book := must(ledger.Open(s.t.Context(), filepath.Join(s.dir, "state")))
 	deliver := must(sender.New(s.delivery()))
@@ -231,4 +237,31 @@ func TestForgottenLocation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A product that writes another format from midnight on is reported within minutes.
+// Until then nothing is, and every event is billed.
+func TestFormatThatChangesAtMidnight(t *testing.T) {
+	inSeason(t, "JSON to text", func(t *testing.T, dir string) {
+		s := newSeason(t, dir, "2026-12-01T23:30:00Z", `
+sources:
+  - {path: DIR/logs/app.log, format: json, timestamp: {field: ts, layout: rfc3339}}
+rules:
+  - {name: mails, when: 'fields.event == "mail.sent"', sku_id: `+sku+`}
+`)
+		s.live(30, func(now time.Time) string {
+			return now.UTC().Format(`{"event":"mail.sent","ts":"`+time.RFC3339+`","text":"`) + `it was"}` + "\nnothing"
+		})
+		if found := s.problems(); len(found) > 0 {
+			t.Fatalf("before midnight: %q", found)
+		}
+		billed := maps.Clone(s.minutes)
+		s.live(3, func(now time.Time) string { return now.UTC().Format(time.RFC3339) + ` INFO event="mail.sent" was` })
+		found := s.problems()
+		if len(found) != 1 || !strings.HasPrefix(found[0], "not_parsed: ") || !strings.Contains(found[0], ": app: 3 times") || !strings.Contains(found[0], "format:") {
+			t.Errorf("after midnight: %q", found)
+		}
+		s.minutes = billed
+		s.wantExact()
+	})
 }
