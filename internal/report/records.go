@@ -15,7 +15,7 @@ import (
 	"github.com/meterlog/meterlog/internal/screen"
 )
 
-// ListFormats are the forms in which records and totals are written.
+// ListFormats are the forms of records and totals.
 var ListFormats = []string{"table", "json", "csv"}
 
 // WriteRecords writes the records of a ledger in one of the ListFormats.

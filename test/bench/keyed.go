@@ -21,8 +21,8 @@ func keyedLine(w io.Writer, key, n int) {
 	fmt.Fprintf(w, `{"level":"info","event":"request","user":{"id":"user-%07d@example.com"},"bytes":%d,"path":"/api/v1/items/%d"}`+"\n", key, n, n%1000)
 }
 
-// keyedLog writes a log of a million lines, in which so many keys take turns in a
-// random order.
+// keyedLog writes a log of a million lines with this number of keys, in a random
+// order.
 func keyedLog(path string, keys int) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -30,7 +30,7 @@ func keyedLog(path string, keys int) error {
 	}
 	defer f.Close()
 	order := rand.New(rand.NewPCG(1, 2)).Perm(keys)
-	w := bufio.NewWriter(f) // what this process takes counts as a child's peak, too
+	w := bufio.NewWriter(f) // the memory of this process counts as a child's peak, too
 	for i := range million {
 		keyedLine(w, order[i%keys], i)
 	}
@@ -69,7 +69,7 @@ func withMemory(r *report) error {
 	return otherRules(r)
 }
 
-// catchUpKeyed reads a log with so many keys, or with a rule without a memory. It
+// catchUpKeyed reads a log with this number of keys, or with a rule without a memory. It
 // returns the size of the ledger, too.
 func catchUpKeyed(binary string, keys int) (m measured, ledger int64, err error) {
 	billed, want := users, int64(keys)
@@ -79,7 +79,7 @@ func catchUpKeyed(binary string, keys int) (m measured, ledger int64, err error)
 	return catchUpRule(binary, keys, billed, expectTotals(map[string]int64{"sku-users": want}, []rule{{sku: "sku-users"}}))
 }
 
-// catchUpRule reads a log with so many keys by one rule.
+// catchUpRule reads a log with this number of keys by one rule.
 func catchUpRule(binary string, keys int, billed string, check func(output []byte) error) (m measured, ledger int64, err error) {
 	dir, err := os.MkdirTemp(*data, "keyed-")
 	if err != nil {
