@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -28,6 +28,28 @@ type front struct {
 	mu     sync.Mutex
 	chance *rand.Rand
 	ills   ills
+	ids    map[string]bool // of the requests that came
+	did    map[string]int  // what was done wrong, by transport and kind: how often
+}
+
+// note counts what was done wrong to a request over REST or gRPC.
+func (f *front) note(rpc bool, kind string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	transport := "rest"
+	if rpc {
+		transport = "grpc"
+	}
+	f.did[transport+": "+kind]++
+}
+
+// isAgain reports whether a request with this id came before.
+func (f *front) isAgain(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	again := f.ids[id]
+	f.ids[id] = true
+	return again
 }
 
 // ills are what a front does wrong. The zero value does nothing wrong.
@@ -45,7 +67,7 @@ type ills struct {
 }
 
 func newFront(box *sandbox.Sandbox, seed int64) *front {
-	return &front{box: box, chance: rand.New(rand.NewPCG(uint64(seed), 2))}
+	return &front{box: box, chance: rand.New(rand.NewPCG(uint64(seed), 2)), ids: make(map[string]bool), did: make(map[string]int)}
 }
 
 // set changes what it does wrong.
@@ -88,19 +110,27 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	rpc := strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	spoiled := &spoiled{ResponseWriter: w}
 	if date, off := f.date(ills); off {
 		spoiled.date, spoiled.off = date, true
+		if f.note(rpc, "no date"); date != "" {
+			f.note(rpc, "a wrong date")
+		}
 	}
-	rpc := strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	if f.isAgain(r.Header.Get("X-Client-Request-Id")) {
+		f.note(rpc, "sent twice by the transport")
+	}
 	validates := bytes.Contains(body, []byte(`"validateOnly":true`)) || rpc && len(body) > 6 && body[5] == 0x08 && body[6] == 1
 	switch {
 	case ills.silent && validates:
+		f.note(rpc, "a question without an answer")
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case ills.refusesQuestions && validates:
 		f.fail(spoiled, r, 503, rpc)
 	case ills.poison != "" && bytes.Contains(body, []byte(ills.poison)):
+		f.note(rpc, fmt.Sprintf("poison that fails with %d", ills.fails))
 		f.fail(spoiled, r, ills.fails, rpc)
 	case ills.nothing && rpc:
 		spoiled.Header().Set("Content-Type", "application/grpc")
@@ -143,6 +173,7 @@ func (f *front) RoundTrip(r *http.Request) (*http.Response, error) {
 	first.Body, r.Body = io.NopCloser(bytes.NewReader(body)), io.NopCloser(bytes.NewReader(body))
 	first.Header.Set("X-Client-Request-Id", uuid.NewString()) // the model counts a request that comes twice as a violation
 	f.roundTrip(first)
+	f.note(false, "sent twice by the transport")
 	return f.roundTrip(r)
 }
 
@@ -186,14 +217,10 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // serve serves on a network in memory, until the test ends.
 func (f *front) serve(t *testing.T, network pipes) {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
 	ctx, cancel := context.WithCancel(context.Background())
-	server := &http.Server{Handler: f, Protocols: &protocols, BaseContext: func(l net.Listener) context.Context { return ctx }}
 	done := make(chan error)
-	go func() { done <- server.Serve(network) }()
-	t.Cleanup(func() { cancel(); server.Close(); <-done })
+	go func() { done <- f.box.ServeBehind(ctx, network, f) }()
+	t.Cleanup(func() { cancel(); <-done })
 }
 
 // spoiled is an answer whose Date is changed.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,7 @@ type simulation struct {
 	front   *front
 	network pipes // to the API over gRPC; nil where it is REST
 	hour    bool  // the API takes nothing that is over an hour old
+	burns   bool  // it uses up a uuid although it rejects the record for its time
 
 	born  time.Time
 	clock time.Duration // by how much the machine's clock is ahead of the API's
@@ -117,15 +119,16 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	if s.hour = s.chance.IntN(3) == 0; s.hour {
 		maxAge = time.Hour
 	}
+	s.burns = s.chance.IntN(2) == 0
 	s.box = sandbox.New(sandbox.Config{
 		AnyToken: true, Seed: uint64(seed), MaxAge: maxAge,
-		DuplicateLast: s.chance.IntN(2) == 0, BurnRejected: s.chance.IntN(2) == 0,
+		DuplicateLast: s.chance.IntN(2) == 0, BurnRejected: s.burns,
 	})
 	s.front = newFront(s.box, seed)
 	if *seedFlag >= 0 {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	if s.chance.IntN(4) == 0 {
+	if s.chance.IntN(3) == 0 {
 		s.serveGRPC()
 	}
 	glob, timestamp := "*.log", ""
@@ -489,6 +492,9 @@ func (s *simulation) faults() {
 		sandbox.FaultHTML, sandbox.FaultEmpty, sandbox.FaultOmit, sandbox.FaultTwice, sandbox.FaultStranger, sandbox.FaultUpper,
 		sandbox.FaultSnake, sandbox.FaultNoArrays, sandbox.FaultNumbers,
 	}
+	if s.network != nil { // each has the transport send again what is stored, or not
+		kinds = append(kinds, sandbox.FaultResetBefore, sandbox.FaultResetAfter, sandbox.FaultGoAwayBefore, sandbox.FaultGoAwayAfter)
+	}
 	var faults []sandbox.Fault
 	names := ""
 	for range s.chance.IntN(4) {
@@ -499,6 +505,9 @@ func (s *simulation) faults() {
 		if fault.Kind == sandbox.FaultStatusAfter { // what is stored is not answered by a refusal
 			fault.Status = []int{500, 502, 503, 504}[s.chance.IntN(4)]
 		}
+		if fault.Kind == sandbox.FaultResetBefore || fault.Kind == sandbox.FaultResetAfter {
+			fault.Code = []string{"refused-stream", "cancel", "enhance-your-calm", "no-error"}[s.chance.IntN(4)]
+		}
 		faults = append(faults, fault)
 		names += " " + string(fault.Kind)
 	}
@@ -507,6 +516,9 @@ func (s *simulation) faults() {
 	s.box.SetFaults(faults...)
 	s.front.set(ills)
 }
+
+// poisons are how a request fails that holds the poison; see ills.
+var poisons = []int{0, 1, 403, 404, 429, 500, 503}
 
 // ills are what else the API does wrong from now on.
 func (s *simulation) ills() (ills ills) {
@@ -517,7 +529,7 @@ func (s *simulation) ills() (ills ills) {
 		ills.dates = []time.Duration{-20 * 365 * 24 * time.Hour, -2 * time.Hour, -10 * time.Minute, 50 * time.Minute, 3 * time.Hour}
 	case 2, 3:
 		ills.poison = []string{sku, gibSKU, bytesSKU, oddSKU}[s.chance.IntN(4)]
-		ills.fails = []int{0, 1, 403, 404, 429, 500, 503}[s.chance.IntN(7)]
+		ills.fails = poisons[s.chance.IntN(len(poisons))]
 	case 4:
 		ills.twice = true
 	case 5:
@@ -526,6 +538,21 @@ func (s *simulation) ills() (ills ills) {
 		ills.nothing = s.chance.IntN(2) == 0
 	}
 	return ills
+}
+
+// unasked has the API answer no question about records for over a minute, while the
+// clock is wrong: then they go without an answer, and their uuids may be used up.
+func (s *simulation) unasked() {
+	s.note("validate_only is not answered for long")
+	s.front.set(ills{silent: true, noDate: s.chance.IntN(2) == 0})
+	s.setClock(s.randomClock())
+	for range 4 {
+		s.act()
+		s.meterStep()
+		s.sendStep()
+		s.pass(80 * time.Second)
+	}
+	s.front.set(s.ills())
 }
 
 // pass lets time go by.
@@ -571,7 +598,7 @@ func (s *simulation) act() { s.logs[s.chance.IntN(len(s.logs))].act(s.chance) }
 
 // do is one random thing.
 func (s *simulation) do() {
-	switch s.chance.IntN(27) {
+	switch s.chance.IntN(28) {
 	case 0, 1, 2, 3:
 		s.note("step")
 		s.meterStep()
@@ -620,6 +647,8 @@ func (s *simulation) do() {
 		s.reload()
 	case 18:
 		s.setClock(s.randomClock())
+	case 19:
+		s.unasked()
 	default:
 		s.act()
 	}
@@ -733,6 +762,52 @@ func (s *simulation) anomalies() (all []string) {
 	return all
 }
 
+// generated counts what the API did wrong in all histories.
+type generated struct {
+	mu  sync.Mutex
+	did map[string]int
+}
+
+func (g *generated) add(s *simulation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.did == nil {
+		g.did = make(map[string]int)
+	}
+	for kind, n := range s.front.did {
+		g.did[kind] += n
+	}
+	transport := "rest"
+	if s.network != nil {
+		transport = "grpc"
+	}
+	for _, r := range s.box.Rejected() {
+		switch {
+		case r.ValidateOnly || !s.burns:
+		case r.Reason == "EXPIRED" || r.Reason == "INVALID_TIMESTAMP":
+			g.did[transport+": a burnt uuid"]++
+		}
+	}
+}
+
+// check checks that the histories held what they are for.
+func (g *generated) check(t *testing.T) {
+	for _, transport := range []string{"rest", "grpc"} {
+		kinds := []string{"no date", "a wrong date", "sent twice by the transport", "a question without an answer", "a burnt uuid", "poison"}
+		poison := 0
+		for _, status := range poisons {
+			poison += g.did[fmt.Sprintf("%s: poison that fails with %d", transport, status)]
+		}
+		g.did[transport+": poison"] = poison
+		for _, kind := range kinds {
+			n := g.did[transport+": "+kind]
+			if t.Logf("%s: %s: %d", transport, kind, n); n == 0 {
+				t.Errorf("no history had %s over %s", kind, transport)
+			}
+		}
+	}
+}
+
 // TestSimulation takes a machine through random histories. For every one, what
 // the API has accepted must be what was written, and no uuid may have come with
 // two contents.
@@ -740,6 +815,10 @@ func TestSimulation(t *testing.T) {
 	first, n := *firstFlag, *historiesFlag
 	if *seedFlag >= 0 {
 		first, n = *seedFlag, 1
+	}
+	var kinds generated
+	if n >= 100 {
+		t.Cleanup(func() { kinds.check(t) }) // when all have ended
 	}
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -752,6 +831,7 @@ func TestSimulation(t *testing.T) {
 				}
 				s.settle()
 				s.verify()
+				kinds.add(s)
 			})
 		})
 	}

@@ -163,7 +163,7 @@ func (s *Sandbox) admit(r *http.Request) *apiError {
 	id := r.Header.Get("X-Client-Request-Id")
 	if id == "" && !s.cfg.AnyClient {
 		s.violation("a request without x-client-request-id")
-	} else if id != "" && s.requestIDs[id] {
+	} else if id != "" && s.requestIDs[id] && !s.repeats {
 		s.violation("x-client-request-id twice: " + id)
 	}
 	s.requestIDs[id] = true
@@ -208,6 +208,7 @@ func (s *Sandbox) commit(w http.ResponseWriter, r *http.Request, c codec, f *Fau
 	case FaultResetBefore, FaultResetAfter, FaultGoAwayBefore, FaultGoAwayAfter:
 		s.mu.Lock()
 		delete(s.requestIDs, r.Header.Get("X-Client-Request-Id")) // a transport may send it again
+		s.repeats = true                                          // and others that were on its connection
 		s.mu.Unlock()
 		abort(r, f)
 	case FaultError200:

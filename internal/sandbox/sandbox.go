@@ -139,6 +139,7 @@ type Sandbox struct {
 	seen       map[string]content // by uuid in lower case: the content of the first request
 	taken      map[string]bool    // uuids that are DUPLICATE from now on
 	requestIDs map[string]bool    // x-client-request-id seen
+	repeats    bool               // a fault has made transports send requests again
 	tokens     map[string]time.Time
 	metadata   string // the token that the metadata service hands out now
 	conflicts  []string

@@ -15,11 +15,16 @@ import (
 // that hang end with it. Serve closes ln and returns nil, or why it could not
 // serve.
 func (s *Sandbox) Serve(ctx context.Context, ln net.Listener) error {
+	return s.ServeBehind(ctx, ln, s.Handler())
+}
+
+// ServeBehind does the same with a handler in front of the model's.
+func (s *Sandbox) ServeBehind(ctx context.Context, ln net.Listener, front http.Handler) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler: s.Handler(), Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second,
+		Handler: front, Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx }, ConnContext: withConn,
 	}
 	stopped := make(chan error, 1)
