@@ -98,7 +98,7 @@ func (in *input) Next(now time.Time) (meter.Block, bool) {
 const journalPatience = 10 * time.Second
 
 // allRead reports whether everything was read that was written a minute ago, once
-// Next has nothing to read. Files that wait for descriptors were not read. A journal
+// Next has nothing to read. Files that wait for descriptors, or for the file before them, were not read. A journal
 // is read by another process, which may have yet to begin.
 func (in *input) allRead(now time.Time) bool {
 	if in.behind.IsZero() {
@@ -109,7 +109,7 @@ func (in *input) allRead(now time.Time) bool {
 			return false
 		}
 	}
-	return in.Tailer.NotLookedAt() == 0
+	return in.Tailer.NotLookedAt() == 0 && !in.Tailer.Undecided()
 }
 
 // Wait sleeps as Tailer.Wait does, or until a journal has something to read.

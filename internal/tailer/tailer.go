@@ -533,6 +533,15 @@ func (t *Tailer) begin(path string, at logfile.Look, state meter.GenerationState
 	return s
 }
 
+// Undecided reports whether files may hold lines that Next has not returned, although
+// it returns no block now. Either the next scans decide where such a file belongs, or it
+// waits for the end of the one before it.
+func (t *Tailer) Undecided() bool {
+	return len(t.restless) > 0 || slices.ContainsFunc(t.streams, func(s *stream) bool {
+		return s.isOpen() && s.Offset == 0 && s.seen.Size > 0 && (!s.asked || s.Before != 0 && !s.begun())
+	})
+}
+
 // Changed reports whether there is anything for Take to return.
 func (t *Tailer) Changed() bool {
 	return len(t.newGlobs) > 0 || len(t.newCopies) > 0 || len(t.forgotten) > 0 || !t.anomalies.Empty() || slices.ContainsFunc(t.streams, func(s *stream) bool { return s.changed })
