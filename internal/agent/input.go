@@ -98,8 +98,9 @@ func (in *input) Next(now time.Time) (meter.Block, bool) {
 const journalPatience = 10 * time.Second
 
 // allRead reports whether everything was read that was written a minute ago, once
-// Next has nothing to read. Files that wait for descriptors, or for the file before them, were not read. A journal
-// is read by another process, which may have yet to begin.
+// Next has nothing to read. Files that wait for descriptors, or for the file before
+// them, were not read. A journal is read by another process, which may have yet to
+// begin.
 func (in *input) allRead(now time.Time) bool {
 	if in.behind.IsZero() {
 		in.behind = now
