@@ -24,7 +24,7 @@ func TestSlowPatterns(t *testing.T) {
 		{`^(\d+|-)(?:x|y|(z))$`, ""},
 		{`\bsent`, "it looks for the boundary of a word"},
 		{`(?m)^a`, "it looks for the beginning or end of a line"},
-		{`(ab)+`, "it repeats more than a character"},
+		{`(ab)+`, "it repeats more than one character of ASCII"},
 		{`[а-я]+`, "it tells characters beyond ASCII apart"},
 		{`a*^`, "the beginning of the text is not at its beginning"},
 		{"\ufffd", "it has the character U+FFFD, which also stands for broken text"},

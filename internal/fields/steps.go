@@ -137,7 +137,7 @@ func (s *steps) run(re, of *syntax.Regexp, least, most int) {
 	case of.Op == syntax.OpLiteral && len(of.Rune) == 1 && of.Rune[0] < utf8.RuneSelf && of.Flags&syntax.FoldCase == 0:
 		c.add(of.Rune[0], of.Rune[0])
 	default:
-		panic(unfit("it repeats more than a character"))
+		panic(unfit("it repeats more than one character of ASCII"))
 	}
 	c.but = c.lacking()
 	s.push(step{kind: stepRun, class: c, min: least, max: most, lazy: re.Op != of.Op && re.Flags&syntax.NonGreedy != 0})

@@ -247,7 +247,7 @@ type step struct {
 
 // field is one of the line's fields, or what is within.
 func (w *writer) field() term {
-	names := []step{{text: "event", key: "event"}, {text: "n", key: "n"}, {text: "n", key: "n"}, {text: "user", key: "user"}, {text: "list", key: "list"}, {text: "ok", key: "ok"}, {text: "missing", key: "missing"}}
+	names := []step{{text: "event", key: "event"}, {text: "n", key: "n"}, {text: "n", key: "n"}, {text: "user", key: "user"}, {text: "list", key: "list"}, {text: "list", key: "list"}, {text: "ok", key: "ok"}, {text: "missing", key: "missing"}}
 	if w.format == "regexp" {
 		names = []step{{text: "event", key: "event"}, {text: "n", key: "n"}, {text: "user", key: "user"}}
 	}
@@ -261,7 +261,7 @@ func (w *writer) field() term {
 	case 2:
 		text = "fields?." + first.text
 	}
-	for w.format == "json" && w.IntN(3) == 0 {
+	for w.format == "json" && w.IntN(2) == 0 {
 		switch w.IntN(4) {
 		case 0:
 			i := w.IntN(3)
@@ -509,26 +509,36 @@ func (w *writer) converted() term {
 	if w.IntN(4) == 0 {
 		return term{"float(" + of.text + ")", func(s *sample) any { return floating(of.value(s)) }}
 	}
-	return term{"int(" + of.text + ")", func(s *sample) any {
-		switch v := of.value(s).(type) {
-		case nil:
-			return nil
-		case int64:
-			return v
-		case float64:
-			if v >= -1<<63 && v < 1<<63 {
-				return int64(v)
-			}
-		case string:
-			if v == "-" {
-				return int64(0)
-			}
-			if i, err := strconv.ParseInt(v, 10, 64); err == nil {
-				return i
-			}
+	return term{"int(" + of.text + ")", func(s *sample) any { return whole(of.value(s)) }}
+}
+
+// whole is int(x).
+func whole(v any) any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case int64:
+		return v
+	case float64:
+		if v >= -1<<63 && v < 1<<63 {
+			return int64(v)
 		}
-		panic(failure("no whole number"))
-	}}
+	case string:
+		if v == "-" {
+			return int64(0)
+		}
+		if i, err := strconv.ParseInt(v, 10, 64); err == nil {
+			return i
+		}
+	}
+	panic(failure("no whole number"))
+}
+
+// named returns a maker of a field by its name.
+func (w *writer) named(name string) func() term {
+	return func() term {
+		return term{"fields." + name, func(s *sample) any { return walk(s.fields, []step{{key: name}}) }}
+	}
 }
 
 // list is a list, or a field that should be one.
@@ -712,8 +722,16 @@ func (w *writer) compared() term {
 func (w *writer) ordered() term {
 	operator := w.of("<", "<=", ">", ">=")
 	a, b := w.number(w.IntN(2)), w.number(w.IntN(2))
-	if w.IntN(6) == 0 {
+	switch w.IntN(6) {
+	case 0:
 		a, b = w.textual(), w.textual()
+	case 1, 2: // a bound that lines often have
+		n := [...]int64{0, 1, 500, -1, 9007199254740993}[w.IntN(5)]
+		a, b = w.one(w.named("n"), w.named("n"), w.converted), constantOf(strconv.FormatInt(n, 10), n)
+		if w.format != "json" {
+			of := a
+			a = term{"int(" + of.text + ")", func(s *sample) any { return whole(of.value(s)) }}
+		}
 	}
 	return term{"(" + a.text + " " + operator + " " + b.text + ")", func(s *sample) any {
 		c, ok := order(a.value(s), b.value(s))
