@@ -299,10 +299,11 @@ func (a *Archive) Reaches(length int64) (bool, error) {
 // trailer returns the last four bytes of a gzip file of the given size.
 func (a *Archive) trailer(size int64) (value uint32, ok bool) {
 	var last [4]byte
-	if Compression(a.File.Name()) != ".gz" || size < int64(len(last)) {
+	form, err := CompressionOf(a.File)
+	if err != nil || form != ".gz" || size < int64(len(last)) {
 		return 0, false
 	}
-	_, err := a.File.ReadAt(last[:], size-int64(len(last)))
+	_, err = a.File.ReadAt(last[:], size-int64(len(last)))
 	return binary.LittleEndian.Uint32(last[:]), err == nil
 }
 

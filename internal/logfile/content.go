@@ -3,6 +3,7 @@ package logfile
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -100,11 +101,19 @@ func (d Disk) openContent(name string, g meter.Generation) (*Content, error) {
 	c := &Content{Name: name, Size: -1, generation: g}
 	var found Match
 	var err error
-	if Compression(name) != "" {
-		if c.arch, err = d.OpenArchive(name); err == nil {
+	if c.file, err = d.Open(name); err != nil {
+		if IsMissing(err) {
+			err = nil
+		}
+		return nil, err
+	}
+	form, err := CompressionOf(c.file)
+	if form = cmp.Or(form, Compression(name)); err == nil && form != "" {
+		c.arch, c.file = NewArchive(c.file), nil
+		if err = c.arch.Begin(); err == nil {
 			found, err = c.arch.Holds(&g)
 		}
-	} else if c.file, err = d.Open(name); err == nil {
+	} else if err == nil {
 		var info fs.FileInfo
 		if info, err = c.file.Stat(); err == nil {
 			c.Size = info.Size()

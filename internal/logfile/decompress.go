@@ -21,6 +21,9 @@ var magic = map[string][]byte{
 	".zst": {0x28, 0xb5, 0x2f, 0xfd},
 }
 
+// mostMagic is how many bytes tell how a file is compressed.
+const mostMagic = 10
+
 // bzip2Block is what follows the four first bytes of a bzip2 file: its first block, or
 // its end. The four bytes alone could be a line of text.
 var bzip2Block = []string{"\x31\x41\x59\x26\x53\x59", "\x17\x72\x45\x38\x50\x90"}
@@ -61,8 +64,7 @@ func Compression(name string) string {
 // name. The content is closed if it can be; r is not closed by it. No more is
 // read of a stream of text than has come.
 func Decompress(r io.Reader) (content io.Reader, compressed bool, err error) {
-	const most = 10
-	start := make([]byte, most)
+	start := make([]byte, mostMagic)
 	n, err := io.ReadFull(r, start[:2])
 	if mayBeCompressed(start[:n]) { // elsewhere a short line must not wait for more
 		var more int
@@ -74,14 +76,30 @@ func Decompress(r io.Reader) (content io.Reader, compressed bool, err error) {
 	}
 	start = start[:n]
 	whole := io.MultiReader(bytes.NewReader(start), r)
-	for ext, begins := range magic {
-		if !bytes.HasPrefix(start, begins) || ext == ".bz2" && !isBzip2(start) {
-			continue
-		}
-		content, err := decompressors[ext](whole)
-		return content, true, err
+	form := formOf(start)
+	if form == "" {
+		return whole, false, nil
 	}
-	return whole, false, nil
+	content, err = decompressors[form](whole)
+	return content, true, err
+}
+
+// formOf returns how a file is compressed by its first ten bytes, as Compression does;
+// "" for a plain one.
+func formOf(start []byte) string {
+	for form, begins := range magic {
+		if bytes.HasPrefix(start, begins) && (form != ".bz2" || isBzip2(start)) {
+			return form
+		}
+	}
+	return ""
+}
+
+// CompressionOf returns how a file is compressed by its first bytes, as Compression
+// does by its name. multilog and others compress files and give them no ending.
+func CompressionOf(f io.ReaderAt) (string, error) {
+	start, err := ReadAt(f, 0, mostMagic)
+	return formOf(start), err
 }
 
 func mayBeCompressed(start []byte) bool {

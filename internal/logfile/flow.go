@@ -2,6 +2,7 @@ package logfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func newFlow(f File) *flow {
 	next, stop := iter.Pull(func(yield func(chunk) bool) {
 		src := &source{file: f}
 		src.pause = func() bool { return yield(chunk{taken: src.took()}) }
-		content, err := decompressors[Compression(f.Name())](src)
+		content, err := decompress(f, src)
 		if err != nil {
 			yield(chunk{taken: src.took(), err: src.reason(err)})
 			return
@@ -61,6 +62,14 @@ func newFlow(f File) *flow {
 		}
 	})
 	return &flow{next, stop}
+}
+
+// decompress returns the content of a file, which is read from src. The first bytes say
+// how it is compressed, and its name where they do not. If they cannot be read, src
+// meets the error again and remembers it.
+func decompress(f File, src io.Reader) (io.Reader, error) {
+	form, _ := CompressionOf(f)
+	return decompressors[cmp.Or(form, Compression(f.Name()), ".gz")](src)
 }
 
 // source gives the bytes of a compressed file. It remembers why it could not read

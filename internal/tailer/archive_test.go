@@ -427,3 +427,40 @@ func inUse() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
 }
+
+// multilog and others compress a rotated file and give it no ending that says so.
+func TestArchiveWithoutAnEnding(t *testing.T) {
+	for _, ext := range []string{".gz", ".xz", ".zst"} {
+		t.Run(ext, func(t *testing.T) {
+			s := follow(t, "main/current")
+			s.check(os.Mkdir(s.path("main"), 0o755))
+			text, want := lines("first", 60)
+			s.append("main/current", text)
+			s.expect(want...)
+			s.kill()
+			s.append("main/current", "first, unread\n")
+			s.rename("main/current", "main/@4000000069254d0012345678.s")
+			text, want = lines("second", 60)
+			s.append("main/@4000000069254d0112345678.s", text)
+			for _, name := range []string{"main/@4000000069254d0012345678.s", "main/@4000000069254d0112345678.s"} {
+				s.compressAs(name, ext)
+				s.rename(name+ext, name)
+			}
+			s.append("main/current", "third\n")
+			s.pass(time.Minute)
+			s.expect(append(want, "first, unread", "third")...)
+			for range 3 {
+				s.kill()
+				s.pass(time.Minute)
+				s.expect()
+			}
+			got, err := s.tailer.disk.Find(s.committed[1])
+			if err != nil || got == nil || got.Name != s.path("main/@4000000069254d0012345678.s") {
+				t.Errorf("the content of the first file is found as %+v, %v", got, err)
+			} else {
+				got.Close()
+			}
+			s.wantAnomalies(nil)
+		})
+	}
+}

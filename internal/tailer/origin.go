@@ -264,7 +264,7 @@ func (t *Tailer) sizeOf(s *stream) int64 {
 func (t *Tailer) unfinished(e entry, entries []entry, now time.Time) bool {
 	plain := strings.TrimSuffix(e.name, logfile.Compression(e.name))
 	for _, other := range entries {
-		if other.name == plain && other.rotated() {
+		if other.name == plain && other.rotated() && plain != e.name {
 			return true
 		}
 	}

@@ -84,6 +84,9 @@ func (t *Tailer) scan(now time.Time) {
 	entries = append(entries, forms...)
 	t.nameInodes(entries)
 	defer func() { t.leads = nil }()
+	if t.tellArchives(entries); t.isBroken() {
+		return
+	}
 	for _, e := range entries {
 		if !t.breathe() {
 			return

@@ -78,6 +78,7 @@ type Tailer struct {
 	looks       map[logfile.Inode]logfile.Look // by the scan under way
 	leads       map[logfile.Inode][]lead       // names, by the scan under way
 	truncations map[logfile.Inode]*stream      // that the scan under way found in files that were not open
+	packed      map[logfile.Inode]packed       // rotated files that the last scan met, whose names do not say it
 	copies      map[logfile.Inode]copyOf       // files that hold what is counted elsewhere
 	newCopies   []meter.Copy                   // verdicts since the last Take
 	byHead      map[uint64][]*stream           // streams that are known by their first bytes
@@ -604,7 +605,7 @@ func (t *Tailer) heed(hints hints, now time.Time) {
 			rescan = true // the scan under way may have passed it
 		} else if e, ok := t.entry(name); ok && t.byInode[e.Inode] != nil {
 			e.path = t.pathOf(name, nil)
-			t.rejoin(e, nil, now) // it was closed to make room
+			t.rejoin(t.unpacked(e), nil, now) // it was closed to make room
 		} else {
 			rescan = rescan || len(t.sourcesOf(name)) > 0
 		}
