@@ -256,7 +256,7 @@ rules:
 			t.Fatalf("before midnight: %q", found)
 		}
 		billed := maps.Clone(s.minutes)
-		s.live(3, func(now time.Time) string { return now.UTC().Format(time.RFC3339) + ` INFO event="mail.sent" was` })
+		s.live(3, func(now time.Time) string { return now.UTC().Format(time.RFC3339) + ` INFO event=mail.sent was` })
 		found := s.problems()
 		if len(found) != 1 || !strings.HasPrefix(found[0], "not_parsed: ") || !strings.Contains(found[0], ": app: 3 times") || !strings.Contains(found[0], "format:") {
 			t.Errorf("after midnight: %q", found)

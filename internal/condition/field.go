@@ -69,6 +69,11 @@ func (o field) holds(f Format, text string, whole bool) *search.Clause {
 	return search.Both(o.present(f), o.part(f, text, whole))
 }
 
+// rareText is how many bytes a text of JSON has that is rare without its quotes,
+// too. It is searched for without them. So a line in which an application writes the
+// event in another format is found, and counted as not parsed.
+const rareText = 8
+
 // part returns what a line must contain for the field to contain a text. In JSON
 // the field may be no string, and a search in it fails.
 func (o field) part(f Format, text string, whole bool) *search.Clause {
@@ -77,6 +82,8 @@ func (o field) part(f Format, text string, whole bool) *search.Clause {
 		return quotable(text)
 	case f.name == "regexp":
 		return search.Require(text)
+	case f.name == "json" && whole && len(text) >= rareText:
+		return quotable(text)
 	case f.name == "json" && whole:
 		return jsonString(text)
 	case f.name == "json":
