@@ -28,6 +28,9 @@ var (
 	damagedField = regexp.MustCompile(`data object is bad, skipping over it|^Skipping message we can't read`)
 )
 
+// damagedText begins what is said of a gap that damage has made.
+const damagedText = "a file of the journal is damaged"
+
 // damage remembers which files of the journal journalctl could not read.
 type damage struct {
 	mu      sync.Mutex
@@ -136,7 +139,7 @@ func (r *reader) readAll(ctx context.Context) error {
 			if now.id == at.id {
 				n = int64(now.number - at.number - 1)
 			}
-			r.lostEntries(n, "a file of the journal is damaged, and entries of it cannot be read: "+r.damaged)
+			r.lostEntries(n, damagedText+", and entries of it cannot be read: "+r.damaged)
 		}
 		last, at = e.Cursor, now
 		if r.query.matches(e.Fields) {

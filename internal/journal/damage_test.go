@@ -48,6 +48,9 @@ func TestStreamOverADamagedFile(t *testing.T) {
 		if !strings.Contains(a.Example, "/var/log/journal/1/system@0.journal") || !strings.Contains(a.Example, "(20)") {
 			t.Errorf("the gap is explained by %q", a.Example)
 		}
+		if hint := GapHint(a.Example); !strings.Contains(hint, "--verify") || GapHint("entries were deleted") == hint {
+			t.Errorf("the hint is %q", hint)
+		}
 		r.crash() // the gap is known
 		r.write(91, 99)
 		r.counted(1, 20, [2]int{1, 45}, [2]int{61, 99})

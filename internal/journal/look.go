@@ -62,6 +62,14 @@ func newest(ctx context.Context, run Runner, q Query) (last fields.Entry, err er
 // Hint says what to do if a journal cannot be read.
 const Hint = "see that this machine has a journal, and that the user is in the group systemd-journal; it is tried again"
 
+// GapHint says what to do about a gap of a journal source, by what is said of it.
+func GapHint(example string) string {
+	if strings.HasPrefix(example, damagedText) {
+		return "see `journalctl --verify` and the disk, and move damaged files elsewhere: what they hide is not counted"
+	}
+	return "let the journal keep more (SystemMaxUse= in journald.conf), and lift its limit on messages if they are usage (LogRateLimitBurst=1000000 in the unit)"
+}
+
 // Check returns why this machine's journal cannot be read, or nil.
 func Check(ctx context.Context) error {
 	_, err := newest(ctx, Run, nil)

@@ -88,7 +88,7 @@ type reader struct {
 }
 
 // errDamaged says that journalctl gave up a file of the journal.
-var errDamaged = errors.New("a file of the journal is damaged")
+var errDamaged = errors.New(damagedText)
 
 // errLost says that the entry of the cursor did not come first.
 var errLost = errors.New("the entry that was read last is gone from the journal")
@@ -499,7 +499,7 @@ func (j jump) deletedBefore(oldest position) (n int64, gap bool) {
 // flush hands on the batch.
 func (r *reader) flush(ctx context.Context) {
 	if n := r.damage.takeFields(); n > 0 {
-		r.lostEntries(0, fmt.Sprintf("a file of the journal is damaged, and %d fields of entries cannot be read", n))
+		r.lostEntries(0, fmt.Sprintf(damagedText+", and %d fields of entries cannot be read", n))
 	}
 	if r.current.entries == 0 && len(r.current.why) == 0 && r.current.safe == "" {
 		return

@@ -67,7 +67,7 @@ func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error 
 		if st.At.Sub(a.Last) < recentAnomaly {
 			hint := anomalyHints[a.Kind]
 			if a.Kind == meter.BytesMissed && journal.IsJournal(a.Subject) {
-				hint = "let the journal keep more (SystemMaxUse= in journald.conf), and lift its limit on messages if they are usage (LogRateLimitBurst=1000000 in the unit)"
+				hint = journal.GapHint(a.Example)
 			}
 			st.add(ProblemStatus{Code: string(a.Kind), Message: s.anomalyMessage(a), Hint: hint, latest: a.Last})
 		}
