@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,7 +64,7 @@ KILOBYTES  - name: bytes
       map: {1: ` + oddSKU + `, 3: ` + oddSKU + `, 5: ` + oddSKU + `, 7: ` + oddSKU + `, 9: ` + oddSKU + `}
       else: ` + bytesSKU + `
     quantity: 'extract(line, "size=([0-9]+)")'
-` + peakRule
+` + peakRule + onceRules
 
 // simulation is one random history of a machine: applications that write and
 // rotate their logs, an agent that is killed and started again, and an API with
@@ -108,6 +109,7 @@ const (
 type killed struct{}
 
 func newSimulation(t *testing.T, dir string, seed int64) *simulation {
+	time.Sleep(14 * 24 * time.Hour) // to the middle of a month
 	s := &simulation{
 		site:   &site{t: t, dir: dir},
 		born:   time.Now(),
@@ -728,9 +730,10 @@ func (s *simulation) verify() {
 		}
 	}
 	s.verifyPeaks()
+	s.verifyOnce()
 	for _, text := range s.anomalies() {
-		if strings.HasPrefix(text, string(meter.LatePeak)) {
-			continue // verifyPeaks knows
+		if kind, _, _ := strings.Cut(text, " "); slices.Contains([]string{string(meter.LatePeak), string(meter.LateKey), string(meter.Repeated)}, kind) {
+			continue // verifyPeaks and verifyOnce know
 		}
 		if s.set && strings.HasPrefix(text, string(meter.BadTimestamp)) {
 			continue // an event of before that was read after
