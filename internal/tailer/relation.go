@@ -220,6 +220,9 @@ func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, er
 		var begins bool
 		begins, err = s.beginsWith(t.disk, f, size)
 		facts.beyond = !begins
+		if errors.Is(err, logfile.ErrReplaced) { // the generation's file was truncated, not this one
+			facts.own, err = hidden, nil
+		}
 	}
 	if s.arch != nil && !s.finished() {
 		facts.own = hidden // its end is still to come
