@@ -130,6 +130,7 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 	if err == nil && !unsure {
 		t.takeFromIndex(s)
 		err = s.jump(f, c.at)
+		s.cutTo = c.at
 	}
 	if err != nil {
 		t.fail(e.name, err)

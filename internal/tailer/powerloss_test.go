@@ -195,6 +195,26 @@ func TestPowerLossOfLinesThatAreAllAlike(t *testing.T) {
 	s.count(7)
 }
 
+// A file that was cut within a line and rotated has ended. What a late writer appends
+// is a line of its own, and not the end of the cut one.
+func TestLateLineBehindACut(t *testing.T) {
+	s := follow(t, "app.log")
+	text, want := lines("line", 500)
+	s.append("app.log", text)
+	s.expect(want...)
+	s.kill()
+	s.check(os.Truncate(s.path("app.log"), 3003))
+	s.expect()
+	s.rename("app.log", "app.log.1")
+	for range 3 {
+		s.pass(10 * time.Second)
+		s.expect()
+	}
+	s.append("app.log.1", "late\n")
+	s.expect("late")
+	s.wantAnomalies(nil)
+}
+
 // What a power failure left is told from what something else did while nobody
 // looked.
 func TestNoPowerLoss(t *testing.T) {

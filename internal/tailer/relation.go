@@ -468,6 +468,7 @@ func (t *Tailer) obey(answer answer, s, g *stream, at int64, now time.Time) erro
 		if err := s.jump(s.file, at); err != nil {
 			return err
 		}
+		s.cutTo = at
 		s.asked = true
 		if g.State == meter.Lost { // s has its lines
 			g.State, g.EOFAt, g.changed = meter.Done, g.Offset, true

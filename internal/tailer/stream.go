@@ -26,6 +26,7 @@ type stream struct {
 
 	readTo  int64     // behind the last byte that a read has seen: Offset, or the end of a torn line
 	skipped int64     // above Offset only within a line that is too long: it has no newline before here
+	cutTo   int64     // where it went on after its end was cut off, perhaps within a line; 0 if it was not
 	blankTo int64     // above Offset only where nothing but NULs was found up to here
 	queued  bool      // is in the tailer's queue
 	ending  bool      // rotated and quiet: a line without a newline is its last

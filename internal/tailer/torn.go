@@ -26,13 +26,14 @@ func (s *stream) begun() bool { return !logfile.IsBlankData(s.Mark) }
 // and has not counted yet.
 func (s *stream) carries() bool { return len(s.Carry) > 0 && !s.begun() }
 
-// endsTorn reports whether the position is within a line.
+// endsTorn reports whether the position is within a line, whose end may still come.
+// Where a file was cut, the next line begins.
 func (s *stream) endsTorn() bool {
 	last := byte('\n')
 	if len(s.Mark) > 0 {
 		last = s.Mark[len(s.Mark)-1]
 	}
-	return s.arch == nil && last != '\n' && last != 0
+	return s.arch == nil && last != '\n' && last != 0 && s.Offset != s.cutTo
 }
 
 // tornWait returns how long a rotated file must be quiet before its last line
