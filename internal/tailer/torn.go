@@ -223,16 +223,12 @@ func (t *Tailer) comeAfter(n *stream) {
 	}
 	var next *stream
 	for _, s := range t.family(n) {
-		unread := s != n && !s.begun() && !s.finished() && !s.Compressed && s.Born != 0
-		live := s.State == meter.Live
-		if !unread || n.seen.MTime < s.Born || !since(s) || !live && s.seen.MTime <= n.seen.MTime {
+		unread := s != n && !s.begun() && !s.Compressed && s.Born != 0 && s.State == meter.Live
+		if !unread || n.seen.MTime < s.Born || !since(s) || next != nil && s.Born <= next.Born {
 			continue
 		}
 		begins, err := s.beginning()
-		if err != nil || logfile.BeginsAlike(begins, head) && !repeats(head) {
-			continue // it holds what was copied still
-		}
-		if next == nil || !live && next.State == meter.Live || live == (next.State == meter.Live) && s.Born > next.Born {
+		if err == nil && (!logfile.BeginsAlike(begins, head) || repeats(head)) { // else it holds what was copied still
 			next = s
 		}
 	}
