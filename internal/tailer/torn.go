@@ -192,7 +192,7 @@ func (t *Tailer) skipTorn(s *stream, data []byte, now time.Time) error {
 }
 
 // orderCopies puts the copies that the scan has found before what their logs have held
-// since. A copy may be found before its log, if that was rotated as well.
+// since. It comes last, since a copy may be found before its log.
 func (t *Tailer) orderCopies() {
 	for _, s := range t.adopted {
 		if s.State == meter.Rotated && s.Offset == 0 && s.isOpen() && t.successor(s) == nil {
@@ -202,9 +202,9 @@ func (t *Tailer) orderCopies() {
 	t.adopted = t.adopted[:0]
 }
 
-// comeAfter notes that the generation n is a copy of what another file of its path held
-// before it was truncated, if it is that: no line of the file was read since, and the
-// copy was made after the file. Copies stand in the order of their times.
+// comeAfter notes that the generation n is a copy of what the live log of its path held
+// before it was truncated, if it is that: no line of the log was read since, and the
+// copy was made after the log. Copies stand in the order of their times.
 func (t *Tailer) comeAfter(n *stream) {
 	copied := n.file
 	since := func(log *stream) bool { return logfile.BornAt(copied) > log.Born }
