@@ -287,7 +287,11 @@ func (t *transaction) before() (*doubt, error) {
 }
 
 func (t *transaction) each(query string, row func(*sql.Rows) error, args ...any) error {
-	rows, err := t.tx.QueryContext(t.ctx, query, args...)
+	s, err := t.prepare(query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryContext(t.ctx, args...)
 	if err != nil {
 		return err
 	}

@@ -224,10 +224,7 @@ func (d *decision) first(lines []int32) error {
 		return err
 	}
 	for len(rows) > 0 {
-		n := 1
-		for n < min(len(rows), keysAtOnce) && rows[n].stretch == rows[0].stretch {
-			n++
-		}
+		n := sameStretch(rows)
 		if err := d.insert(rows[:n]); err != nil {
 			return err
 		}
@@ -294,19 +291,23 @@ func (d *decision) tellApart(rows []row) error {
 }
 
 // apart returns the lines that are far enough from each counted line of their key. It
-// looks up what the ledger holds of the keys, and then takes the
-// lines in their order.
+// looks up what the ledger holds of the keys, and then takes the lines in their order.
 func (d *decision) apart(lines []int32) (first []int32, err error) {
+	rows, err := d.rows(lines)
+	if err != nil {
+		return nil, err
+	}
 	known := make(map[*meter.Once]*meter.Keys)
-	for chunk := range slices.Chunk(lines, keysAtOnce) {
-		for _, line := range chunk {
-			if once := d.once(line); known[once] == nil {
-				known[once] = new(meter.Keys)
-			}
+	for len(rows) > 0 { // in the order of the table, so that its pages are read once
+		n := sameStretch(rows)
+		once := d.once(rows[0].line)
+		if known[once] == nil {
+			known[once] = new(meter.Keys)
 		}
-		if err := d.lookUp(chunk, known); err != nil {
+		if err := d.lookUp(rows[:n], known[once]); err != nil {
 			return nil, err
 		}
+		rows = rows[n:]
 	}
 	for _, line := range lines {
 		d.outcomes[line] = meter.RepeatOfKey
@@ -317,43 +318,48 @@ func (d *decision) apart(lines []int32) (first []int32, err error) {
 	return first, nil
 }
 
+// sameStretch returns how many rows, from the first on, one statement takes. They are
+// of one stretch, and so of one rule.
+func sameStretch(rows []row) int {
+	n := 1
+	for n < min(len(rows), keysAtOnce) && rows[n].stretch == rows[0].stretch {
+		n++
+	}
+	return n
+}
+
 func (d *decision) once(line int32) *meter.Once {
 	return d.keyed.Group(int(line)).Once
 }
 
-// lookUp adds to known what the ledger holds of the keys of a chunk.
-func (d *decision) lookUp(chunk []int32, known map[*meter.Once]*meter.Keys) error {
-	d.args = d.args[:0]
-	starts := make(map[int64]int64) // by the id of a stretch
-	of := make(map[meter.KeyHash]*meter.Once, len(chunk))
-	for _, line := range chunk {
-		ref := d.keyed.Ref(int(line))
-		of[ref.Hash] = ref.Once
-		for _, start := range ref.Neighbours() {
-			s, err := d.stretch(ref.Once, start)
-			if err != nil {
-				return err
-			}
-			if s.id != 0 {
-				d.args = append(d.args, s.id, d.keyed.Line(int(line)).Hash[:])
-				starts[s.id] = start
-			}
-		}
-	}
-	if len(d.args) == 0 {
-		return nil
-	}
-	return d.each(`WITH wanted (stretch, hash) AS (VALUES (?, ?)`+strings.Repeat(`, (?, ?)`, len(d.args)/2-1)+`)
-		SELECT DISTINCT k.stretch_id, k.hash, k.at FROM wanted JOIN keys AS k ON k.stretch_id = wanted.stretch AND k.hash = wanted.hash`, func(rows *sql.Rows) error {
-		var id, at int64
-		var hash []byte
-		if err := rows.Scan(&id, &hash, &at); err != nil {
+// lookUp adds to known what the ledger holds of the keys of rows of one stretch, in
+// this stretch and its neighbours.
+func (d *decision) lookUp(rows []row, known *meter.Keys) error {
+	ref := d.keyed.Ref(int(rows[0].line))
+	for _, start := range ref.Neighbours() {
+		s, err := d.stretch(ref.Once, start)
+		if err != nil {
 			return err
 		}
-		h := meter.KeyHash(hash)
-		known[of[h]].Add(h, starts[id], at)
-		return nil
-	}, d.args...)
+		if s.id == 0 {
+			continue
+		}
+		d.args = append(d.args[:0], s.id)
+		for _, r := range rows {
+			d.args = append(d.args, d.keyed.Line(int(r.line)).Hash[:])
+		}
+		err = d.each(`SELECT hash, at FROM keys WHERE stretch_id = ? AND hash IN (?`+strings.Repeat(`, ?`, len(rows)-1)+`)`, func(rows *sql.Rows) error {
+			var hash sql.RawBytes
+			var at int64
+			err := rows.Scan(&hash, &at)
+			known.Add(meter.KeyHash(hash), start, at)
+			return err
+		}, d.args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keysPruned is how many keys are forgotten in one transaction.
