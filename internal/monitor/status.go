@@ -492,5 +492,7 @@ func everFollowed(source *rules.Source, known []meter.Generation) bool {
 		return false
 	}
 	files := glob.Set{Paths: source.Paths, Exclude: source.Exclude}
-	return slices.ContainsFunc(known, func(g meter.Generation) bool { return g.State != meter.Forgotten && files.Covers(g.Path) })
+	return slices.ContainsFunc(known, func(g meter.Generation) bool {
+		return g.State != meter.Forgotten && (files.Covers(g.Path) || slices.ContainsFunc(g.Names, files.Covers))
+	})
 }

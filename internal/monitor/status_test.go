@@ -360,3 +360,16 @@ func TestLedgerRolledBack(t *testing.T) {
 		t.Errorf("it says %q, want %q", p.Message, want)
 	}
 }
+
+// A source had a file if one of the file's names was the source's, whichever source
+// found it first.
+func TestSourceThatHadAFileByAnotherName(t *testing.T) {
+	s := newSite(t)
+	for _, names := range [][]string{nil, {filepath.Join(s.dir, "a.log")}} {
+		g := meter.Generation{ID: 1, Path: "/elsewhere/x.log", Names: names, EOFAt: -1, State: meter.Live}
+		s.check(s.book.Commit(s.t.Context(), ledger.Batch{Generations: []meter.Generation{g}, Tally: new(meter.Tally)}, noon))
+		if reported := s.status(noon).find("no_files") != nil; reported != (names == nil) {
+			t.Errorf("with the names %q no_files is reported: %t", names, reported)
+		}
+	}
+}
