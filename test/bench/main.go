@@ -97,8 +97,7 @@ func build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", binary, "./cmd/meterlog")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.Command("packaging/compile", "-ldflags", "-s -w", "-o", binary)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("build: %w", err)
