@@ -95,7 +95,9 @@ type reloaded struct {
 // is right: then it returns what the next one begins with.
 func (s *service) runAgent(ctx context.Context, cfg agent.Config, hangups <-chan os.Signal) (*reloaded, error) {
 	a, err := agent.New(ctx, cfg)
-	if err != nil {
+	if ctx.Err() != nil && err != nil {
+		return nil, nil // a signal ended it before it began
+	} else if err != nil {
 		return nil, err
 	}
 	defer a.Close()
