@@ -23,13 +23,13 @@ func (t *Tailer) tellArchives(entries []entry) {
 		if known, ok := before[e.Inode]; ok && known.Look == e.Look {
 			t.packed[e.Inode] = known
 		}
-		entries[i] = t.unpacked(e)
+		entries[i] = t.tellArchive(e)
 	}
 }
 
-// unpacked returns the entry, as archived if its file is compressed. It reads the first
-// bytes of files that are new or have changed.
-func (t *Tailer) unpacked(e entry) entry {
+// tellArchive returns the entry, as archived if its file is compressed. It reads the
+// first bytes of files that are new or have changed.
+func (t *Tailer) tellArchive(e entry) entry {
 	if e.archived || !e.rotated() && !e.anyInode {
 		return e
 	}

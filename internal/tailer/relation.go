@@ -250,7 +250,7 @@ func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (pro
 	var arch *logfile.Archive
 	if held == nil {
 		name := cmp.Or(s.holder, s.lastName())
-		held, arch, err = t.openEntry(t.unpacked(entry{name: name, archived: logfile.Compression(name) != "", anyInode: true}))
+		held, arch, err = t.openEntry(t.tellArchive(entry{name: name, archived: logfile.Compression(name) != "", anyInode: true}))
 		if err != nil {
 			return false, true, nil
 		}

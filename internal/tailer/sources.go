@@ -157,6 +157,12 @@ func (t *Tailer) goBy(s *stream, name string) {
 		return
 	}
 	s.Names, s.changed = append(s.Names, name), true
+	t.indexUnder(name, s)
+}
+
+// indexUnder adds a stream to the index by path, under another of its names, if a source
+// follows that.
+func (t *Tailer) indexUnder(name string, s *stream) {
 	if len(t.sourcesOf(name)) > 0 {
 		t.byPath[name] = append(t.byPath[name], s)
 	}

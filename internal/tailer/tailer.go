@@ -205,9 +205,7 @@ func (t *Tailer) add(s *stream) {
 	t.streams = append(t.streams, s)
 	t.byPath[s.Path] = append(t.byPath[s.Path], s)
 	for _, name := range s.Names {
-		if len(t.sourcesOf(name)) > 0 {
-			t.byPath[name] = append(t.byPath[name], s)
-		}
+		t.indexUnder(name, s)
 	}
 	if s.inode() != (logfile.Inode{}) {
 		t.own(s, s.inode(), t.lastScan)
@@ -605,7 +603,7 @@ func (t *Tailer) heed(hints hints, now time.Time) {
 			rescan = true // the scan under way may have passed it
 		} else if e, ok := t.entry(name); ok && t.byInode[e.Inode] != nil {
 			e.path = t.pathOf(name, nil)
-			t.rejoin(t.unpacked(e), nil, now) // it was closed to make room
+			t.rejoin(t.tellArchive(e), nil, now) // it was closed to make room
 		} else {
 			rescan = rescan || len(t.sourcesOf(name)) > 0
 		}
