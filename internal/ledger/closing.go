@@ -146,12 +146,8 @@ func (t *transaction) peaksOf(stretch int64) (all []peakRow, err error) {
 	err = t.each(`SELECT hash, amount, decimals, bill_id, generation_id, start_offset, end_offset
 		FROM peaks JOIN peak_bills ON id = bill_id WHERE stretch_id = ? ORDER BY hash`, func(rows *sql.Rows) error {
 		var p peakRow
-		var hash []byte
-		err := rows.Scan(&hash, &p.amount, &p.decimals, &p.bill, &p.generation, &p.start, &p.end)
-		if err == nil {
-			p.hash = meter.KeyHash(hash)
-			all = append(all, p)
-		}
+		err := rows.Scan((*keyHash)(&p.hash), &p.amount, &p.decimals, &p.bill, &p.generation, &p.start, &p.end)
+		all = append(all, p)
 		return err
 	}, stretch)
 	return all, err

@@ -184,6 +184,19 @@ func (d *decision) own(i int32) (int64, error) {
 	return s.id, err
 }
 
+// keyHash is a hash as a row of the ledger holds it.
+type keyHash meter.KeyHash
+
+// Scan copies the hash. It returns an error if the value has another length.
+func (h *keyHash) Scan(value any) error {
+	b, _ := value.([]byte)
+	if len(b) != len(h) {
+		return fmt.Errorf("the hash of a key has %d bytes, not %d", len(b), len(h))
+	}
+	copy(h[:], b)
+	return nil
+}
+
 // keysAtOnce is how many keys one statement inserts or looks up.
 const keysAtOnce = 64
 
@@ -275,11 +288,13 @@ func (d *decision) tellApart(rows []row) error {
 		d.args = append(d.args, d.keyed.Line(int(r.line)).Hash[:])
 	}
 	err := d.each(`SELECT hash, generation_id, offset FROM keys WHERE stretch_id = ? AND hash IN (?`+strings.Repeat(`, ?`, len(rows)-1)+`)`, func(rows *sql.Rows) error {
-		var hash sql.RawBytes
+		var hash keyHash
 		var p place
-		err := rows.Scan(&hash, &p.generation, &p.offset)
+		if err := rows.Scan(&hash, &p.generation, &p.offset); err != nil {
+			return err
+		}
 		inserted[meter.KeyHash(hash)] = p
-		return err
+		return nil
 	}, d.args...)
 	for _, r := range rows {
 		k := d.keyed.Line(int(r.line))
@@ -349,11 +364,13 @@ func (d *decision) lookUp(rows []row, known *meter.Keys) error {
 			d.args = append(d.args, d.keyed.Line(int(r.line)).Hash[:])
 		}
 		err = d.each(`SELECT hash, at FROM keys WHERE stretch_id = ? AND hash IN (?`+strings.Repeat(`, ?`, len(rows)-1)+`)`, func(rows *sql.Rows) error {
-			var hash sql.RawBytes
+			var hash keyHash
 			var at int64
-			err := rows.Scan(&hash, &at)
+			if err := rows.Scan(&hash, &at); err != nil {
+				return err
+			}
 			known.Add(meter.KeyHash(hash), start, at)
-			return err
+			return nil
 		}, d.args...)
 		if err != nil {
 			return err

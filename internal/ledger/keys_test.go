@@ -250,6 +250,46 @@ func TestForgottenKeys(t *testing.T) {
 	}
 }
 
+// A commit may be given up while it looks keys up. It then returns an error, and the
+// next one counts the same lines.
+func TestCommitGivenUpAmongKeys(t *testing.T) {
+	l := open(t, t.TempDir())
+	rule := &meter.Rule{Name: "users", ProductID: product, SKU: sku, Per: 1}
+	once := &meter.Once{Rule: "users", Within: time.Hour}
+	batch := func(minutes int) Batch {
+		tally, at := new(meter.Tally), noon.Add(time.Duration(minutes)*time.Minute)
+		for key := range 200 {
+			start := int64(minutes*200 + key)
+			tally.AddKeyed(meter.Keyed{CountKey: meter.CountKey{Rule: rule, Window: meter.WindowAt(at, time.Minute), Generation: 1}, KeyRef: keyRef(once, key, at), Amount: 1, Start: start, End: start + 1, Time: at.Unix()})
+		}
+		return Batch{Tally: tally, Generations: []meter.Generation{{ID: 1, Offset: int64(minutes+1) * 200, State: meter.Live, EOFAt: -1}}}
+	}
+	check(t, l.Commit(t.Context(), batch(0), noon))
+	for minute, looks := 1, 1; minute < 40; looks += 2 {
+		if l.Commit(cancelAfter(t.Context(), looks), batch(minute), noon) == nil {
+			minute++
+		} else if looks > 4000 {
+			t.Fatal("no commit ended")
+		}
+	}
+	if all := records(t, l, Filter{}); len(all) != 1 || all[0].Quantity != 200 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// A hash that is no hash is damage, which a look at the keys reports.
+func TestDamagedHash(t *testing.T) {
+	var hash keyHash
+	for _, value := range []any{nil, "text", []byte{}, make([]byte, 15), int64(1)} {
+		if hash.Scan(value) == nil {
+			t.Errorf("%T %v passes for the hash of a key", value, value)
+		}
+	}
+	if err := hash.Scan([]byte("sixteen bytes...")); err != nil || string(hash[:]) != "sixteen bytes..." {
+		t.Error(hash, err)
+	}
+}
+
 // The secret is made once.
 func TestKeySecret(t *testing.T) {
 	dir := t.TempDir()
