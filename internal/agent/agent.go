@@ -67,7 +67,7 @@ type Config struct {
 
 	Log *slog.Logger
 
-	journalctl journal.Runner // for tests: what runs instead of journalctl
+	machine journal.Machine // for tests: whose journal is read
 
 	noWatch bool // for tests: files are polled, and nothing watches them
 }

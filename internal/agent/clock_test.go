@@ -30,7 +30,7 @@ func newWatched(t *testing.T, start time.Time) *watched {
 
 func (w *watched) startAt(now time.Time) {
 	book := must(ledger.Open(w.t.Context(), filepath.Join(w.dir, "state")))
-	a := must(New(w.t.Context(), Config{Rules: w.config, Ledger: book, Log: slog.New(&w.logged), journalctl: w.journalctl, noWatch: true})) // it delivers nothing
+	a := must(New(w.t.Context(), Config{Rules: w.config, Ledger: book, Log: slog.New(&w.logged), machine: w.machine, noWatch: true})) // it delivers nothing
 	w.end = sync.OnceFunc(func() { a.meter.tailer.Close(); book.Close() })
 	w.t.Cleanup(w.end)
 	a.meter.now = func() time.Time { return w.clock }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -52,8 +53,8 @@ func newInput(cfg Config, follow tailer.Config) *input {
 // journal returns how a source of the journal is read.
 func (in *input) journal(cfg Config, s *rules.Source, known []meter.Generation, newID func() int64) journal.Config {
 	c := journal.Config{
-		Source: s.Name, Path: s.Stream(), Query: journal.NewQuery(journal.MachineID(), s.Journal.Units, s.Journal.Identifiers, s.Journal.Matches),
-		AtEnd: s.StartAt == "end", Known: known, NewID: newID, Wake: in.wake, Run: cfg.journalctl,
+		Source: s.Name, Path: s.Stream(), Query: journal.NewQuery(cmp.Or(cfg.machine.ID, journal.MachineID()), s.Journal.Units, s.Journal.Identifiers, s.Journal.Matches),
+		AtEnd: s.StartAt == "end", Known: known, NewID: newID, Wake: in.wake, Machine: cfg.machine,
 	}
 	if names, all := cfg.Rules.EntryFields(); !all {
 		c.Fields = append([]string{}, names...)

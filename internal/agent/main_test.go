@@ -90,7 +90,7 @@ type site struct {
 	remote   func() sender.Config // how to reach the API otherwise; nil: by http
 	logged   logs
 
-	journalctl journal.Runner // nil: the machine's
+	machine journal.Machine // whose journal is read
 }
 
 // oneRule counts the lines with "sent" of every file of logs/.
@@ -176,7 +176,7 @@ func (s *site) agent() (*Agent, func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	a, err := New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Log: slog.New(&s.logged), journalctl: s.journalctl})
+	a, err := New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Log: slog.New(&s.logged), machine: s.machine})
 	if err != nil {
 		s.t.Fatal(err)
 	}

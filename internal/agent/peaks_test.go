@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meterlog/meterlog/internal/journal"
+	"github.com/meterlog/meterlog/internal/journal/journaltest"
+	"github.com/meterlog/meterlog/internal/journalctl"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -271,20 +272,20 @@ func TestPeakOfASlowJournal(t *testing.T) {
 sources: [{name: app, journal: {unit: app}, format: logfmt}]
 rules: [{name: sessions, when: fields.sessions != nil, quantity: fields.sessions, sku_id: `+sku+`, peak: {each: hour}}]
 `)
-	j := &memoryJournal{changed: make(chan struct{})}
+	j := journaltest.New(journalMachine)
 	printed := func(at time.Time, n int) {
-		cursor := fmt.Sprintf("s=a;i=%x;b=b;m=%x;t=%x;x=1", n, n, at.UnixMicro())
-		j.cursors = append(j.cursors, cursor)
-		j.lines = append(j.lines, fmt.Sprintf(`{"__CURSOR":%q,"__REALTIME_TIMESTAMP":"%d","MESSAGE":"sessions=%d"}`+"\n", cursor, at.UnixMicro(), n))
+		j.SetClock(at.Add(-time.Millisecond))
+		j.Write("_SYSTEMD_UNIT=app.service", fmt.Sprintf("MESSAGE=sessions=%d", n))
 	}
 	begin := make(chan struct{})
-	s.journalctl = func(ctx context.Context, args []string, complain func(string)) (*journal.Process, error) {
+	s.machine = machineOf(j)
+	s.machine.Run = func(ctx context.Context, args []string, complain func(string)) (*journalctl.Process, error) {
 		select {
 		case <-begin:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		return j.run(ctx, args, complain)
+		return j.Run(ctx, args, complain)
 	}
 	s.config.Interval = time.Minute
 	w := &watched{site: s}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/journal/journaltest"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -39,8 +40,8 @@ func TestStreamOverADamagedFile(t *testing.T) {
 		r.expect(1, 21, 0)
 		r.stream.Close()
 		r.write(22, 60) // 52 entries, because every third is followed by another unit's
-		r.fake.damage(19, whole)
-		r.fake.rotate()
+		r.fake.Damage(19, journaltest.Whole)
+		r.fake.Rotate()
 		r.write(61, 90)
 		r.start()
 		r.counted(1, 20, [2]int{1, 45}, [2]int{61, 90})
@@ -55,7 +56,7 @@ func TestStreamOverADamagedFile(t *testing.T) {
 		r.write(91, 99)
 		r.counted(1, 20, [2]int{1, 45}, [2]int{61, 99})
 		at := r.places[61] // what came after the gap can be read again
-		if err := entries(t.Context(), r.fake.run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != nil {
+		if err := entries(t.Context(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -69,8 +70,8 @@ func TestStreamOverADamagedListOfAUnit(t *testing.T) {
 		r.expect(1, 21, 0)
 		r.stream.Close()
 		r.write(22, 60)
-		r.fake.damage(19, ofUnit)
-		r.fake.rotate()
+		r.fake.Damage(19, journaltest.OfUnit)
+		r.fake.Rotate()
 		r.write(61, 90)
 		r.start()
 		r.counted(0, 0, [2]int{1, 90})
@@ -87,8 +88,8 @@ func TestStreamWhoseLastEntryIsInADamagedFile(t *testing.T) {
 		r.expect(1, 21, 0)
 		r.stream.Close()
 		r.write(22, 30) // 12 entries
-		r.fake.broken[0] = true
-		r.fake.rotate()
+		r.fake.Break(0)
+		r.fake.Rotate()
 		r.write(31, 60)
 		r.start()
 		r.counted(1, 12, [2]int{1, 21}, [2]int{31, 60})
@@ -105,10 +106,10 @@ func TestStreamOverADamagedEnd(t *testing.T) {
 		r.expect(1, 21, 0)
 		r.stream.Close()
 		r.write(22, 30)
-		r.fake.damage(4, whole)
+		r.fake.Damage(4, journaltest.Whole)
 		r.start()
 		r.counted(0, 0, [2]int{1, 27})
-		r.fake.rotate()
+		r.fake.Rotate()
 		r.write(31, 40)
 		r.counted(1, 5, [2]int{1, 27}, [2]int{31, 40})
 		r.crash()
@@ -125,9 +126,9 @@ func TestStreamWithNothingBehindTheDamage(t *testing.T) {
 		r.expect(1, 21, 0)
 		r.stream.Close()
 		r.write(22, 30)
-		r.fake.damage(4, whole)
-		r.fake.rotate()
-		r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=hello")
+		r.fake.Damage(4, journaltest.Whole)
+		r.fake.Rotate()
+		r.fake.Write("_SYSTEMD_UNIT=other.service", "MESSAGE=hello")
 		r.start()
 		r.stream.Next(time.Now())
 		time.Sleep(time.Minute)
@@ -143,20 +144,20 @@ func TestStreamWithNothingBehindTheDamage(t *testing.T) {
 func TestStreamBehindADamagedFile(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 21)
-		r.fake.rotate()
+		r.fake.Rotate()
 		r.write(22, 30)
 		r.expect(1, 30, 0)
 		r.stream.Close()
-		r.fake.broken[0] = true
+		r.fake.Break(0)
 		r.start()
 		r.write(31, 40)
 		r.counted(0, 0, [2]int{1, 40})
-		before := len(r.fake.runs)
+		before := len(r.fake.Runs())
 		for n := range 20 {
 			r.write(41+n, 41+n)
 			r.read()
 		}
-		if started := len(r.fake.runs) - before; started > 5 { // one more look at the first entry, and one at the end of the journal
+		if started := len(r.fake.Runs()) - before; started > 5 { // one more look at the first entry, and one at the end of the journal
 			t.Errorf("journalctl was started %d times within 20 minutes", started)
 		}
 	})
@@ -166,9 +167,7 @@ func TestStreamSaysThatAFieldCannotBeRead(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 3)
 		r.expect(1, 3, 0)
-		r.fake.mu.Lock()
-		r.fake.complaint = "Entry item 12 data object is bad, skipping over it: Bad message"
-		r.fake.mu.Unlock()
+		r.fake.Complain("Entry item 12 data object is bad, skipping over it: Bad message")
 		r.write(4, 6)
 		r.counted(1, 0, [2]int{1, 6})
 	})
@@ -181,7 +180,7 @@ func TestStreamToItsEndOverDamage(t *testing.T) {
 		r.expect(1, 21, 0)
 		r.stream.Close()
 		r.write(22, 30)
-		r.fake.damage(4, ofUnit)
+		r.fake.Damage(4, journaltest.OfUnit)
 		r.start()
 		r.stream.ToEnd()
 		for {

@@ -11,25 +11,26 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/journalctl"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // each runs journalctl to its end and calls take for each entry, until take
 // returns false.
-func each(ctx context.Context, run Runner, args []string, take func(fields.Entry) bool) error {
+func each(ctx context.Context, run journalctl.Runner, args []string, take func(fields.Entry) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	journalctl, err := run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet"}, args...), nil)
+	running, err := run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet"}, args...), nil)
 	if err != nil {
 		return err
 	}
-	in := bufio.NewReaderSize(journalctl.Output, 64<<10)
+	in := bufio.NewReaderSize(running.Output, 64<<10)
 	for {
 		line, size, err := readLine(in)
 		if err == io.EOF {
-			return journalctl.Wait()
+			return running.Wait()
 		} else if err != nil {
-			return errors.Join(err, journalctl.Wait())
+			return errors.Join(err, running.Wait())
 		}
 		entry, ok := fields.ParseEntry(line)
 		if size > maxEntry {
@@ -39,15 +40,15 @@ func each(ctx context.Context, run Runner, args []string, take func(fields.Entry
 		}
 		if err != nil || !take(entry) {
 			cancel()
-			journalctl.Output.Close()
-			journalctl.Wait()
+			running.Output.Close()
+			running.Wait()
 			return err
 		}
 	}
 }
 
 // newest returns the last entry that a query chooses.
-func newest(ctx context.Context, run Runner, q Query) (last fields.Entry, err error) {
+func newest(ctx context.Context, run journalctl.Runner, q Query) (last fields.Entry, err error) {
 	args := append([]string{"--lines=1", "--output-fields=" + strings.Join(neededFields(), ",")}, q...)
 	found := false
 	if err := each(ctx, run, args, func(e fields.Entry) bool { last, found = e, true; return true }); err != nil {
@@ -72,18 +73,18 @@ func GapHint(example string) string {
 
 // Check returns why this machine's journal cannot be read, or nil.
 func Check(ctx context.Context) error {
-	_, err := newest(ctx, Run, nil)
+	_, err := newest(ctx, journalctl.Run, nil)
 	return err
 }
 
 // Values returns the values that a field has in this machine's journal.
 func Values(ctx context.Context, field string) ([]string, error) {
-	journalctl, err := Run(ctx, []string{"--no-pager", "--quiet", "--field=" + field}, nil)
+	running, err := journalctl.Run(ctx, []string{"--no-pager", "--quiet", "--field=" + field}, nil)
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(journalctl.Output)
-	if err := errors.Join(err, journalctl.Wait()); err != nil {
+	text, err := io.ReadAll(running.Output)
+	if err := errors.Join(err, running.Wait()); err != nil {
 		return nil, err
 	}
 	values := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
@@ -102,7 +103,7 @@ func Behind(ctx context.Context, g meter.Generation) (n int64, err error) {
 	}
 	from := string(g.Mark)
 	args := []string{fmt.Sprintf("--lines=%d", mostBehind+1), "--cursor=" + from, "--output-fields=MESSAGE_ID"}
-	err = each(ctx, Run, append(args, queryOf(g)...), func(e fields.Entry) bool {
+	err = each(ctx, journalctl.Run, append(args, queryOf(g)...), func(e fields.Entry) bool {
 		if e.Cursor != from {
 			n++
 		}
@@ -115,12 +116,12 @@ func Behind(ctx context.Context, g meter.Generation) (n int64, err error) {
 // time on: an entry a line.
 func Since(ctx context.Context, q Query, since time.Time) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	journalctl, err := Run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", fmt.Sprintf("--since=@%d", since.Unix())}, q...), nil)
+	running, err := journalctl.Run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", fmt.Sprintf("--since=@%d", since.Unix())}, q...), nil)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	return &printed{journalctl.Output, cancel, journalctl.Wait}, nil
+	return &printed{running.Output, cancel, running.Wait}, nil
 }
 
 // printed is the output of a journalctl that ends with it.
@@ -143,10 +144,10 @@ var ErrGone = errors.New("the journal has these entries no more")
 // Entries calls take with the events of a generation from one offset to another.
 // It returns ErrGone if the journal does not have all of them.
 func Entries(ctx context.Context, g meter.Generation, from, to int64, take func(meter.Block)) error {
-	return entries(ctx, Run, g, from, to, take)
+	return entries(ctx, journalctl.Run, g, from, to, take)
 }
 
-func entries(ctx context.Context, run Runner, g meter.Generation, from, to int64, take func(meter.Block)) error {
+func entries(ctx context.Context, run journalctl.Runner, g meter.Generation, from, to int64, take func(meter.Block)) error {
 	b := meter.Block{Generation: g.ID, Path: g.Path}
 	hand := func() {
 		if len(b.Data) > 0 {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/fields"
+	"github.com/meterlog/meterlog/internal/journalctl"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -56,7 +57,7 @@ type event struct {
 
 // reader runs journalctl and hands on what it prints. It is a goroutine's own.
 type reader struct {
-	run     Runner
+	run     journalctl.Runner
 	query   Query
 	fields  []string
 	boot    string
@@ -160,7 +161,7 @@ func (r *reader) read(ctx context.Context) error {
 	defer cancel()
 	r.state, r.oldest, r.jumps = r.files(), position{}, nil
 	r.damage.begin(cancel)
-	journalctl, err := r.run(running, r.arguments(), r.damage.note)
+	process, err := r.run(running, r.arguments(), r.damage.note)
 	if err != nil {
 		return err
 	}
@@ -170,15 +171,15 @@ func (r *reader) read(ctx context.Context) error {
 	if r.atCursor() && r.follow {
 		timer := time.AfterFunc(firstWait, func() { close(late); cancel() })
 		defer timer.Stop()
-		err = r.lines(ctx, journalctl, func() { timer.Stop() })
+		err = r.lines(ctx, process, func() { timer.Stop() })
 	} else {
-		err = r.lines(ctx, journalctl, func() {})
+		err = r.lines(ctx, process, func() {})
 	}
 	if err != io.EOF { // at the end of its output, journalctl ends without help
 		cancel()
 	}
-	journalctl.Output.Close()
-	failed := journalctl.Wait()
+	process.Output.Close()
+	failed := process.Wait()
 	if r.damage.isPending() {
 		return errDamaged
 	}
@@ -195,8 +196,8 @@ func (r *reader) read(ctx context.Context) error {
 
 // lines reads what journalctl prints, an entry a line. begun is called at the
 // first.
-func (r *reader) lines(ctx context.Context, journalctl *Process, begun func()) error {
-	in := bufio.NewReaderSize(journalctl.Output, 64<<10)
+func (r *reader) lines(ctx context.Context, process *journalctl.Process, begun func()) error {
+	in := bufio.NewReaderSize(process.Output, 64<<10)
 	defer r.flush(ctx)
 	known, expected := r.cursor, r.atCursor()
 	from, written := parseCursor(known), r.written
@@ -235,7 +236,7 @@ func (r *reader) lines(ctx context.Context, journalctl *Process, begun func()) e
 				continue
 			}
 		}
-		if r.mayBeDamaged(journalctl, entry, filter && !met) {
+		if r.mayBeDamaged(process, entry, filter && !met) {
 			return errDamaged
 		}
 		if filter && !met {
@@ -260,11 +261,11 @@ func (r *reader) full() bool {
 
 // mayBeDamaged reports whether entries before this one may be lost in a damaged file.
 // first says that it is the first one after a position that the journal does not have.
-func (r *reader) mayBeDamaged(journalctl *Process, e fields.Entry, first bool) bool {
+func (r *reader) mayBeDamaged(process *journalctl.Process, e fields.Entry, first bool) bool {
 	if _, jumps := r.jumpTo(e); !jumps && !first {
 		return false
 	}
-	journalctl.Sync() // it has said so before it printed the entry
+	process.Sync() // it has said so before it printed the entry
 	return r.suspect || r.damage.isPending()
 }
 
@@ -312,7 +313,7 @@ func (r *reader) firstFrom(ctx context.Context, args ...string) string {
 
 // firstFrom returns the cursor of the first entry that journalctl prints; "" if it
 // prints none.
-func firstFrom(ctx context.Context, run Runner, args ...string) (cursor string) {
+func firstFrom(ctx context.Context, run journalctl.Runner, args ...string) (cursor string) {
 	err := each(ctx, run, append(args, "--output-fields=MESSAGE_ID"), func(e fields.Entry) bool {
 		cursor = e.Cursor
 		return false
@@ -516,7 +517,7 @@ func (r *reader) flush(ctx context.Context) {
 // bootID returns the id of the boot that goes on, as cursors have it; "" if nobody
 // tells. The kernel does not tell it to a service without /proc/sys, but the last
 // entry of the journal does.
-func bootID(ctx context.Context, run Runner) string {
+func bootID(ctx context.Context, run journalctl.Runner) string {
 	if text, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		return strings.ReplaceAll(strings.TrimSpace(string(text)), "-", "")
 	}

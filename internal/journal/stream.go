@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/journalctl"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
@@ -27,12 +28,15 @@ type Config struct {
 	// Wake is called by another goroutine when Next may return a block.
 	Wake func()
 
-	// Files returns what changes when files of the journal are deleted; nil: it looks
-	// at this machine's.
-	Files func() string
+	Machine Machine // whose journal it is
+}
 
-	Run  Runner // nil: this machine's journalctl
-	Boot string // the id of the boot that goes on; "": this machine's
+// Machine is a machine with a journal. The zero Machine is this one.
+type Machine struct {
+	ID    string            // as journald has it; "": this machine's
+	Boot  string            // the id of the boot that goes on; "": this machine's
+	Run   journalctl.Runner // nil: this machine's
+	Files func() string     // returns what changes when files of the journal are deleted; nil: this machine's
 }
 
 const (
@@ -75,11 +79,11 @@ func NewStream(cfg Config) *Stream {
 	if cfg.MaxLine == 0 {
 		cfg.MaxLine = meter.MaxLine
 	}
-	if cfg.Files == nil {
-		cfg.Files = filesOf(MachineID())
+	if cfg.Machine.Files == nil {
+		cfg.Machine.Files = filesOf(MachineID())
 	}
-	if cfg.Run == nil {
-		cfg.Run = Run
+	if cfg.Machine.Run == nil {
+		cfg.Machine.Run = journalctl.Run
 	}
 	s := &Stream{cfg: cfg, follow: true}
 	for _, g := range cfg.Known {
@@ -142,8 +146,8 @@ func (s *Stream) start(now time.Time) bool {
 	batches, done := make(chan batch, 2), make(chan struct{})
 	s.cancel, s.batches, s.done = cancel, batches, done
 	r := &reader{
-		run: s.cfg.Run, query: s.cfg.Query, fields: s.cfg.Fields, boot: s.cfg.Boot, maxLine: s.cfg.MaxLine, follow: s.follow,
-		out: batches, wake: s.wake, trouble: s.fail, cursor: s.cursor, ours: s.ours, written: s.written, units: s.cfg.Query.units(), files: s.cfg.Files, safe: &s.safe,
+		run: s.cfg.Machine.Run, query: s.cfg.Query, fields: s.cfg.Fields, boot: s.cfg.Machine.Boot, maxLine: s.cfg.MaxLine, follow: s.follow,
+		out: batches, wake: s.wake, trouble: s.fail, cursor: s.cursor, ours: s.ours, written: s.written, units: s.cfg.Query.units(), files: s.cfg.Machine.Files, safe: &s.safe,
 	}
 	go func() {
 		defer close(done)
@@ -161,14 +165,14 @@ func (s *Stream) start(now time.Time) bool {
 func (s *Stream) begin(now time.Time) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	last, err := newest(ctx, s.cfg.Run, nil) // asked first, so that every later entry is behind it
+	last, err := newest(ctx, s.cfg.Machine.Run, nil) // asked first, so that every later entry is behind it
 	if errors.Is(err, errEmpty) && !s.cfg.AtEnd {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	if !s.cfg.AtEnd {
-		if _, err := newest(ctx, s.cfg.Run, s.cfg.Query); !errors.Is(err, errEmpty) {
+		if _, err := newest(ctx, s.cfg.Machine.Run, s.cfg.Query); !errors.Is(err, errEmpty) {
 			return err
 		}
 	}
@@ -245,17 +249,17 @@ func (s *Stream) advance(now time.Time) {
 		return
 	}
 	s.looked = now
-	state := s.cfg.Files()
+	state := s.cfg.Machine.Files()
 	if state == s.state {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	last, err := newest(ctx, s.cfg.Run, nil) // asked first: later entries are behind it
+	last, err := newest(ctx, s.cfg.Machine.Run, nil) // asked first: later entries are behind it
 	if err != nil {
 		return
 	}
-	ours, err := newest(ctx, s.cfg.Run, s.cfg.Query)
+	ours, err := newest(ctx, s.cfg.Machine.Run, s.cfg.Query)
 	switch {
 	case err == nil && ours.Cursor == s.cursor:
 	case errors.Is(err, errEmpty) && s.has(ctx):
@@ -279,7 +283,7 @@ func (s *Stream) has(ctx context.Context) bool {
 	if safe := s.safe.Load(); safe != nil {
 		cursor = *safe
 	}
-	return firstFrom(ctx, s.cfg.Run, "--cursor="+cursor) == cursor
+	return firstFrom(ctx, s.cfg.Machine.Run, "--cursor="+cursor) == cursor
 }
 
 // generation returns the generation that a batch belongs to.

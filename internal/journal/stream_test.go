@@ -11,13 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/journal/journaltest"
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
 // reading is a stream of the unit app with a ledger.
 type reading struct {
 	t      *testing.T
-	fake   *fake
+	fake   *journaltest.Journal
 	stream *Stream
 	query  Query
 	atEnd  bool
@@ -33,7 +34,7 @@ type reading struct {
 // place is where a message was counted.
 type place struct{ generation, offset int64 }
 
-func newReading(t *testing.T, f *fake) *reading {
+func newReading(t *testing.T, f *journaltest.Journal) *reading {
 	r := &reading{t: t, fake: f, query: NewQuery("", []string{"app.service"}, nil, nil), ledger: map[int64]meter.Generation{}, seen: map[int]int{}, places: map[int]place{}}
 	r.start()
 	return r
@@ -49,7 +50,7 @@ func (r *reading) start() {
 	r.batch = map[int]place{}
 	r.stream = NewStream(Config{
 		Source: "app", Path: "journal:app", Query: r.query, AtEnd: r.atEnd, MaxLine: 1000, Known: known,
-		NewID: func() int64 { r.lastID++; return r.lastID }, Run: r.fake.run, Boot: r.fake.boot, Files: r.fake.files,
+		NewID: func() int64 { r.lastID++; return r.lastID }, Machine: Machine{Run: r.fake.Run, Boot: r.fake.Boot(), Files: r.fake.Files},
 	})
 }
 
@@ -135,17 +136,33 @@ func test(t *testing.T, f func(t *testing.T, r *reading)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newReading(t, newFake())
+		r := newReading(t, journaltest.New(""))
 		defer func() { r.stream.Close() }()
 		f(t, r)
 	})
 }
 
+// sent writes a message of the unit app.
+func (r *reading) sent(n int) {
+	r.fake.Write("_SYSTEMD_UNIT=app.service", fmt.Sprintf("MESSAGE=sent %d", n))
+}
+
+// numbers returns the numbers of messages "sent N".
+func numbers(data []byte) (list []int) {
+	for line := range bytes.Lines(data) {
+		var n int
+		if _, err := fmt.Sscanf(string(line), "sent %d", &n); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
 func (r *reading) write(from, to int) {
 	for n := from; n <= to; n++ {
-		r.fake.sent(n)
+		r.sent(n)
 		if n%3 == 0 {
-			r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=sent 999999")
+			r.fake.Write("_SYSTEMD_UNIT=other.service", "MESSAGE=sent 999999")
 		}
 	}
 }
@@ -156,9 +173,7 @@ func TestStreamReadsWhatTheUnitPrints(t *testing.T) {
 		r.expect(1, 20, 0)
 		r.write(21, 30)
 		r.expect(1, 30, 0)
-		r.fake.mu.Lock()
-		defer r.fake.mu.Unlock()
-		following := slices.DeleteFunc(r.fake.runs, func(args []string) bool { return !slices.Contains(args, "--follow") })
+		following := slices.DeleteFunc(r.fake.Runs(), func(args []string) bool { return !slices.Contains(args, "--follow") })
 		if len(following) != 1 {
 			t.Errorf("journalctl was started %d times", len(following))
 		}
@@ -180,7 +195,7 @@ func TestStreamGoesOnAfterACrash(t *testing.T) {
 func TestStreamStartsAtTheEnd(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 20)
-		r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=last")
+		r.fake.Write("_SYSTEMD_UNIT=other.service", "MESSAGE=last")
 		r.atEnd = true
 		r.crash()
 		r.read()
@@ -197,11 +212,9 @@ func TestStreamStartsAtTheEnd(t *testing.T) {
 func TestStreamOverKillsOfJournalctl(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 50)
-		r.fake.cutAfter = 1500 // within an entry
+		r.fake.CutAfter(1500) // within an entry
 		r.read()
-		r.fake.mu.Lock()
-		r.fake.cutAfter = 0
-		r.fake.mu.Unlock()
+		r.fake.CutAfter(0)
 		r.expect(1, 50, 0)
 	})
 }
@@ -210,7 +223,7 @@ func TestStreamOverAVacuum(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 20)
 		r.expect(1, 20, 0)
-		r.fake.vacuum(0) // all is read
+		r.fake.Vacuum(0) // all is read
 		r.write(21, 30)
 		r.expect(1, 30, 0)
 	})
@@ -223,7 +236,7 @@ func TestStreamRestartedAfterAVacuumOfWhatWasRead(t *testing.T) {
 		r.expect(1, 20, 0)
 		r.stream.Close()
 		r.write(21, 30)
-		r.fake.vacuum(14)
+		r.fake.Vacuum(14)
 		r.start()
 		r.expect(1, 30, 0)
 	})
@@ -235,7 +248,7 @@ func TestStreamMissesWhatWasDeleted(t *testing.T) {
 		r.expect(1, 20, 0)
 		r.stream.Close()
 		r.write(21, 40)
-		r.fake.vacuum(13) // of 21..40, with 6 of others
+		r.fake.Vacuum(13) // of 21..40, with 6 of others
 		r.start()
 		r.read()
 		r.commit()
@@ -246,7 +259,7 @@ func TestStreamMissesWhatWasDeleted(t *testing.T) {
 			t.Errorf("counted: %v", r.seen)
 		}
 		at := r.places[40] // what came after the gap can be read again
-		if err := entries(t.Context(), r.fake.run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != nil {
+		if err := entries(t.Context(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != nil {
 			t.Error(err)
 		}
 		r.crash() // the gap is known
@@ -267,7 +280,7 @@ func TestStreamHeldWhileTheJournalIsVacuumed(t *testing.T) {
 		r.expect(1, 20, 0)
 		r.write(21, 4*batchLength) // more than waits in memory
 		synctest.Wait()
-		r.fake.vacuum(10)
+		r.fake.Vacuum(10)
 		r.read()
 		r.commit()
 		missing := int64(0)
@@ -290,13 +303,13 @@ func TestStreamOfAUnitThatSeldomPrints(t *testing.T) {
 		r.expect(1, 20, 0)
 		for range 5 {
 			for range 10 {
-				r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=noise")
+				r.fake.Write("_SYSTEMD_UNIT=other.service", "MESSAGE=noise")
 			}
-			r.fake.rotate()
+			r.fake.Rotate()
 			r.read()
 			r.read()
 			r.commit()
-			r.fake.vacuum(5)
+			r.fake.Vacuum(5)
 			r.read()
 			r.read()
 			r.commit()
@@ -304,13 +317,13 @@ func TestStreamOfAUnitThatSeldomPrints(t *testing.T) {
 		r.write(21, 25)
 		r.expect(1, 25, 0)
 		for range 10 {
-			r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=noise")
+			r.fake.Write("_SYSTEMD_UNIT=other.service", "MESSAGE=noise")
 		}
-		r.fake.rotate()
+		r.fake.Rotate()
 		r.read()
 		r.read()
 		r.commit()
-		r.fake.vacuum(3)
+		r.fake.Vacuum(3)
 		r.crash()
 		r.write(26, 30)
 		r.expect(1, 30, 0)
@@ -323,7 +336,7 @@ func TestStreamFollowsOverVacuums(t *testing.T) {
 		for n := range 20 {
 			r.write(10*n+1, 10*n+10)
 			r.read()
-			r.fake.vacuum(3)
+			r.fake.Vacuum(3)
 		}
 		r.expect(1, 200, 0)
 	})
@@ -336,9 +349,10 @@ func TestStreamOverARebootWithAVolatileJournal(t *testing.T) {
 		r.write(1, 20)
 		r.expect(1, 20, 0)
 		r.stream.Close()
-		r.fake.vacuum(0)
-		r.fake.clock = r.fake.clock.Add(-time.Hour) // a machine without a clock of its own
-		r.fake.reboot("c", strings.Repeat("0", 8))
+		r.fake.Vacuum(0)
+		r.fake.SetClock(r.fake.Clock().Add(-time.Hour)) // a machine without a clock of its own
+		r.fake.NewSequence("c")
+		r.fake.Reboot(strings.Repeat("0", 8))
 		r.write(21, 30)
 		r.start()
 		r.expect(1, 30, 1)
@@ -351,7 +365,7 @@ func TestStreamOverARebootWithAPersistentJournal(t *testing.T) {
 		r.expect(1, 20, 0)
 		r.stream.Close()
 		r.write(21, 25)
-		r.fake.reboot("a", "b2")
+		r.fake.Reboot("b2")
 		r.write(26, 30)
 		r.start()
 		r.expect(1, 30, 0)
@@ -362,7 +376,7 @@ func TestStreamOverAClockThatIsSetBack(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 20)
 		r.expect(1, 20, 0)
-		r.fake.clock = r.fake.clock.Add(-3 * time.Hour)
+		r.fake.SetClock(r.fake.Clock().Add(-3 * time.Hour))
 		r.write(21, 30)
 		r.crash()
 		r.expect(1, 30, 0)
@@ -373,7 +387,7 @@ func TestStreamOverAClockThatIsSetBack(t *testing.T) {
 // what is new are not counted.
 func TestStreamWithAnotherQuery(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
-		r.fake.write("_SYSTEMD_UNIT=more.service", "MESSAGE=sent 500")
+		r.fake.Write("_SYSTEMD_UNIT=more.service", "MESSAGE=sent 500")
 		r.write(1, 20)
 		r.expect(1, 20, 0)
 		r.query = NewQuery("", []string{"app.service", "more.service"}, nil, nil)
@@ -382,7 +396,7 @@ func TestStreamWithAnotherQuery(t *testing.T) {
 		r.commit()
 		r.crash()
 		r.write(21, 30)
-		r.fake.write("_SYSTEMD_UNIT=more.service", "MESSAGE=sent 31")
+		r.fake.Write("_SYSTEMD_UNIT=more.service", "MESSAGE=sent 31")
 		r.expect(1, 31, 0)
 		r.crash()
 		r.write(32, 40)
@@ -393,10 +407,10 @@ func TestStreamWithAnotherQuery(t *testing.T) {
 func TestStreamCountsSuppressedMessagesAsGap(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 3)
-		r.fake.write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "N_DROPPED=425", "OBJECT_SYSTEMD_UNIT=app.service", "MESSAGE=Suppressed 425 messages from app.service")
-		r.fake.write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "MESSAGE=Suppressed 5 messages from /system.slice/app.service") // as older journals have it
-		r.fake.write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "N_DROPPED=7", "OBJECT_SYSTEMD_UNIT=other.service", "MESSAGE=Suppressed 7 messages from other.service")
-		r.fake.write("_SYSTEMD_UNIT=forger.service", "MESSAGE_ID="+suppressedID, "N_DROPPED=9", "OBJECT_SYSTEMD_UNIT=app.service")
+		r.fake.Write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "N_DROPPED=425", "OBJECT_SYSTEMD_UNIT=app.service", "MESSAGE=Suppressed 425 messages from app.service")
+		r.fake.Write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "MESSAGE=Suppressed 5 messages from /system.slice/app.service") // as older journals have it
+		r.fake.Write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "N_DROPPED=7", "OBJECT_SYSTEMD_UNIT=other.service", "MESSAGE=Suppressed 7 messages from other.service")
+		r.fake.Write("_SYSTEMD_UNIT=forger.service", "MESSAGE_ID="+suppressedID, "N_DROPPED=9", "OBJECT_SYSTEMD_UNIT=app.service")
 		r.write(4, 6)
 		r.read()
 		r.commit()
@@ -418,9 +432,9 @@ func TestStreamByIdentifierCountsSuppressedMessages(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.query = NewQuery("", nil, []string{"app"}, nil)
 		r.crash()
-		r.fake.write("_SYSTEMD_UNIT=app.service", "SYSLOG_IDENTIFIER=app", "MESSAGE=sent 1")
+		r.fake.Write("_SYSTEMD_UNIT=app.service", "SYSLOG_IDENTIFIER=app", "MESSAGE=sent 1")
 		for _, unit := range []string{"app.service", "other.service"} {
-			r.fake.write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "N_DROPPED=3", "OBJECT_SYSTEMD_UNIT="+unit)
+			r.fake.Write("_TRANSPORT=driver", "MESSAGE_ID="+suppressedID, "N_DROPPED=3", "OBJECT_SYSTEMD_UNIT="+unit)
 		}
 		r.expect(1, 1, 1)
 	})
@@ -429,18 +443,20 @@ func TestStreamByIdentifierCountsSuppressedMessages(t *testing.T) {
 // Messages may hold anything; each is one event.
 func TestStreamTakesMessagesOfAnyKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReading(t, newFake())
+		r := newReading(t, journaltest.New(""))
 		defer func() { r.stream.Close() }()
 		unit := func(message any) map[string]any {
 			return map[string]any{"_SYSTEMD_UNIT": "app.service", "MESSAGE": message, "X": []any{"1", []any{255, 254}}}
 		}
-		r.fake.add(unit("two\nlines\n"))
-		r.fake.add(unit([]any{27, 91, 0, 255}))
-		r.fake.add(unit([]any{"first", "second"}))
-		r.fake.add(unit(nil))
-		r.fake.add(unit(strings.Repeat("x", 1001)))
-		delete(r.fake.add(unit("")).fields, "MESSAGE")
-		r.fake.add(unit("last"))
+		r.fake.Add(unit("two\nlines\n"))
+		r.fake.Add(unit([]any{27, 91, 0, 255}))
+		r.fake.Add(unit([]any{"first", "second"}))
+		r.fake.Add(unit(nil))
+		r.fake.Add(unit(strings.Repeat("x", 1001)))
+		empty := unit("")
+		delete(empty, "MESSAGE")
+		r.fake.Add(empty)
+		r.fake.Add(unit("last"))
 		synctest.Wait()
 		var got []string
 		var offsets []int64
@@ -474,7 +490,7 @@ func TestStreamTakesMessagesOfAnyKind(t *testing.T) {
 func TestStreamPassesAnEntryThatIsFarTooLong(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 3)
-		r.fake.write("_SYSTEMD_UNIT=app.service", "MESSAGE="+strings.Repeat("x", maxEntry))
+		r.fake.Write("_SYSTEMD_UNIT=app.service", "MESSAGE="+strings.Repeat("x", maxEntry))
 		r.read()
 		r.commit()
 		r.crash() // at this entry
@@ -488,15 +504,13 @@ func TestStreamPassesAnEntryThatIsFarTooLong(t *testing.T) {
 
 func TestStreamSaysWhyTheJournalCannotBeRead(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
-		r.fake.failing = true
+		r.fake.Fail(true)
 		r.write(1, 3)
 		r.read()
 		if r.stream.Trouble() == nil {
 			t.Error("nothing is said of it")
 		}
-		r.fake.mu.Lock()
-		r.fake.failing = false
-		r.fake.mu.Unlock()
+		r.fake.Fail(false)
 		r.expect(1, 3, 0)
 		if err := r.stream.Trouble(); err != nil {
 			t.Errorf("it works, and %v is said", err)
@@ -521,7 +535,7 @@ func TestStreamToItsEnd(t *testing.T) {
 		if r.seen[3*batchLength] != 1 || len(r.seen) != 3*batchLength {
 			t.Errorf("%d messages", len(r.seen))
 		}
-		r.fake.absent = true
+		r.fake.Absent(true)
 		r.stream.ToEnd()
 		if _, ok := r.stream.Next(time.Now()); ok || r.stream.Trouble() == nil {
 			t.Error("without journalctl nothing is said")
@@ -539,7 +553,7 @@ func TestEntriesAreReadAgain(t *testing.T) {
 		r.expect(1, 50, 0)
 		for n, at := range r.places {
 			found := 0
-			err := entries(t.Context(), r.fake.run, r.ledger[at.generation], at.offset, at.offset+1, func(b meter.Block) {
+			err := entries(t.Context(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(b meter.Block) {
 				if b.Events[0].From == at.offset && slices.Equal(numbers(b.Data), []int{n}) {
 					found++
 				}
@@ -548,9 +562,9 @@ func TestEntriesAreReadAgain(t *testing.T) {
 				t.Fatalf("message %d: %d times, %v", n, found, err)
 			}
 		}
-		r.fake.vacuum(10)
+		r.fake.Vacuum(10)
 		at := r.places[50]
-		if err := entries(context.Background(), r.fake.run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != ErrGone {
+		if err := entries(context.Background(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != ErrGone {
 			t.Errorf("what was deleted: %v", err)
 		}
 	})
@@ -569,12 +583,13 @@ func TestStreamOverAnyHistory(t *testing.T) {
 
 func history(t *testing.T, seed uint64) {
 	chance := rand.New(rand.NewPCG(seed, 1))
-	r := newReading(t, newFake())
+	r := newReading(t, journaltest.New(""))
 	defer func() { r.stream.Close() }()
-	r.fake.write("_SYSTEMD_UNIT=other.service", "MESSAGE=first") // what is deleted before the first start is not missed
+	r.fake.Write("_SYSTEMD_UNIT=other.service", "MESSAGE=first") // what is deleted before the first start is not missed
 	r.read()
 	r.commit()
-	written, boots, damaged := 0, 1, false
+	written, boots, sequences, damaged := 0, 1, 1, false
+	latest := r.fake.Clock() // that the clock has shown
 	var steps []string
 	for range 40 {
 		step := chance.IntN(11)
@@ -584,31 +599,30 @@ func history(t *testing.T, seed uint64) {
 			n := chance.IntN(40)
 			r.write(written+1, written+n)
 			written += n
+			if now := r.fake.Clock(); now.After(latest) {
+				latest = now
+			}
 		case 3:
 			r.crash()
 		case 4:
-			r.fake.mu.Lock()
-			r.fake.cutAfter = chance.IntN(2) * (1 + chance.IntN(4000))
-			r.fake.mu.Unlock()
+			r.fake.CutAfter(chance.IntN(2) * (1 + chance.IntN(4000)))
 		case 5:
 			if chance.IntN(3) == 0 {
 				time.Sleep(5 * time.Second)
-				r.fake.vacuum(chance.IntN(60))
+				r.fake.Vacuum(chance.IntN(60))
 			}
 		case 6:
 			if chance.IntN(3) == 0 {
 				boots++
-				id := r.fake.id
-				if chance.IntN(2) == 0 {
-					id = fmt.Sprint("s", boots)
-				}
 				r.stream.Close()
-				if id != r.fake.id {
-					r.fake.clock = r.fake.latest // nothing else would tell the order
-				} else if id == "a" && chance.IntN(2) == 0 {
-					r.fake.clock = r.fake.clock.Add(time.Duration(chance.IntN(7200)-3600) * time.Second)
+				if chance.IntN(2) == 0 {
+					sequences++
+					r.fake.NewSequence(fmt.Sprint("s", sequences))
+					r.fake.SetClock(latest) // nothing else would tell the order
+				} else if sequences == 1 && chance.IntN(2) == 0 {
+					r.fake.SetClock(r.fake.Clock().Add(time.Duration(chance.IntN(7200)-3600) * time.Second))
 				}
-				r.fake.reboot(id, fmt.Sprint("b", boots))
+				r.fake.Reboot(fmt.Sprint("b", boots))
 				r.start()
 			}
 		case 7:
@@ -616,18 +630,16 @@ func history(t *testing.T, seed uint64) {
 		case 8:
 			r.read()
 		case 9:
-			r.fake.rotate()
+			r.fake.Rotate()
 		case 10:
 			if chance.IntN(3) == 0 {
 				damaged = true
-				r.fake.damage(chance.IntN(60), whole+damageKind(chance.IntN(3)))
-				r.fake.rotate() // what journald does when it notices
+				r.fake.Damage(chance.IntN(60), journaltest.Whole+journaltest.Damage(chance.IntN(3)))
+				r.fake.Rotate() // what journald does when it notices
 			}
 		}
 	}
-	r.fake.mu.Lock()
-	r.fake.cutAfter = 0
-	r.fake.mu.Unlock()
+	r.fake.CutAfter(0)
 	written++
 	r.write(written, written)
 	r.read()
@@ -645,7 +657,7 @@ func history(t *testing.T, seed uint64) {
 	}
 	if gaps, entries := r.gaps(); missing > 0 && gaps == 0 {
 		t.Errorf("%d messages are missing without a gap", missing)
-	} else if r.fake.gone == 0 && !damaged && gaps > 0 {
+	} else if r.fake.Deleted() == 0 && !damaged && gaps > 0 {
 		t.Errorf("%d gaps of %d entries, and nothing was deleted", gaps, entries)
 	}
 	if !bytes.Contains([]byte(fmt.Sprint(r.seen)), []byte(fmt.Sprint(written))) {

@@ -1,4 +1,4 @@
-package journal
+package journalctl
 
 import (
 	"bytes"
@@ -70,8 +70,7 @@ func (v *voice) take(text []byte) {
 	}
 }
 
-// notice is the priority from which on a message is not for people who look for an
-// error.
+// notice is the first priority that does not help people who look for an error.
 const notice = 5
 
 // line takes a line with its priority: <31> is 24 for the facility, and 7 for what
