@@ -73,7 +73,11 @@ type process struct {
 	last   bool // only the last entry
 
 	ignored map[int]bool // files
+	buffer  []byte       // of what it has yet to write
 }
+
+// bufferSize is how much journalctl writes at once, in bytes.
+const bufferSize = 4 << 10
 
 // Run is a journalctl.Runner.
 func (j *Journal) Run(ctx context.Context, args []string, complain func(string)) (*journalctl.Process, error) {
@@ -141,8 +145,8 @@ func (p *process) print(ctx context.Context) error {
 				return err
 			}
 		}
-		if !p.follow {
-			return nil
+		if err := p.flush(); err != nil || !p.follow {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -202,11 +206,18 @@ func (p *process) entry(e *Entry) error {
 	if deleted || p.ignored[e.file] || !e.matches(p.query) {
 		return nil
 	}
-	return p.write(e.text)
+	if p.buffer = append(p.buffer, e.text...); len(p.buffer) < bufferSize {
+		return nil
+	}
+	return p.flush()
 }
 
-// write writes a text, or the part of it until the process is killed.
-func (p *process) write(text []byte) error {
+// flush writes what is in the buffer, or the part of it until the process is killed.
+func (p *process) flush() error {
+	text := p.buffer
+	if p.buffer = nil; len(text) == 0 {
+		return nil
+	}
 	if p.left == 0 {
 		_, err := p.out.Write(text)
 		return err
