@@ -20,7 +20,7 @@ import (
 // Batch is what the meter loop has read and counted since the last commit.
 type Batch struct {
 	Generations []meter.Generation   // changed since the last commit
-	Copies      []meter.Copy         // verdicts since the last commit, in order
+	Copies      []meter.Copy         // found since the last commit, in order
 	Globs       map[string]time.Time // patterns of sources, with the time of their first scan
 	Tally       *meter.Tally
 	Activity    []meter.Activity // of all rules; nil if this commit does not store it
@@ -150,7 +150,7 @@ func (n *nameList) Scan(value any) error {
 	return nil
 }
 
-// putCopy stores the one verdict of an inode, or withdraws it.
+// putCopy stores what an inode is a copy of, or removes it.
 func (t *transaction) putCopy(c meter.Copy) (err error) {
 	if c.Of == 0 {
 		_, err = t.exec(`DELETE FROM copies WHERE dev = ? AND ino = ?`, int64(c.Dev), int64(c.Ino))

@@ -21,7 +21,7 @@ func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
 		WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
 }
 
-// Copies returns the verdicts on files that hold what is counted elsewhere.
+// Copies returns the files that hold what is counted elsewhere.
 func (r *Reader) Copies(ctx context.Context) ([]meter.Copy, error) {
 	return query(ctx, r.db, "copies", func(rows *sql.Rows) (c meter.Copy, err error) {
 		var dev, ino int64

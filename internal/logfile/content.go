@@ -76,7 +76,7 @@ func (d Disk) candidates(g meter.Generation) ([]string, error) {
 			if _, ok := Owner(paths, name, RotatedFrom); !ok {
 				continue
 			}
-			if at, err := d.Look(name); IsMissing(err) || errors.Is(err, ErrNotRegular) || errors.Is(err, ErrLinkRefused) {
+			if at, err := d.State(name); IsMissing(err) || errors.Is(err, ErrNotRegular) || errors.Is(err, ErrLinkRefused) {
 				continue
 			} else if at.Inode == (Inode{g.Dev, g.Ino}) {
 				last = name

@@ -17,9 +17,9 @@ import (
 // file system may give it to another file at once after that.
 type Inode struct{ Dev, Ino uint64 }
 
-// Look is what stat tells of a file. Two equal looks are taken for "nothing
+// FileState is what stat tells of a file. Two equal states are taken for "nothing
 // was written in between".
-type Look struct {
+type FileState struct {
 	Inode
 	Size     int64
 	MTime    int64 // nanoseconds since 1970
@@ -27,9 +27,10 @@ type Look struct {
 	Unlinked bool
 }
 
-func LookAt(info fs.FileInfo) Look {
+// FileStateOf returns what stat told of a file.
+func FileStateOf(info fs.FileInfo) FileState {
 	st := info.Sys().(*syscall.Stat_t)
-	return Look{
+	return FileState{
 		Inode:    Inode{uint64(st.Dev), st.Ino},
 		Size:     info.Size(),
 		MTime:    info.ModTime().UnixNano(),
@@ -38,9 +39,9 @@ func LookAt(info fs.FileInfo) Look {
 	}
 }
 
-// Public returns the look as the ledger keeps it.
-func (l Look) Public() meter.Look {
-	return meter.Look{Dev: l.Dev, Ino: l.Ino, Size: l.Size, MTime: l.MTime, CTime: l.CTime}
+// Public returns the state as the ledger keeps it.
+func (l FileState) Public() meter.FileState {
+	return meter.FileState{Dev: l.Dev, Ino: l.Ino, Size: l.Size, MTime: l.MTime, CTime: l.CTime}
 }
 
 // BornAt returns when a file was made, in nanoseconds since 1970; 0 where the file
@@ -63,20 +64,20 @@ var ErrReplaced = errors.New("truncated or overwritten")
 
 var ErrNotRegular = errors.New("not a regular file")
 
-// Look follows symbolic links, and refuses all but regular files.
-func (d Disk) Look(name string) (Look, error) {
+// State returns what stat tells of a file. It follows symbolic links, and refuses all but regular files.
+func (d Disk) State(name string) (FileState, error) {
 	info, err := d.Stat(name)
 	if err != nil {
-		return Look{}, err
+		return FileState{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return Look{}, &fs.PathError{Op: "follow", Path: name, Err: ErrNotRegular}
+		return FileState{}, &fs.PathError{Op: "follow", Path: name, Err: ErrNotRegular}
 	}
-	return LookAt(info), nil
+	return FileStateOf(info), nil
 }
 
 // Differs reports whether the file was written to since.
-func (l Look) Differs(now Look) bool {
+func (l FileState) Differs(now FileState) bool {
 	return !now.Unlinked && (l.Size != now.Size || l.MTime != now.MTime)
 }
 
@@ -91,9 +92,9 @@ func AsFilesAreDated(now time.Time) time.Time {
 	return now.Add(-time.Duration(exact.Nano() - coarse.Nano()))
 }
 
-func (l Look) WrittenAt() time.Time { return time.Unix(0, l.MTime) }
+func (l FileState) WrittenAt() time.Time { return time.Unix(0, l.MTime) }
 
-// verdict is how a file's content compares with a generation.
+// Match is how a file's content compares with a generation.
 type Match int
 
 const (

@@ -32,19 +32,19 @@ type Generation struct {
 	Query string // of a source without files: what chooses its events; "" for a file
 }
 
-// Look is what stat tells of a file. Two equal looks mean that nobody wrote to the
+// FileState is what stat tells of a file. Two equal states mean that nobody wrote to the
 // file in between.
-type Look struct {
+type FileState struct {
 	Dev, Ino     uint64
 	Size         int64
 	MTime, CTime int64 // nanoseconds since 1970
 }
 
-// Copy is the verdict that a file with this look holds what is counted as a
-// generation. The verdict holds for this look alone.
+// Copy says that a file in this state holds what is counted as a
+// generation. If the file changes, it says nothing about it any more.
 type Copy struct {
-	Look
-	Of int64 // the generation's ID; 0 withdraws the verdict
+	FileState
+	Of int64 // the generation's ID; 0 takes an earlier Copy back
 }
 
 const (

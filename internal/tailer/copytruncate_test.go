@@ -42,7 +42,7 @@ func TestCopyThatBeginsDuringAScan(t *testing.T) {
 	scan := s.now.Add(1100 * time.Millisecond)
 	s.check(os.WriteFile(s.path("app.log.1"), nil, 0o644))
 	s.check(os.Chtimes(s.path("app.log.1"), scan.Add(time.Millisecond), scan.Add(time.Millisecond)))
-	s.tailer.restless[s.path("app.log")] = 2
+	s.tailer.rescan[s.path("app.log")] = 2
 	nextOf(s.tailer, scan)
 	s.copy("app.log", "app.log.1")
 	s.check(os.Truncate(s.path("app.log"), 0))
@@ -69,7 +69,7 @@ func TestTruncatedWhileAScanIsUnderWay(t *testing.T) {
 	s.append("app.log", text)
 	s.expect(want...)
 	s.append("app.log.1", text[:half])
-	s.tailer.restless[s.path("app.log")] = 2
+	s.tailer.rescan[s.path("app.log")] = 2
 	s.expect()
 	if !truncated {
 		t.Fatal("nobody looked into the copy")

@@ -148,6 +148,6 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 		}
 	}
 	t.index(s)
-	t.bind(s, e, f, nil, now)
+	t.attach(s, e, f, nil, now)
 	return true
 }

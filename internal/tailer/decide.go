@@ -12,7 +12,7 @@ import (
 // decide settles what a file is whose inode belongs to no generation.
 func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 	blank := t.byInode[e.Inode]
-	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.Look && !blank.isBehind()) {
+	if blank != nil && (!blank.isBlank() || !e.rotated() || blank.seen == e.FileState && !blank.isBehind()) {
 		return
 	}
 	if t.isCopy(e, now) {
@@ -27,12 +27,12 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 	switch from, s := t.origin(e, now); from {
 	case copied, garbage:
 		if blank != nil {
-			t.lose(blank, now)
+			t.markLost(blank, now)
 		}
 		if s.ID != 0 && !s.heldAt.Equal(now) && t.placeOf(s) == gone {
 			if t.isBusy(s) {
 				t.undecided = true
-				t.restless[e.path] = max(t.restless[e.path], 2)
+				t.rescan[e.path] = max(t.rescan[e.path], 2)
 				return
 			}
 			if t.extends(e, s, now) {
@@ -40,39 +40,38 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 			}
 		}
 		t.cfg.Log.Debug("copy of a known file", "name", e.name, "path", e.path, "generation", s.ID)
-		t.noteCopy(e.Look, s, now)
+		t.noteCopy(e.FileState, s, now)
 		if from != garbage {
 			t.fail(e.name, nil)
 		}
 	case unclear:
 		t.undecided = true
-		t.restless[e.path] = max(t.restless[e.path], 2)
+		t.rescan[e.path] = max(t.rescan[e.path], 2)
 	case stranger:
 		if e.archived && t.unfinished(e, entries, now) {
 			t.undecided = true
-			t.restless[e.path] = max(t.restless[e.path], 2)
+			t.rescan[e.path] = max(t.rescan[e.path], 2)
 			return
 		}
 		if blank == nil {
 			t.adopt(e, now)
 		} else if f, arch, err := t.openEntry(e); err == nil {
-			t.bind(blank, e, f, arch, now)
+			t.attach(blank, e, f, arch, now)
 		}
 	}
 }
 
-// copyOf is the verdict that a file with this look holds what is counted as
-// another's.
+// copyOf says that a file in this state holds what is counted as another's.
 type copyOf struct {
-	logfile.Look
+	logfile.FileState
 	stream *stream
 }
 
 // noteCopy remembers that a file holds what is counted as the stream's.
-func (t *Tailer) noteCopy(at logfile.Look, s *stream, now time.Time) {
+func (t *Tailer) noteCopy(at logfile.FileState, s *stream, now time.Time) {
 	t.copies[at.Inode], s.heldAt = copyOf{at, s}, now
 	if s.ID != 0 {
-		t.newCopies = append(t.newCopies, meter.Copy{Look: at.Public(), Of: s.ID})
+		t.newCopies = append(t.newCopies, meter.Copy{FileState: at.Public(), Of: s.ID})
 	}
 }
 
@@ -80,11 +79,11 @@ func (t *Tailer) noteCopy(at logfile.Look, s *stream, now time.Time) {
 func (t *Tailer) forgetCopy(at logfile.Inode) {
 	if copy, ok := t.copies[at]; ok {
 		delete(t.copies, at)
-		t.newCopies = append(t.newCopies, meter.Copy{Look: copy.Public()})
+		t.newCopies = append(t.newCopies, meter.Copy{FileState: copy.Public()})
 	}
 }
 
-// knowCopies takes up the verdicts of an earlier run.
+// knowCopies takes up what an earlier run knew of copies.
 func (t *Tailer) knowCopies(copies []meter.Copy) {
 	byID := make(map[int64]*stream)
 	for _, s := range t.streams {
@@ -92,7 +91,7 @@ func (t *Tailer) knowCopies(copies []meter.Copy) {
 	}
 	for _, c := range copies {
 		if s := byID[c.Of]; s != nil && s.State != meter.Lost {
-			at := logfile.Look{Inode: logfile.Inode{Dev: c.Dev, Ino: c.Ino}, Size: c.Size, MTime: c.MTime, CTime: c.CTime}
+			at := logfile.FileState{Inode: logfile.Inode{Dev: c.Dev, Ino: c.Ino}, Size: c.Size, MTime: c.MTime, CTime: c.CTime}
 			t.copies[at.Inode] = copyOf{at, s}
 		}
 	}
@@ -106,12 +105,12 @@ func (t *Tailer) isCopy(e entry, now time.Time) bool {
 	if !ok {
 		return false
 	}
-	if copy.Look != e.Look {
+	if copy.FileState != e.FileState {
 		if copy.Size != e.Size || copy.MTime != e.MTime || !t.beginsAs(e, copy.stream) {
 			t.forgetCopy(e.Inode)
 			return false
 		}
-		t.noteCopy(e.Look, copy.stream, now)
+		t.noteCopy(e.FileState, copy.stream, now)
 	}
 	copy.stream.heldAt, copy.stream.holder = now, e.name
 	return true
@@ -139,8 +138,8 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 	if s.Offset == 0 {
 		return false
 	}
-	f, arch, verdict := t.open(e, s)
-	if verdict != logfile.Same {
+	f, arch, match := t.open(e, s)
+	if match != logfile.Same {
 		logfile.CloseFile(f)
 		t.putBack(arch)
 		return false
@@ -160,7 +159,7 @@ func (t *Tailer) extends(e entry, s *stream, now time.Time) bool {
 	if s.State == meter.Done {
 		t.become(s, meter.Rotated)
 	}
-	t.bind(s, e, f, arch, now)
+	t.attach(s, e, f, arch, now)
 	return true
 }
 
@@ -172,7 +171,7 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 	for _, s := range t.byPath[e.path] {
 		gone := false
 		if s.file != nil {
-			at, err := t.look(s)
+			at, err := t.fileState(s)
 			gone = err == nil && at.Unlinked
 		} else if s.arch == nil {
 			gone = !slices.ContainsFunc(entries, func(other entry) bool { return other.Inode == s.inode() })
@@ -185,12 +184,12 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 		}
 		if t.isBusy(s) {
 			t.undecided = true
-			t.restless[e.path] = max(t.restless[e.path], 2)
+			t.rescan[e.path] = max(t.rescan[e.path], 2)
 			return true
 		}
-		f, arch, verdict := t.open(e, s)
-		if verdict == logfile.Same {
-			t.bind(s, e, f, arch, now)
+		f, arch, match := t.open(e, s)
+		if match == logfile.Same {
+			t.attach(s, e, f, arch, now)
 			return true
 		}
 		logfile.CloseFile(f)
@@ -214,7 +213,7 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 	if late {
 		state = meter.Rotated
 	}
-	s := t.begin(e.path, e.Look, state)
+	s := t.begin(e.path, e.FileState, state)
 	switch {
 	case late && (!known || e.WrittenAt().Before(since)):
 		err = t.baseline(s, e, f, arch)
@@ -238,7 +237,7 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 		s.Before = before.ID
 	}
 	t.cfg.Log.Debug("new file", "name", e.name, "path", e.path, "generation", s.ID, "offset", s.Offset, "size", e.Size)
-	t.bind(s, e, f, arch, now)
+	t.attach(s, e, f, arch, now)
 	t.adopted = append(t.adopted, s)
 }
 

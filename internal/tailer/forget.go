@@ -32,7 +32,7 @@ func (t *Tailer) callCensus(now time.Time) bool {
 	t.lastCensus = now
 	t.barShared()
 	for path := range t.byPath {
-		t.restless[path] = max(t.restless[path], 1)
+		t.rescan[path] = max(t.rescan[path], 1)
 	}
 	return true
 }
@@ -40,15 +40,15 @@ func (t *Tailer) callCensus(now time.Time) bool {
 // takeCensus forgets the generations that no file has held in the last censuses. A
 // census that could not see everything does not count.
 func (t *Tailer) takeCensus(entries []entry, now time.Time) {
-	if t.crowded || t.undecided || t.isBlind() {
+	if t.outOfDescriptors || t.undecided || t.hasUnreadable() {
 		return
 	}
-	met := make(map[logfile.Look]bool, len(entries))
+	met := make(map[logfile.FileState]bool, len(entries))
 	for _, e := range entries {
-		met[e.Look] = true
+		met[e.FileState] = true
 	}
 	for at, copy := range t.copies {
-		if !met[copy.Look] {
+		if !met[copy.FileState] {
 			t.forgetCopy(at)
 		}
 	}
@@ -69,10 +69,10 @@ func (t *Tailer) takeCensus(entries []entry, now time.Time) {
 	}
 }
 
-// isBlind reports whether a folder, or a rotated form, cannot be looked into at
+// hasUnreadable reports whether a folder, or a rotated form, cannot be looked into at
 // present.
-func (t *Tailer) isBlind() bool {
-	if len(t.blind) > 0 {
+func (t *Tailer) hasUnreadable() bool {
+	if len(t.unreadable) > 0 {
 		return true
 	}
 	for name, f := range t.failures {

@@ -151,7 +151,7 @@ func FuzzIdentity(f *testing.F) {
 		if g.Offset > 0 && (!bytes.HasPrefix(content, g.Head) || !bytes.Equal(content[g.Offset-int64(len(g.Mark)):g.Offset], g.Mark)) {
 			t.Fatalf("head %q and mark %q of %q at %d", g.Head, g.Mark, content, g.Offset)
 		}
-		verdict := func(content []byte) logfile.Match {
+		match := func(content []byte) logfile.Match {
 			v, err := logfile.Compare(bytes.NewReader(content), int64(len(content)), g)
 			if err != nil {
 				t.Fatal(err)
@@ -159,23 +159,23 @@ func FuzzIdentity(f *testing.F) {
 			return v
 		}
 		if g.Offset == 0 {
-			if v := verdict(content); v != logfile.Other {
-				t.Fatalf("nothing was read, and the verdict is %d", v)
+			if v := match(content); v != logfile.Other {
+				t.Fatalf("nothing was read, and it is taken for %d", v)
 			}
 			return
 		}
-		if v := verdict(content); v != logfile.Same {
+		if v := match(content); v != logfile.Same {
 			t.Fatalf("its own file: %d", v)
 		}
-		if v := verdict(content[:g.Offset]); v != logfile.Same {
+		if v := match(content[:g.Offset]); v != logfile.Same {
 			t.Fatalf("a copy of what was read: %d", v)
 		}
-		if v := verdict(content[:g.Offset-1]); v != logfile.Shorter && v != logfile.Other {
+		if v := match(content[:g.Offset-1]); v != logfile.Shorter && v != logfile.Other {
 			t.Fatalf("one byte less: %d", v)
 		}
 		holds := int64(len(otherContent)) >= g.Offset && bytes.HasPrefix(otherContent, g.Head) &&
 			bytes.Equal(otherContent[g.Offset-int64(len(g.Mark)):g.Offset], g.Mark)
-		if v := verdict(otherContent); (v == logfile.Same) != holds {
+		if v := match(otherContent); (v == logfile.Same) != holds {
 			t.Fatalf("other content: %d, %v", v, holds)
 		}
 		prefix, err := logfile.IsPrefix(bytes.NewReader(otherContent), int64(len(otherContent)), bytes.NewReader(content))

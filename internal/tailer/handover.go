@@ -42,7 +42,7 @@ func (t *Tailer) takeOver(open map[int64]*os.File) {
 		if f == nil || s.State == meter.Gap || s.State == meter.Lost {
 			continue
 		}
-		if info, err := f.Stat(); err != nil || logfile.LookAt(info).Inode != s.inode() {
+		if info, err := f.Stat(); err != nil || logfile.FileStateOf(info).Inode != s.inode() {
 			continue
 		}
 		if !s.Compressed && t.holdsPlain(f, s) {
@@ -69,8 +69,8 @@ func (t *Tailer) holdsPlain(f *os.File, s *stream) bool {
 	if err != nil {
 		return false
 	}
-	verdict, err := logfile.Compare(f, info.Size(), &s.Generation)
-	return err == nil && verdict == logfile.Same
+	match, err := logfile.Compare(f, info.Size(), &s.Generation)
+	return err == nil && match == logfile.Same
 }
 
 // takeArchive reads a compressed file from its beginning again.
@@ -85,8 +85,8 @@ func (t *Tailer) takeArchive(f *os.File, s *stream) {
 		a.Close()
 		return
 	}
-	verdict, err := a.Holds(&s.Generation)
-	if undecided := errors.Is(err, logfile.ErrUndecided); !undecided && (err != nil || verdict != logfile.Same && s.Offset > 0) {
+	match, err := a.Holds(&s.Generation)
+	if undecided := errors.Is(err, logfile.ErrUndecided); !undecided && (err != nil || match != logfile.Same && s.Offset > 0) {
 		a.Close()
 		return
 	}

@@ -42,7 +42,7 @@ type history struct {
 
 	tailer    *Tailer
 	committed map[int64]meter.Generation
-	copies    verdicts
+	copies    knownCopies
 	globs     map[string]time.Time
 	aside     bool           // people and other programs touch the log as well
 	asides    int            // files that they made
@@ -229,7 +229,7 @@ func (h *history) compress(i int) {
 	in.Close()
 	h.check(os.Chtimes(name, info.ModTime(), info.ModTime()))
 	if info, err := os.Stat(name); err == nil {
-		h.stamps[logfile.LookAt(info).Inode] = logfile.LookAt(info).MTime
+		h.stamps[logfile.FileStateOf(info).Inode] = logfile.FileStateOf(info).MTime
 	}
 	h.check(os.Remove(in.Name()))
 }
@@ -243,7 +243,7 @@ func (h *history) stamp() {
 	for _, f := range files {
 		info, err := f.Info()
 		h.check(err)
-		at := logfile.LookAt(info)
+		at := logfile.FileStateOf(info)
 		if h.stamps[at.Inode] != at.MTime {
 			h.check(os.Chtimes(h0(filepath.Dir(h.path), f.Name()), h.now, h.now))
 			h.stamps[at.Inode] = h.now.UnixNano()
@@ -356,8 +356,8 @@ func (h *history) countedOf(data []byte) int {
 	info, err := os.Stat(h.path)
 	h.check(err)
 	for _, g := range h.committed {
-		if g.State == meter.Live && (logfile.Inode{Dev: g.Dev, Ino: g.Ino}) == logfile.LookAt(info).Inode {
-			if verdict, err := logfile.Compare(bytes.NewReader(data), int64(len(data)), &g); err == nil && verdict == logfile.Same {
+		if g.State == meter.Live && (logfile.Inode{Dev: g.Dev, Ino: g.Ino}) == logfile.FileStateOf(info).Inode {
+			if match, err := logfile.Compare(bytes.NewReader(data), int64(len(data)), &g); err == nil && match == logfile.Same {
 				return int(g.Offset)
 			}
 		}

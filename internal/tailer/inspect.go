@@ -13,7 +13,7 @@ import (
 type inspection struct {
 	*logfile.Archive
 	name  string
-	at    logfile.Look
+	at    logfile.FileState
 	asked time.Time // the scan that last asked for it
 	turn  int       // when it last went on: the lowest is next
 }
@@ -26,14 +26,14 @@ func (t *Tailer) openArchive(e entry) (*logfile.Archive, error) {
 		return nil, logfile.ErrUndecided
 	}
 	if e.anyInode {
-		at, err := t.disk.Look(e.name)
+		at, err := t.disk.State(e.name)
 		if err != nil {
 			return nil, err
 		}
-		e.Look = at
+		e.FileState = at
 	}
 	i := t.inspected[e.Inode]
-	if i != nil && i.at != e.Look {
+	if i != nil && i.at != e.FileState {
 		t.endInspection(i)
 		i = nil
 	}
@@ -66,7 +66,7 @@ func (t *Tailer) openArchive(e entry) (*logfile.Archive, error) {
 // inspect begins an inspection.
 func (t *Tailer) inspect(e entry) (*inspection, error) {
 	if t.archives > 0 && t.archives+weight(e.name) > min(maxWeight, t.cfg.MaxOpen/8) {
-		t.crowded = true
+		t.outOfDescriptors = true
 		t.passed++
 		return nil, errCrowded
 	}
@@ -75,15 +75,15 @@ func (t *Tailer) inspect(e entry) (*inspection, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && logfile.LookAt(info).Inode != e.Inode {
+	if err == nil && logfile.FileStateOf(info).Inode != e.Inode {
 		err = os.ErrNotExist // renamed since: the next scan sees where to
-		t.restless[e.path] = 2
+		t.rescan[e.path] = 2
 	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	i := &inspection{Archive: logfile.NewArchive(f), name: e.name, at: e.Look}
+	i := &inspection{Archive: logfile.NewArchive(f), name: e.name, at: e.FileState}
 	t.inspected[e.Inode] = i
 	t.archives += weight(e.name)
 	return i, nil

@@ -20,8 +20,8 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	}
 	s.metAt = now
 	stillEmpty := e.rotated() && e.Size == 0 && s.finished() && s.Offset == 0
-	if s.isOpen() || stillEmpty || s.seen == e.Look && !s.isBehind() { // or nothing was written since it was closed
-		s.parked = s.parked || s.renewed && !s.finished()
+	if s.isOpen() || stillEmpty || s.seen == e.FileState && !s.isBehind() { // or nothing was written since it was closed
+		s.closedIdle = s.closedIdle || s.renewed && !s.finished()
 		t.rename(s, e)
 		t.found(s, e)
 		s.Left, s.changed = false, s.changed || s.Left // it holds nothing else
@@ -29,41 +29,41 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	}
 	if s.isBlank() { // another file may have the inode by now
 		if !s.goesBy(e.path) {
-			t.lose(s, now)
+			t.markLost(s, now)
 			return
 		} else if e.rotated() {
 			return // decide sees
 		}
 	}
-	f, arch, verdict := t.open(e, s)
+	f, arch, match := t.open(e, s)
 	switch {
 	case f != nil && s.Born != 0 && logfile.BornAt(f) != s.Born: // the inode was given to another file
 		logfile.CloseFile(f)
-		t.part(s, e, now)
-	case verdict == logfile.Same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
+		t.detach(s, e, now)
+	case match == logfile.Same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
 		logfile.CloseFile(f)
-		t.part(s, e, now)
-	case verdict == logfile.Same || s.Offset == 0 && !s.finished() && f != nil:
-		t.bind(s, e, f, arch, now)
-	case t.rejoinCut(s, e, f, verdict, entries, now):
+		t.detach(s, e, now)
+	case match == logfile.Same || s.Offset == 0 && !s.finished() && f != nil:
+		t.attach(s, e, f, arch, now)
+	case t.rejoinCut(s, e, f, match, entries, now):
 	default:
-		if f != nil && s.Born != 0 && verdict != logfile.Unread && s.goesBy(e.path) {
+		if f != nil && s.Born != 0 && match != logfile.Unread && s.goesBy(e.path) {
 			t.truncations[e.Inode] = s
 		}
 		logfile.CloseFile(f)
-		if verdict != logfile.Unread {
-			t.part(s, e, now)
+		if match != logfile.Unread {
+			t.detach(s, e, now)
 		}
 	}
 }
 
-// part takes an entry from the generation that had its inode last.
-func (t *Tailer) part(s *stream, e entry, now time.Time) {
+// detach takes an entry from the generation that had its inode last.
+func (t *Tailer) detach(s *stream, e entry, now time.Time) {
 	s.metAt = time.Time{}
 	if s.finished() {
 		t.disown(s)
 	} else {
-		t.lose(s, now)
+		t.markLost(s, now)
 	}
 }
 
@@ -92,9 +92,9 @@ func (t *Tailer) wasTruncated(s *stream, e entry, entries []entry) bool {
 		if !s.goesBy(c.path) || !c.rotated() || c.archived || c.Size <= e.Size || t.byInode[c.Inode] != nil || t.isCopyOfFinished(c) {
 			continue
 		}
-		f, _, verdict := t.open(c, s)
+		f, _, match := t.open(c, s)
 		logfile.CloseFile(f)
-		if verdict == logfile.Same {
+		if match == logfile.Same {
 			return true
 		}
 	}
@@ -112,16 +112,16 @@ func (t *Tailer) isCopyOfFinished(e entry) bool {
 // all files could be looked at.
 func (t *Tailer) heldElsewhere(s *stream, e entry, entries []entry) (held, unsure bool) {
 	for _, c := range entries {
-		if !s.goesBy(c.path) || c.Inode == e.Inode || t.copies[c.Inode].Look == c.Look {
+		if !s.goesBy(c.path) || c.Inode == e.Inode || t.copies[c.Inode].FileState == c.FileState {
 			continue
 		}
-		f, arch, verdict := t.open(c, s)
+		f, arch, match := t.open(c, s)
 		logfile.CloseFile(f)
 		t.putBack(arch)
-		if verdict == logfile.Same {
+		if match == logfile.Same {
 			return true, false
 		}
-		unsure = unsure || verdict == logfile.Unread
+		unsure = unsure || match == logfile.Unread
 	}
 	return false, unsure
 }
@@ -132,7 +132,7 @@ func (t *Tailer) own(s *stream, at logfile.Inode, now time.Time) {
 		if other.finished() {
 			t.disown(other)
 		} else {
-			t.lose(other, now)
+			t.markLost(other, now)
 		}
 	}
 	if s.inode() != at {
@@ -152,8 +152,8 @@ func (t *Tailer) disown(s *stream) {
 	}
 }
 
-// bind gives the generation its file.
-func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive, now time.Time) {
+// attach gives the generation its file.
+func (t *Tailer) attach(s *stream, e entry, f logfile.File, arch *logfile.Archive, now time.Time) {
 	t.own(s, e.Inode, now)
 	if s.State == meter.Gap {
 		t.anomalies.TakeBack(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed)
@@ -167,8 +167,8 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 	t.keep(arch)
 	t.progress = true
 	s.close()
-	s.file, s.arch, s.seen, s.parked, s.changed = f, arch, e.Look, false, s.changed || s.seen != e.Look
-	s.readTo, s.skipped, s.grewAt, s.torn = s.Offset, 0, now, nil
+	s.file, s.arch, s.seen, s.closedIdle, s.changed = f, arch, e.FileState, false, s.changed || s.seen != e.FileState
+	s.readTo, s.skipped, s.grewAt, s.damaged = s.Offset, 0, now, nil
 	s.ending = arch != nil && now.Sub(e.WrittenAt()) >= settle // nobody writes to it any more
 	t.rename(s, e)
 	if err := t.leave(s, e); err != nil {
@@ -187,7 +187,7 @@ func (t *Tailer) bind(s *stream, e entry, f logfile.File, arch *logfile.Archive,
 	case s.State == meter.Done && e.Size <= s.Offset:
 		// stays as it is
 	default:
-		s.late = s.State == meter.Done && f != nil && s.endsTorn()
+		s.countedTorn = s.State == meter.Done && f != nil && s.endsTorn()
 		t.become(s, meter.Rotated)
 	}
 	t.found(s, e)
@@ -235,16 +235,16 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 	}
 	s.unsure = false
 	for _, e := range t.candidates(s, entries) {
-		f, arch, verdict := t.open(e, s)
-		if verdict == logfile.Same {
+		f, arch, match := t.open(e, s)
+		if match == logfile.Same {
 			if owner := t.byInode[e.Inode]; owner != nil {
-				t.lose(owner, now)
+				t.markLost(owner, now)
 			}
-			t.bind(s, e, f, arch, now)
+			t.attach(s, e, f, arch, now)
 			return
 		}
 		logfile.CloseFile(f)
-		s.unsure = s.unsure || verdict == logfile.Unread
+		s.unsure = s.unsure || match == logfile.Unread
 	}
 	if complete && !s.unsure {
 		s.searched++

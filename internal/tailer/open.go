@@ -16,7 +16,7 @@ import (
 func (t *Tailer) open(e entry, s *stream) (logfile.File, *logfile.Archive, logfile.Match) {
 	if e.archived {
 		a, err := t.openArchive(e)
-		if errors.Is(err, logfile.ErrDamaged) && t.settled(e.Look, t.lastScan) {
+		if errors.Is(err, logfile.ErrDamaged) && t.settled(e.FileState, t.lastScan) {
 			return nil, nil, logfile.Other // that does not change
 		} else if err != nil {
 			return nil, nil, logfile.Unread
@@ -24,27 +24,27 @@ func (t *Tailer) open(e entry, s *stream) (logfile.File, *logfile.Archive, logfi
 		if s.State == meter.Done && s.EOFAt == s.Offset && s.Offset > 0 && logfile.BeginsAlike(a.Head, s.Head) && a.EndsAt(s.EOFAt) {
 			return nil, a, logfile.Same
 		}
-		verdict, err := a.Holds(&s.Generation)
+		match, err := a.Holds(&s.Generation)
 		if err != nil {
 			t.fail(e.name, err)
 		}
-		if verdict != logfile.Same {
+		if match != logfile.Same {
 			t.putBack(a)
-			return nil, nil, verdict
+			return nil, nil, match
 		}
-		return nil, a, verdict
+		return nil, a, match
 	}
 	f, err := t.openFile(e)
 	if err != nil {
 		return nil, nil, logfile.Unread
 	}
-	verdict, err := logfile.Compare(f, e.Size, &s.Generation)
+	match, err := logfile.Compare(f, e.Size, &s.Generation)
 	if err != nil {
 		t.fail(e.name, err)
 		f.Close()
 		return nil, nil, logfile.Unread
 	}
-	return f, nil, verdict
+	return f, nil, match
 }
 
 // openEntry opens the entry's file, plain or compressed.
@@ -76,7 +76,7 @@ func weight(name string) int {
 // openFile opens the entry's plain file. It must still be the file that the scan saw.
 func (t *Tailer) openFile(e entry) (logfile.File, error) {
 	if !t.makeRoom() {
-		t.crowded = true
+		t.outOfDescriptors = true
 		t.passed++
 		return nil, errCrowded
 	}
@@ -88,9 +88,9 @@ func (t *Tailer) openFile(e entry) (logfile.File, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && !e.anyInode && logfile.LookAt(info).Inode != e.Inode {
+	if err == nil && !e.anyInode && logfile.FileStateOf(info).Inode != e.Inode {
 		err = os.ErrNotExist // renamed since: the next scan sees where to
-		t.restless[e.path] = 2
+		t.rescan[e.path] = 2
 	}
 	if err != nil {
 		f.Close()
@@ -134,7 +134,7 @@ func (t *Tailer) makeRoom() bool {
 		if s.isIdle() {
 			s.Trail = t.trailOf(s)
 			s.close()
-			s.parked = true
+			s.closedIdle = true
 		} else {
 			t.reopen(s)
 		}

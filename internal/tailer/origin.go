@@ -15,7 +15,7 @@ import (
 // origin compares a rotated form with every generation of its path. With
 // copied it returns the generation.
 func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
-	settled := t.settled(e.Look, now)
+	settled := t.settled(e.FileState, now)
 	switch {
 	case e.Size > 0:
 	case !settled:
@@ -118,19 +118,19 @@ func (t *Tailer) isHeld(s *stream, now time.Time) bool {
 }
 
 func (t *Tailer) fileOrigin(f logfile.File, e entry, s *stream, now time.Time) answer {
-	settled := t.settled(e.Look, now)
+	settled := t.settled(e.FileState, now)
 	if t.onlyLooksAlike(e, s, now) {
 		return stranger
 	}
-	verdict, err := logfile.Compare(f, e.Size, &s.Generation)
+	match, err := logfile.Compare(f, e.Size, &s.Generation)
 	switch {
 	case err != nil:
 		return unclear
-	case verdict == logfile.Same && s.finished() && e.Size > s.Offset && t.isHeld(s, now):
+	case match == logfile.Same && s.finished() && e.Size > s.Offset && t.isHeld(s, now):
 		return stranger // it has the same header
-	case verdict == logfile.Same:
+	case match == logfile.Same:
 		return copied
-	case verdict == logfile.Shorter && s.finished() && !logfile.IsBlankData(s.Head): // blanks begin alike
+	case match == logfile.Shorter && s.finished() && !logfile.IsBlankData(s.Head): // blanks begin alike
 		_, stands, err := t.endStands(f, e.Size, s, t.placeOf(s))
 		if err != nil {
 			return unclear
@@ -138,7 +138,7 @@ func (t *Tailer) fileOrigin(f logfile.File, e entry, s *stream, now time.Time) a
 			return stranger
 		}
 		return copied
-	case verdict == logfile.Shorter && s.State == meter.Lost:
+	case match == logfile.Shorter && s.State == meter.Lost:
 		return unclear
 	case s.State == meter.Live || s.State == meter.Rotated:
 		prefix, err := s.beginsWith(t.disk, f, e.Size)
@@ -169,16 +169,16 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 	case s.finished() && a.EndsAt(s.EOFAt):
 		return copied
 	}
-	switch verdict, err := a.Holds(&s.Generation); {
+	switch match, err := a.Holds(&s.Generation); {
 	case err != nil:
 		return unclear
-	case verdict == logfile.Same && t.archiveOnlyLooksAlike(a, s, now):
+	case match == logfile.Same && t.archiveOnlyLooksAlike(a, s, now):
 		return stranger
-	case verdict == logfile.Same && s.finished() && t.isHeld(s, now) && t.reaches(a, s.Offset+1):
+	case match == logfile.Same && s.finished() && t.isHeld(s, now) && t.reaches(a, s.Offset+1):
 		return stranger // it has the same header
-	case verdict == logfile.Same || verdict == logfile.Shorter && s.State == meter.Gap:
+	case match == logfile.Same || match == logfile.Shorter && s.State == meter.Gap:
 		return copied
-	case verdict == logfile.Shorter && isEvidence(a.Head):
+	case match == logfile.Shorter && isEvidence(a.Head):
 		return t.endOrigin(a, s)
 	}
 	return stranger
@@ -238,12 +238,12 @@ func (t *Tailer) isElsewhere(s *stream, now time.Time) bool {
 // isStill reports whether the generation's file, open under its path, is as the
 // scan under way found it: it was not truncated behind its back.
 func (t *Tailer) isStill(s *stream) bool {
-	at, met := t.looks[s.inode()]
+	at, met := t.states[s.inode()]
 	if s.State != meter.Live || s.file == nil || !met {
 		return false
 	}
 	info, err := s.file.Stat()
-	return err == nil && logfile.LookAt(info) == at
+	return err == nil && logfile.FileStateOf(info) == at
 }
 
 // sizeOf returns how long the stream's content is; -1 where that is not known.
@@ -252,7 +252,7 @@ func (t *Tailer) sizeOf(s *stream) int64 {
 	case s.State == meter.Done:
 		return s.EOFAt
 	case s.file != nil:
-		if at, err := t.look(s); err == nil {
+		if at, err := t.fileState(s); err == nil {
 			return at.Size
 		}
 	}

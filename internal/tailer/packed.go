@@ -2,9 +2,9 @@ package tailer
 
 import "github.com/meterlog/meterlog/internal/logfile"
 
-// packed is whether a file with this look is compressed.
+// packed is whether a file in this state is compressed.
 type packed struct {
-	logfile.Look
+	logfile.FileState
 	yes bool
 }
 
@@ -20,7 +20,7 @@ func (t *Tailer) tellArchives(entries []entry) {
 		if !t.breathe() {
 			return
 		}
-		if known, ok := before[e.Inode]; ok && known.Look == e.Look {
+		if known, ok := before[e.Inode]; ok && known.FileState == e.FileState {
 			t.packed[e.Inode] = known
 		}
 		entries[i] = t.tellArchive(e)
@@ -33,15 +33,15 @@ func (t *Tailer) tellArchive(e entry) entry {
 	if e.archived || !e.rotated() && !e.anyInode {
 		return e
 	}
-	if s := t.byInode[e.Inode]; s != nil && (s.isOpen() || s.seen == e.Look) {
+	if s := t.byInode[e.Inode]; s != nil && (s.isOpen() || s.seen == e.FileState) {
 		e.archived = s.Compressed
 		return e
 	}
-	if known, ok := t.packed[e.Inode]; ok && known.Look == e.Look {
+	if known, ok := t.packed[e.Inode]; ok && known.FileState == e.FileState {
 		e.archived = known.yes
 		return e
 	}
-	if copy, ok := t.copies[e.Inode]; ok && copy.Look == e.Look {
+	if copy, ok := t.copies[e.Inode]; ok && copy.FileState == e.FileState {
 		return e // nobody opens it
 	}
 	f, err := t.openFile(e)
@@ -51,7 +51,7 @@ func (t *Tailer) tellArchive(e entry) entry {
 	defer f.Close()
 	if form, err := logfile.CompressionOf(f); err == nil {
 		e.archived = form != ""
-		t.packed[e.Inode] = packed{e.Look, e.archived}
+		t.packed[e.Inode] = packed{e.FileState, e.archived}
 	}
 	return e
 }

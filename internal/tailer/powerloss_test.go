@@ -264,7 +264,7 @@ func TestNoPowerLoss(t *testing.T) {
 		s.append("app.log", after)
 		info, err := os.Stat(s.path("app.log"))
 		s.check(err)
-		g.Ino = logfile.LookAt(info).Ino // as it would be given again
+		g.Ino = logfile.FileStateOf(info).Ino // as it would be given again
 		s.committed[1] = g
 		s.expect(more...)
 	})

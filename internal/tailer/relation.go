@@ -180,10 +180,10 @@ func (t *Tailer) placeOf(s *stream) place {
 	case s.State == meter.Lost || t.listedForms[s.Path]:
 		return gone
 	}
-	if at, err := t.disk.Look(s.lastName()); err == nil && at.Inode == s.inode() {
+	if at, err := t.disk.State(s.lastName()); err == nil && at.Inode == s.inode() {
 		return there
 	}
-	t.restless[s.Path] = max(t.restless[s.Path], 2)
+	t.rescan[s.Path] = max(t.rescan[s.Path], 2)
 	return hidden
 }
 
@@ -275,7 +275,7 @@ func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (pro
 
 func isUnlinked(f logfile.File) bool {
 	info, err := f.Stat()
-	return err == nil && logfile.LookAt(info).Unlinked
+	return err == nil && logfile.FileStateOf(info).Unlinked
 }
 
 // isBusy reports whether the generation's own file was removed, and something of it
@@ -313,7 +313,7 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.seen = logfile.LookAt(info)
+	s.seen = logfile.FileStateOf(info)
 	size := info.Size()
 	head, err := logfile.ReadAt(s.file, 0, meter.HeadSize)
 	if err != nil {
@@ -372,7 +372,7 @@ func (t *Tailer) askArchive(s *stream, now time.Time) (bool, error) {
 		t.enqueue(s)
 		return false, nil
 	}
-	e := entry{name: s.name, path: s.Path, Look: s.seen, archived: true}
+	e := entry{name: s.name, path: s.Path, FileState: s.seen, archived: true}
 	s.arch.Step()
 	s.arch.Advance()
 	for _, g := range t.kin(s.arch.Head) {
@@ -449,12 +449,12 @@ func (t *Tailer) trimmedAt(g, s *stream, size int64) (int64, error) {
 
 // obey does what an answer says of the new generation s and the known one g.
 func (t *Tailer) obey(answer answer, s, g *stream, at int64, now time.Time) error {
-	e := entry{name: s.name, path: s.Path, Look: s.seen}
+	e := entry{name: s.name, path: s.Path, FileState: s.seen}
 	t.cfg.Log.Debug("content is known", "name", e.name, "generation", g.ID, "path", g.Path, "answer", int(answer), "offset", at)
 	switch answer {
 	case unclear:
 		t.undecided = true
-		t.restless[s.Path] = max(t.restless[s.Path], 2)
+		t.rescan[s.Path] = max(t.rescan[s.Path], 2)
 		return nil
 	case copied:
 		t.noteCopy(s.seen, g, now)
@@ -463,7 +463,7 @@ func (t *Tailer) obey(answer answer, s, g *stream, at int64, now time.Time) erro
 		f := s.file
 		s.file = nil
 		t.retire(s)
-		t.bind(g, e, f, nil, now)
+		t.attach(g, e, f, nil, now)
 	case cutOff, trimmed:
 		if err := s.jump(s.file, at); err != nil {
 			return err

@@ -20,7 +20,7 @@ type entry struct {
 	anyInode bool   // the file may differ from the file that the scan saw
 	name     string // of the file
 	path     string // the followed path that it belongs to; the name may be a rotated form of it
-	logfile.Look
+	logfile.FileState
 	archived bool // compressed
 }
 
@@ -45,12 +45,12 @@ func (e entry) rotated() bool { return e.name != e.path }
 // nothing is read whose place it has still to find.
 func (t *Tailer) scan(now time.Time) {
 	began := time.Now()
-	clear(t.blind)
+	clear(t.unreadable)
 	t.warned = 0
 	if t.disk.Refresh != nil {
 		t.disk.Refresh()
 	}
-	t.opened, t.archives, t.crowded, t.undecided, t.passed = 0, 0, false, false, 0
+	t.opened, t.archives, t.outOfDescriptors, t.undecided, t.passed = 0, 0, false, false, 0
 	for _, s := range t.streams {
 		if s.isOpen() {
 			t.opened++
@@ -67,9 +67,9 @@ func (t *Tailer) scan(now time.Time) {
 		return
 	}
 	for _, e := range entries {
-		t.looks[e.Inode] = e.Look
+		t.states[e.Inode] = e.FileState
 	}
-	defer clear(t.looks)
+	defer clear(t.states)
 	clear(t.truncations)
 	t.nameInodes(entries)
 	t.linksFirst(entries)
@@ -106,7 +106,7 @@ func (t *Tailer) scan(now time.Time) {
 			return
 		}
 		if s.State == meter.Rotated && !s.isOpen() && !s.metAt.Equal(now) && complete && !t.isHidden(s.Path) {
-			t.lose(s, now)
+			t.markLost(s, now)
 		}
 		if s.State == meter.Lost {
 			t.search(s, entries, complete && !t.isHidden(s.Path), now)
@@ -122,14 +122,14 @@ func (t *Tailer) scan(now time.Time) {
 	if census {
 		t.takeCensus(entries, now)
 	}
-	t.late = t.late[:0]
+	t.rotatedOpen = t.rotatedOpen[:0]
 	for _, s := range slices.Clone(t.streams) {
 		if !t.breathe() {
 			return
 		}
 		t.lookAgain(s, now)
 		if s.State == meter.Rotated && s.isOpen() {
-			t.late = append(t.late, s)
+			t.rotatedOpen = append(t.rotatedOpen, s)
 		}
 	}
 	t.endInspections()
@@ -157,9 +157,9 @@ const (
 // scheduleScan plans the next scan from the end of the last, and from what it took
 // and cost.
 func (t *Tailer) scheduleScan(entries []entry, now time.Time, took, cost time.Duration) {
-	for path, scans := range t.restless {
-		if t.restless[path] = scans - 1; scans <= 1 {
-			delete(t.restless, path)
+	for path, scans := range t.rescan {
+		if t.rescan[path] = scans - 1; scans <= 1 {
+			delete(t.rescan, path)
 		}
 	}
 	end := now.Add(took)
@@ -167,7 +167,7 @@ func (t *Tailer) scheduleScan(entries []entry, now time.Time, took, cost time.Du
 	if soonest := end.Add(max(cost, pollUnwatched/2)); next.Before(soonest) {
 		next = soonest
 	}
-	if t.watch.follow(t.cfg.Sources, entries) && len(t.restless) == 0 && len(t.late) == 0 {
+	if t.watch.follow(t.cfg.Sources, entries) && len(t.rescan) == 0 && len(t.rotatedOpen) == 0 {
 		pause := min(mostPause, max(pollWatched, time.Duration(len(entries))*pollWatchedFile, restPart*cost))
 		next = end.Add(max(pause, cost))
 	}
@@ -208,7 +208,7 @@ func (t *Tailer) list(now time.Time) (entries []entry, firsts map[string]time.Ti
 }
 
 func (t *Tailer) entry(name string) (entry, bool) {
-	at, err := t.disk.Look(name)
+	at, err := t.disk.State(name)
 	switch {
 	case errors.Is(err, logfile.ErrLinkRefused):
 		t.refuse(name, err)
@@ -217,7 +217,7 @@ func (t *Tailer) entry(name string) (entry, bool) {
 		return entry{}, false // a glob may match folders too
 	}
 	t.failToLook(name, err)
-	return entry{name: name, path: name, Look: at, archived: logfile.Compression(name) != ""}, err == nil
+	return entry{name: name, path: name, FileState: at, archived: logfile.Compression(name) != ""}, err == nil
 }
 
 // isNamed reports whether the configuration gives the name itself.
@@ -260,16 +260,16 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 		if s := t.byInode[e.Inode]; len(t.byPath[e.path]) > 0 || s != nil && s.Path != e.path {
 			continue
 		}
-		t.restless[e.path] = 2 // it may have been rotated before anybody saw it
+		t.rescan[e.path] = 2 // it may have been rotated before anybody saw it
 	}
 	for _, s := range t.streams {
 		where, found := at[s.Path]
 		if s.State == meter.Live && where != s.inode() && !s.isNamed(at) && (found || !t.isHidden(s.Path)) {
 			s.State, s.grewAt, s.changed = meter.Rotated, now, true
-			t.restless[s.Path] = 2
+			t.rescan[s.Path] = 2
 		}
 		if (s.State == meter.Rotated || s.State == meter.Lost) && !s.isOpen() {
-			t.restless[s.Path] = 2 // until a scan finds it
+			t.rescan[s.Path] = 2 // until a scan finds it
 		}
 	}
 }
@@ -319,7 +319,7 @@ func (t *Tailer) noteUnseen(entries []entry, now time.Time) {
 				continue
 			}
 			if e, ok := t.entry(name); ok && t.byInode[e.Inode] == nil && !e.WrittenAt().Before(since) {
-				t.restless[path] = max(t.restless[path], 2)
+				t.rescan[path] = max(t.rescan[path], 2)
 			}
 		}
 	}
@@ -334,7 +334,7 @@ func (t *Tailer) noteTruncations(now time.Time) {
 		if s.file == nil {
 			continue
 		}
-		if at, err := t.look(s); err == nil && at != s.seen && errors.Is(s.verify(), logfile.ErrReplaced) {
+		if at, err := t.fileState(s); err == nil && at != s.seen && errors.Is(s.verify(), logfile.ErrReplaced) {
 			t.truncated(s, now)
 		}
 	}
@@ -343,7 +343,7 @@ func (t *Tailer) noteTruncations(now time.Time) {
 // isHidden reports whether the file at the path, or a rotated form of it, may be
 // there and could not be looked at in this scan.
 func (t *Tailer) isHidden(path string) bool {
-	for name := range t.blind {
+	for name := range t.unreadable {
 		if t.pathOf(name, nil) == path || glob.HasMeta(name) && glob.Match(name, path) {
 			return true
 		}
@@ -351,20 +351,20 @@ func (t *Tailer) isHidden(path string) bool {
 	return false
 }
 
-// look looks at an open plain file: by the scan that is under way, if that has
+// fileState returns the state of an open plain file: from the scan under way, if that has
 // met it, to save a call for each file of many.
-func (t *Tailer) look(s *stream) (logfile.Look, error) {
-	if at, ok := t.looks[s.inode()]; ok {
+func (t *Tailer) fileState(s *stream) (logfile.FileState, error) {
+	if at, ok := t.states[s.inode()]; ok {
 		return at, nil
 	}
 	info, err := s.file.Stat()
 	if err != nil {
-		return logfile.Look{}, err
+		return logfile.FileState{}, err
 	}
-	return logfile.LookAt(info), nil
+	return logfile.FileStateOf(info), nil
 }
 
-// rotatedForms lists the rotated forms of the restless paths that the patterns did
+// rotatedForms lists the rotated forms of the paths in rescan that the patterns did
 // not match. It ignores excludes, since the files were written under a followed name.
 // complete is false when something could not be read.
 func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
@@ -374,8 +374,8 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 		seen[e.name] = true
 	}
 	folders := make(logfile.Families)
-	t.listedForms = make(map[string]bool, len(t.restless))
-	for path := range t.restless {
+	t.listedForms = make(map[string]bool, len(t.rescan))
+	for path := range t.rescan {
 		if !t.breathe() {
 			return nil, false
 		}
@@ -428,12 +428,12 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 // stream that is rotated and quiet.
 func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	if s.arch != nil {
-		if info, err := s.arch.File.Stat(); err == nil && s.seen.Differs(logfile.LookAt(info)) {
+		if info, err := s.arch.File.Stat(); err == nil && s.seen.Differs(logfile.FileStateOf(info)) {
 			t.reopen(s) // it was not whole
 		}
 	}
 	if s.file != nil {
-		at, err := t.look(s)
+		at, err := t.fileState(s)
 		if err != nil {
 			t.fail(s.name, err)
 			t.reopen(s)
@@ -445,12 +445,12 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 			}
 			s.seen, s.changed = at, true
 			if s.Offset == 0 { // before any line is consumed, a truncation shows only in a copy
-				t.restless[s.Path] = max(t.restless[s.Path], 2)
+				t.rescan[s.Path] = max(t.rescan[s.Path], 2)
 			}
 			t.enqueue(s)
 			if s.State == meter.Done && at.Size > s.Offset {
 				t.become(s, meter.Rotated) // a late writer
-				s.late = s.endsTorn()
+				s.countedTorn = s.endsTorn()
 			}
 		}
 	}
@@ -462,11 +462,11 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	}
 	quiet := now.Sub(s.grewAt)
 	switch {
-	case s.State == meter.Rotated && s.parked:
+	case s.State == meter.Rotated && s.closedIdle:
 		if quiet >= t.cfg.Quiet {
 			t.finish(s)
 		}
-	case s.State == meter.Rotated && s.torn != nil && !s.isOpen():
+	case s.State == meter.Rotated && s.damaged != nil && !s.isOpen():
 		if t.settled(s.seen, now) {
 			t.setAside(s, now)
 		}

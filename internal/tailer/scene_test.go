@@ -23,7 +23,7 @@ type scene struct {
 	cfg       Config
 	tailer    *Tailer
 	committed map[int64]meter.Generation
-	copies    verdicts
+	copies    knownCopies
 	globs     map[string]time.Time
 	anomalies meter.Tally
 }
@@ -99,12 +99,12 @@ func (s *scene) known() []meter.Generation {
 	return known
 }
 
-// verdicts are the copies that a ledger would know of.
-type verdicts map[logfile.Inode]meter.Copy
+// knownCopies are the copies that a ledger would know of.
+type knownCopies map[logfile.Inode]meter.Copy
 
-func (v *verdicts) take(copies []meter.Copy) {
+func (v *knownCopies) take(copies []meter.Copy) {
 	if *v == nil {
-		*v = make(verdicts)
+		*v = make(knownCopies)
 	}
 	for _, c := range copies {
 		if at := (logfile.Inode{Dev: c.Dev, Ino: c.Ino}); c.Of == 0 {
@@ -115,7 +115,7 @@ func (v *verdicts) take(copies []meter.Copy) {
 	}
 }
 
-func (v verdicts) list() []meter.Copy { return slices.Collect(maps.Values(v)) }
+func (v knownCopies) list() []meter.Copy { return slices.Collect(maps.Values(v)) }
 
 func (s *scene) kill() {
 	if s.tailer != nil {

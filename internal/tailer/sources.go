@@ -101,10 +101,10 @@ func (t *Tailer) rename(s *stream, e entry) {
 }
 
 // stillLeads reports whether a name leads to the generation's file. No other file can
-// get the inode of an open one. The look tells closed files apart.
+// get the inode of an open one. Their states tell closed files apart.
 func (t *Tailer) stillLeads(name string, s *stream, e entry) bool {
-	at, err := t.disk.Look(name)
-	return err == nil && at.Inode == e.Inode && (s.isOpen() || at == e.Look)
+	at, err := t.disk.State(name)
+	return err == nil && at.Inode == e.Inode && (s.isOpen() || at == e.FileState)
 }
 
 // nameSoon adds a name that came just now, so that what is read before the next scan
@@ -113,7 +113,7 @@ func (t *Tailer) nameSoon(name string) {
 	if len(t.sourcesOf(name)) == 0 || t.pathOf(name, nil) != name {
 		return
 	}
-	at, err := t.disk.Look(name)
+	at, err := t.disk.State(name)
 	s := t.byInode[at.Inode]
 	if err != nil || s == nil || s.Path == name || !s.isOpen() { // a closed file may have lost its inode to this one
 		return

@@ -92,7 +92,7 @@ func (t *Tailer) awaitRoom() bool {
 	t.askNow()
 	t.sweep.waiting = true
 	for len(t.queue) > 0 && !t.sweep.ended {
-		clear(t.looks)
+		clear(t.states)
 		t.sweep.ended = !t.sweep.yield(struct{}{})
 	}
 	t.sweep.waiting = false
@@ -110,7 +110,7 @@ func (t *Tailer) breathe() bool {
 	case time.Since(t.sweep.began) < stepTime:
 		return true
 	}
-	clear(t.looks) // they are old now
+	clear(t.states) // they are old now
 	t.sweep.ended = !t.sweep.yield(struct{}{})
 	return !t.sweep.ended
 }
@@ -126,7 +126,7 @@ func (t *Tailer) isDue(now time.Time) bool {
 	case !now.Before(t.nextScan), now.Before(t.askedFor): // or the clock was set back
 		return true
 	}
-	return t.crowded && t.progress && len(t.queue) == 0 // some files can be closed now, and others opened
+	return t.outOfDescriptors && t.progress && len(t.queue) == 0 // some files can be closed now, and others opened
 }
 
 // Next returns the next block of lines, and false when everything is read. A block

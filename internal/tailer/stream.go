@@ -19,38 +19,38 @@ type stream struct {
 	under   []string // how each of them calls its file; nil: by the path
 	names   []named  // of its file; nil: the path alone
 
-	name string           // of its file when it was opened
-	file logfile.File     // nil while it is not open, or open as an archive
-	arch *logfile.Archive // where the file is compressed
-	seen logfile.Look     // the file at the last look; the zero look before the first
+	name string            // of its file when it was opened
+	file logfile.File      // nil while it is not open, or open as an archive
+	arch *logfile.Archive  // where the file is compressed
+	seen logfile.FileState // the file when it was looked at last; zero before
 
-	readTo  int64     // behind the last byte that a read has seen: Offset, or the end of a torn line
-	skipped int64     // above Offset only within a line that is too long: it has no newline before here
-	cutTo   int64     // where it went on after its end was cut off, perhaps within a line; 0 if it was not
-	blankTo int64     // above Offset only where nothing but NULs was found up to here
-	queued  bool      // is in the tailer's queue
-	ending  bool      // rotated and quiet: a line without a newline is its last
-	parked  bool      // closed to make room for others, read to its end
-	changed bool      // differs from what the tailer last gave out
-	grewAt  time.Time // when it last grew, was opened or was rotated
-	metAt   time.Time // the scan that last met its inode
-	heldAt  time.Time // the scan that last met a file with its content
-	lostAt  time.Time // when the search for it began
-	length  int64     // of an archive's content, as far as is known
-	unsure  bool      // the last search could not read all that may hold it
-	torn    error     // why its archive cannot be read on
-	past    []byte    // the last trail that was committed
-	pastAt  int64     // the position that it was committed with
-	asked   bool      // what the file is was settled: it may count from its first byte
-	askedTo int64     // how much of its beginning there was when that was asked last
-	indexed bool      // it is found by its first bytes, which are evidence
-	begins  bool      // it is found by its first bytes, which are few
-	key     uint64    // in the index by content
-	taken   bool      // the ledger may know of it
-	renewed bool      // it comes from the ledger and was not opened since
-	holder  string    // the name of a copy of it
-	barred  bool      // another generation has the same file: nothing is read
-	late    bool      // its last line counted without its end, which came later
+	readTo      int64     // behind the last byte that a read has seen: Offset, or the end of a torn line
+	skipped     int64     // above Offset only within a line that is too long: it has no newline before here
+	cutTo       int64     // where it went on after its end was cut off, perhaps within a line; 0 if it was not
+	blankTo     int64     // above Offset only where nothing but NULs was found up to here
+	queued      bool      // is in the tailer's queue
+	ending      bool      // rotated and quiet: a line without a newline is its last
+	closedIdle  bool      // closed to make room for others, read to its end
+	changed     bool      // differs from what the tailer last gave out
+	grewAt      time.Time // when it last grew, was opened or was rotated
+	metAt       time.Time // the scan that last met its inode
+	heldAt      time.Time // the scan that last met a file with its content
+	lostAt      time.Time // when the search for it began
+	length      int64     // of an archive's content, as far as is known
+	unsure      bool      // the last search could not read all that may hold it
+	damaged     error     // why its archive cannot be read on
+	past        []byte    // the last trail that was committed
+	pastAt      int64     // the position that it was committed with
+	asked       bool      // what the file is was settled: it may count from its first byte
+	askedTo     int64     // how much of its beginning there was when that was asked last
+	indexed     bool      // it is found by its first bytes, which are evidence
+	begins      bool      // it is found by its first bytes, which are few
+	key         uint64    // in the index by content
+	taken       bool      // the ledger may know of it
+	renewed     bool      // it comes from the ledger and was not opened since
+	holder      string    // the name of a copy of it
+	barred      bool      // another generation has the same file: nothing is read
+	countedTorn bool      // its last line counted without its end, which came later
 
 	awaited    bool      // the generation after it waits until it is read
 	waitsSince time.Time // since when it has waited for the generation before it
@@ -111,7 +111,7 @@ func (s *stream) read(buf []byte, offset int64) (int, error) {
 		s.arch.Step()
 		n, err := s.arch.ReadAt(buf, offset)
 		if errors.Is(err, logfile.ErrDamaged) {
-			s.torn = err
+			s.damaged = err
 			err = nil
 		} else if errors.Is(err, io.EOF) {
 			err = nil

@@ -74,8 +74,8 @@ func (t *Tailer) listOnly(e entry) bool {
 	if t.peeked++; t.peeked <= mostPeeked {
 		return false
 	}
-	s := t.begin(e.path, e.Look, meter.Live)
-	s.seen = e.Look
+	s := t.begin(e.path, e.FileState, meter.Live)
+	s.seen = e.FileState
 	t.rename(s, e)
 	t.found(s, e)
 	return true
@@ -97,7 +97,7 @@ func (t *Tailer) survey(s *stream) File {
 	case s.State == meter.Lost:
 		f.Size = max(f.Size, s.seen.Size)
 	default: // closed to make room, or not to be opened
-		if at, err := t.disk.Look(f.Name); err == nil && at.Inode == s.inode() {
+		if at, err := t.disk.State(f.Name); err == nil && at.Inode == s.inode() {
 			f.Size = max(f.Size, at.Size)
 		}
 	}
@@ -108,7 +108,7 @@ func (t *Tailer) survey(s *stream) File {
 // pattern.
 func (t *Tailer) troubled(name string, trouble failure) File {
 	f := File{Path: t.pathOf(name, nil), Name: name, State: meter.Live, Problem: trouble.text, Refused: trouble.refused}
-	if at, err := t.disk.Look(name); err == nil {
+	if at, err := t.disk.State(name); err == nil {
 		f.Size = at.Size
 	}
 	f.Sources = t.sourcesOf(f.Path)

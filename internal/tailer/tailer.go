@@ -22,7 +22,7 @@ type Config struct {
 	Sources []Source
 
 	Known  []meter.Generation   // what the ledger knows of files; empty at the first start
-	Copies []meter.Copy         // verdicts of earlier scans
+	Copies []meter.Copy         // found by earlier scans
 	Globs  map[string]time.Time // patterns that were scanned before, with the time of their first scan
 
 	Quiet   time.Duration // a rotated file is finished when it has not grown for this long; 5 s
@@ -70,53 +70,53 @@ type Tailer struct {
 	newGlobs  map[string]time.Time
 	leftGlobs map[string]bool // those whose next scan leaves what it finds to another machine
 
-	streams     []*stream            // every generation whose path is followed, by ID
-	byPath      map[string][]*stream // the same, under each followed path that led to its file
-	byInode     map[logfile.Inode]*stream
-	byName      map[string]*stream             // by its present name
-	late        []*stream                      // those that were rotated and open at the last scan
-	looks       map[logfile.Inode]logfile.Look // by the scan under way
-	leads       map[logfile.Inode][]lead       // names, by the scan under way
-	truncations map[logfile.Inode]*stream      // that the scan under way found in files that were not open
-	packed      map[logfile.Inode]packed       // rotated files that the last scan met, whose names do not say it
-	copies      map[logfile.Inode]copyOf       // files that hold what is counted elsewhere
-	newCopies   []meter.Copy                   // verdicts since the last Take
-	byHead      map[uint64][]*stream           // streams that are known by their first bytes
-	listedForms map[string]bool                // paths whose rotated forms the last scan listed
-	bases       map[string][]string            // what rotatedFrom gives, remembered
-	listed      map[string]time.Time           // folders that were looked into for unseen files, by when they had changed
-	restless    map[string]int                 // paths whose rotated forms are looked at in so many more scans
-	queue       []*stream                      // those that may have something to read
-	opened      int                            // descriptors at the last count, and those opened since
-	archives    int                            // what compressed files weigh that were open at the last count or opened since
-	passed      int                            // files that the scan under way could not open for want of descriptors
-	notLookedAt int                            // those of the last scan
-	peeked      int                            // new files that a survey has opened
-	surveying   bool                           // nothing is read on: what is open may be closed
-	crowded     bool                           // a file could not be opened for want of descriptors
-	undecided   bool                           // the scan could not tell what a file is
-	forgotten   []meter.Generation             // since the last Take
-	lastID      int64
-	nextScan    time.Time
-	lastScan    time.Time
-	askedFor    time.Time // the time that the last scan was due
-	sweep       *sweep    // the scan under way; nil between scans
-	progress    bool      // something was read since the last scan began
-	worked      time.Time // when a step that reads nothing last ended
-	adopted     []*stream // new files of the scan under way
-	unasked     []*stream // found by the scan under way, to be identified when it has ended
-	inspected   map[logfile.Inode]*inspection
-	turns       int // of inspections
-	lastCensus  time.Time
-	scanned     int // names that the last scan looked at
-	buffer      []byte
-	long        []byte // for lines longer than buffer
-	trail       []byte // for what trails are made of
-	anomalies   meter.Tally
-	blind       map[string]bool    // names and patterns that the scan under way could not look at
-	failures    map[string]failure // by path: what keeps it from being followed, reported once
-	warned      int                // failures that this scan has logged
-	watch       *watcher
+	streams          []*stream            // every generation whose path is followed, by ID
+	byPath           map[string][]*stream // the same, under each followed path that led to its file
+	byInode          map[logfile.Inode]*stream
+	byName           map[string]*stream                  // by its present name
+	rotatedOpen      []*stream                           // those that were rotated and open at the last scan
+	states           map[logfile.Inode]logfile.FileState // by the scan under way
+	leads            map[logfile.Inode][]lead            // names, by the scan under way
+	truncations      map[logfile.Inode]*stream           // that the scan under way found in files that were not open
+	packed           map[logfile.Inode]packed            // rotated files that the last scan met, whose names do not say it
+	copies           map[logfile.Inode]copyOf            // files that hold what is counted elsewhere
+	newCopies        []meter.Copy                        // found since the last Take
+	byHead           map[uint64][]*stream                // streams that are known by their first bytes
+	listedForms      map[string]bool                     // paths whose rotated forms the last scan listed
+	bases            map[string][]string                 // what rotatedFrom gives, remembered
+	listed           map[string]time.Time                // folders that were looked into for unseen files, by when they had changed
+	rescan           map[string]int                      // paths whose rotated forms are looked at in so many more scans
+	queue            []*stream                           // those that may have something to read
+	opened           int                                 // descriptors at the last count, and those opened since
+	archives         int                                 // what compressed files weigh that were open at the last count or opened since
+	passed           int                                 // files that the scan under way could not open for want of descriptors
+	notLookedAt      int                                 // those of the last scan
+	peeked           int                                 // new files that a survey has opened
+	surveying        bool                                // nothing is read on: what is open may be closed
+	outOfDescriptors bool                                // a file could not be opened for want of descriptors
+	undecided        bool                                // the scan could not tell what a file is
+	forgotten        []meter.Generation                  // since the last Take
+	lastID           int64
+	nextScan         time.Time
+	lastScan         time.Time
+	askedFor         time.Time // the time that the last scan was due
+	sweep            *sweep    // the scan under way; nil between scans
+	progress         bool      // something was read since the last scan began
+	worked           time.Time // when a step that reads nothing last ended
+	adopted          []*stream // new files of the scan under way
+	unasked          []*stream // found by the scan under way, to be identified when it has ended
+	inspected        map[logfile.Inode]*inspection
+	turns            int // of inspections
+	lastCensus       time.Time
+	scanned          int // names that the last scan looked at
+	buffer           []byte
+	long             []byte // for lines longer than buffer
+	trail            []byte // for what trails are made of
+	anomalies        meter.Tally
+	unreadable       map[string]bool    // names and patterns that the scan under way could not look at
+	failures         map[string]failure // by path: what keeps it from being followed, reported once
+	warned           int                // failures that this scan has logged
+	watch            *watcher
 }
 
 // New prepares to follow the sources from where the ledger left them.
@@ -140,23 +140,23 @@ func New(cfg Config) *Tailer {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Tailer{
-		cfg:       cfg,
-		disk:      cfg.disk,
-		globs:     make(map[string]time.Time),
-		newGlobs:  make(map[string]time.Time),
-		leftGlobs: make(map[string]bool),
-		byPath:    make(map[string][]*stream),
-		bases:     make(map[string][]string),
-		byInode:   make(map[logfile.Inode]*stream),
-		byName:    make(map[string]*stream),
-		looks:     make(map[logfile.Inode]logfile.Look),
-		copies:    make(map[logfile.Inode]copyOf),
-		byHead:    make(map[uint64][]*stream),
-		listed:    make(map[string]time.Time),
-		restless:  make(map[string]int),
-		blind:     make(map[string]bool),
-		failures:  make(map[string]failure),
-		buffer:    make([]byte, blockSize),
+		cfg:        cfg,
+		disk:       cfg.disk,
+		globs:      make(map[string]time.Time),
+		newGlobs:   make(map[string]time.Time),
+		leftGlobs:  make(map[string]bool),
+		byPath:     make(map[string][]*stream),
+		bases:      make(map[string][]string),
+		byInode:    make(map[logfile.Inode]*stream),
+		byName:     make(map[string]*stream),
+		states:     make(map[logfile.Inode]logfile.FileState),
+		copies:     make(map[logfile.Inode]copyOf),
+		byHead:     make(map[uint64][]*stream),
+		listed:     make(map[string]time.Time),
+		rescan:     make(map[string]int),
+		unreadable: make(map[string]bool),
+		failures:   make(map[string]failure),
+		buffer:     make([]byte, blockSize),
 
 		truncations: make(map[logfile.Inode]*stream),
 		inspected:   make(map[logfile.Inode]*inspection),
@@ -193,11 +193,11 @@ func (t *Tailer) know(g meter.Generation) {
 	}
 	s := &stream{Generation: g, sources: sources, readTo: g.Offset, past: g.Trail, pastAt: g.Offset, taken: true, renewed: true}
 	if g.CTime != 0 {
-		s.seen = logfile.Look{Inode: s.inode(), Size: g.Size, MTime: g.MTime, CTime: g.CTime}
+		s.seen = logfile.FileState{Inode: s.inode(), Size: g.Size, MTime: g.MTime, CTime: g.CTime}
 	}
 	t.add(s)
 	if !s.finished() {
-		t.restless[s.Path] = 2
+		t.rescan[s.Path] = 2
 	}
 }
 
@@ -261,7 +261,7 @@ func (t *Tailer) readNext(now, until time.Time) (meter.Block, bool) {
 			continue
 		}
 		block, err := t.readBlock(s, now)
-		if err == nil && len(block.Data) == 0 && s.torn != nil && !s.queued {
+		if err == nil && len(block.Data) == 0 && s.damaged != nil && !s.queued {
 			t.setAside(s, now)
 		}
 		if s.awaited && !s.queued {
@@ -291,9 +291,9 @@ func (t *Tailer) readNext(now, until time.Time) (meter.Block, bool) {
 // reopen closes a stream whose file could not be read. A scan opens it again.
 func (t *Tailer) reopen(s *stream) {
 	s.close()
-	s.torn = nil
+	s.damaged = nil
 	s.seen.MTime = -1 // so that it does not pass for unchanged
-	t.restless[s.Path] = 2
+	t.rescan[s.Path] = 2
 }
 
 // enqueue adds the stream to the end of the queue.
@@ -330,7 +330,7 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		t.enqueue(s)
 		return meter.Block{}, nil
 	}
-	if s.late && n > 0 {
+	if s.countedTorn && n > 0 {
 		return meter.Block{}, t.skipTorn(s, buf[:n], now)
 	}
 	if blank := logfile.Blanks(buf[:n]); blank > 0 {
@@ -351,7 +351,7 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		}
 		whole = bytes.IndexByte(buf[:n], '\n') + 1
 	}
-	if s.torn == nil {
+	if s.damaged == nil {
 		t.fail(s.name, nil)
 	}
 	if s.Offset+int64(n) > s.readTo {
@@ -392,7 +392,7 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 // atEnd reports whether what was read last is the end of the stream's file.
 func (t *Tailer) atEnd(s *stream) bool {
 	if s.arch != nil {
-		return s.torn == nil
+		return s.damaged == nil
 	}
 	return s.readTo == s.seen.Size
 }
@@ -413,7 +413,7 @@ func (t *Tailer) skipLine(s *stream) error {
 		s.skipped = next
 		t.enqueue(s)
 		return nil
-	case !s.ending || s.torn != nil: // its end is still to be written
+	case !s.ending || s.damaged != nil: // its end is still to be written
 		s.skipped = next
 		return nil
 	}
@@ -444,20 +444,20 @@ func (t *Tailer) finish(s *stream) {
 // setAside closes an archive that cannot be read on. If it changes, it is opened again.
 // If nobody writes to it any more, the rest of it is lost.
 func (t *Tailer) setAside(s *stream, now time.Time) {
-	t.fail(s.name, s.torn)
+	t.fail(s.name, s.damaged)
 	s.close()
 	if !t.settled(s.seen, now) {
 		return
 	}
 	s.State, s.Missed, s.ending, s.changed = meter.Gap, 0, false, true
 	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, 0,
-		fmt.Sprintf("%s cannot be read on from offset %d: %v", s.name, s.Offset, s.torn))
+		fmt.Sprintf("%s cannot be read on from offset %d: %v", s.name, s.Offset, s.damaged))
 }
 
 // settled reports whether nobody writes to a file any more. Then its time is long ago,
 // or far in the future by another clock. A time a little after now does not count: a
 // program may write to the file during the scan.
-func (t *Tailer) settled(at logfile.Look, now time.Time) bool {
+func (t *Tailer) settled(at logfile.FileState, now time.Time) bool {
 	return now.Sub(at.WrittenAt()).Abs() >= t.cfg.Search
 }
 
@@ -466,7 +466,7 @@ func (t *Tailer) settled(at logfile.Look, now time.Time) bool {
 func (t *Tailer) truncated(s *stream, now time.Time) {
 	file, name, state := s.file, s.name, s.State
 	s.file = nil
-	t.lose(s, now)
+	t.markLost(s, now)
 	if file == nil {
 		return
 	}
@@ -475,7 +475,7 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 		file.Close()
 		return
 	}
-	fresh := t.begin(s.Path, logfile.LookAt(info), state)
+	fresh := t.begin(s.Path, logfile.FileStateOf(info), state)
 	fresh.Before, fresh.Born = s.ID, logfile.BornAt(file)
 	fresh.name, fresh.file, fresh.grewAt = name, file, now
 	fresh.names = slices.DeleteFunc(slices.Clone(s.names), func(n named) bool { return n.until >= 0 })
@@ -486,8 +486,8 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 	t.enqueue(fresh)
 }
 
-// lose begins the search for a generation that no known file holds.
-func (t *Tailer) lose(s *stream, now time.Time) {
+// markLost begins the search for a generation that no known file holds.
+func (t *Tailer) markLost(s *stream, now time.Time) {
 	s.Trail = t.lastTrail(s)
 	s.close()
 	t.disown(s)
@@ -496,7 +496,7 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 			t.forgetCopy(at)
 		}
 	}
-	s.ending, s.parked, s.changed = false, false, true
+	s.ending, s.closedIdle, s.changed = false, false, true
 	s.metAt, s.heldAt = time.Time{}, time.Time{} // what the last scan met is another file
 	if s.carries() {
 		t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, int64(len(s.Carry)),
@@ -509,7 +509,7 @@ func (t *Tailer) lose(s *stream, now time.Time) {
 	}
 	t.cfg.Log.Debug("looking for the rest of a file", "path", s.Path, "generation", s.ID, "offset", s.Offset)
 	s.State, s.lostAt, s.searched = meter.Lost, now, 0
-	t.restless[s.Path] = 2
+	t.rescan[s.Path] = 2
 	t.nextScan = now
 }
 
@@ -522,7 +522,7 @@ func (t *Tailer) newID() int64 {
 }
 
 // begin adds a generation for a file, at its beginning.
-func (t *Tailer) begin(path string, at logfile.Look, state meter.GenerationState) *stream {
+func (t *Tailer) begin(path string, at logfile.FileState, state meter.GenerationState) *stream {
 	s := &stream{
 		Generation: meter.Generation{ID: t.newID(), Path: path, Dev: at.Dev, Ino: at.Ino, EOFAt: -1, State: state},
 		sources:    t.sourcesOf(path),
@@ -536,7 +536,7 @@ func (t *Tailer) begin(path string, at logfile.Look, state meter.GenerationState
 // it returns no block now. Either the next scans decide where such a file belongs, or it
 // waits for the end of the one before it.
 func (t *Tailer) Undecided() bool {
-	return len(t.restless) > 0 || slices.ContainsFunc(t.streams, func(s *stream) bool {
+	return len(t.rescan) > 0 || slices.ContainsFunc(t.streams, func(s *stream) bool {
 		return s.isOpen() && s.Offset == 0 && s.seen.Size > 0 && (!s.asked || s.Before != 0 && !s.begun())
 	})
 }
@@ -547,7 +547,7 @@ func (t *Tailer) Changed() bool {
 }
 
 // Take returns what changed since the last call: generations, also forgotten ones,
-// verdicts on copies, and patterns with a new time of their first scan. It moves the
+// copies, and patterns with a new time of their first scan. It moves the
 // anomalies since then into tally. The caller commits all of it together with the
 // counts of the blocks since the last call.
 func (t *Tailer) Take(tally *meter.Tally) (generations []meter.Generation, copies []meter.Copy, globs map[string]time.Time) {
@@ -578,11 +578,11 @@ func (t *Tailer) Wait(ctx context.Context, until time.Time) {
 	if t.nextScan.Before(until) {
 		until = t.nextScan
 	}
-	if torn := now.Add(tornPoll); len(t.late) > 0 && torn.Before(until) {
+	if torn := now.Add(tornPoll); len(t.rotatedOpen) > 0 && torn.Before(until) {
 		until = torn
 	}
 	t.heed(t.watch.wait(ctx, until.Sub(now)), time.Now())
-	for _, s := range t.late {
+	for _, s := range t.rotatedOpen {
 		if s.State == meter.Rotated && s.file != nil {
 			t.lookAgain(s, time.Now())
 		}
@@ -623,7 +623,7 @@ func (t *Tailer) concerns(name string) bool {
 		return true
 	}
 	if path := t.pathOf(name, nil); path != name {
-		t.restless[path] = max(t.restless[path], 2)
+		t.rescan[path] = max(t.rescan[path], 2)
 		return true
 	}
 	if len(t.sourcesOf(name)) > 0 {
@@ -695,7 +695,7 @@ func (t *Tailer) failToLook(name string, err error) {
 	t.fail(name, err)
 	if err != nil {
 		t.failures[name] = failure{text: err.Error(), toLook: true}
-		t.blind[name] = true
+		t.unreadable[name] = true
 	}
 }
 

@@ -186,7 +186,7 @@ func (t *Tailer) skipTorn(s *stream, data []byte, now time.Time) error {
 	t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.TornLine, Subject: s.Path}, int64(end),
 		fmt.Sprintf("the line before offset %d of %s counted without its last %d bytes, which came too late", s.Offset, s.name, end))
 	s.consume(data[:end])
-	s.late = s.endsTorn()
+	s.countedTorn = s.endsTorn()
 	t.enqueue(s)
 	return nil
 }
