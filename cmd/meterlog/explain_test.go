@@ -252,10 +252,10 @@ delivery: {endpoint: '`+url+`'}
 	if len(all) != 2 || all[0].State != "refused" || all[1].State != "accepted" {
 		t.Fatalf("%+v", all)
 	}
-	if old := all[0]; len(old.Heirs) != 1 || old.Heirs[0].UUID != all[1].UUID || len(old.Ancestors) != 0 || old.Verdict != recount.Equal {
+	if old := all[0]; len(old.Reissues) != 1 || old.Reissues[0].UUID != all[1].UUID || len(old.Originals) != 0 || old.Verdict != recount.Equal {
 		t.Errorf("%+v", old)
 	}
-	if reissue := all[1]; len(reissue.Ancestors) != 1 || reissue.Ancestors[0].UUID != all[0].UUID || len(reissue.Contributions) != 1 || reissue.Verdict != recount.Equal {
+	if reissue := all[1]; len(reissue.Originals) != 1 || reissue.Originals[0].UUID != all[0].UUID || len(reissue.Contributions) != 1 || reissue.Verdict != recount.Equal {
 		t.Errorf("%+v", reissue)
 	}
 	out, _ := e.meterlog("explain", all[1].UUID)

@@ -41,10 +41,10 @@ func (n *notifier) run(ctx context.Context) {
 	if sent, err := daemon.SdNotify(false, startExtension); !sent || err != nil {
 		return // nobody listens
 	}
-	ready := n.service.vitals.Ready()
+	ready := n.service.health.Ready()
 	ticker := time.NewTicker(n.pause)
 	defer ticker.Stop()
-	changed := n.service.vitals.Changed()
+	changed := n.service.health.Changed()
 	for {
 		select {
 		case <-ctx.Done():
@@ -55,7 +55,7 @@ func (n *notifier) run(ctx context.Context) {
 			notifySystemd("READY=1")
 		case <-ticker.C:
 		}
-		changed = n.service.vitals.Changed()
+		changed = n.service.health.Changed()
 		n.look(ctx, ready != nil)
 	}
 }
@@ -63,7 +63,7 @@ func (n *notifier) run(ctx context.Context) {
 // look gives a sign of life, if all loops do, and sends the status line. While the
 // agent starts it asks for more time.
 func (n *notifier) look(ctx context.Context, starting bool) {
-	if err := n.service.vitals.Alive(time.Now()); err != nil {
+	if err := n.service.health.Alive(time.Now()); err != nil {
 		if !n.hangs {
 			n.service.log.Error("the service manager is told nothing more, and will start the agent anew", "error", err)
 		}

@@ -39,11 +39,11 @@ func TestNotifier(t *testing.T) {
 			}
 		}
 	}
-	s.vitals.SetReady()
+	s.health.SetReady()
 	told("ready", func(m string) bool { return m == "READY=1" })
-	s.vitals.Raise(meter.Problem{Code: "delivery_failing", Message: "no route"})
+	s.health.Raise(meter.Problem{Code: "delivery_failing", Message: "no route"})
 	told("a problem", func(m string) bool { return strings.HasPrefix(m, "STATUS=delivery_failing: no route; 0 units") })
-	s.vitals.Clear("delivery_failing", "")
+	s.health.Clear("delivery_failing", "")
 	told("its end", func(m string) bool { return strings.HasPrefix(m, "STATUS=0 units") })
 }
 
@@ -53,7 +53,7 @@ func TestNotifierOfHungAgent(t *testing.T) {
 	manager, s := managed(t)
 	s.log = slog.New(slog.DiscardHandler)
 	n := &notifier{service: s, watched: true}
-	loop := s.vitals.Pulse("meter")
+	loop := s.health.Heartbeat("meter")
 	loop.Beat(-time.Second)
 	n.look(t.Context(), true)
 	n.look(t.Context(), false)
@@ -89,5 +89,5 @@ func managed(t *testing.T) (*net.UnixConn, *service) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { book.Close() })
-	return manager, &service{dir: dir, book: book, vitals: monitor.NewVitals(), config: &config.Config{}}
+	return manager, &service{dir: dir, book: book, health: monitor.NewHealth(), config: &config.Config{}}
 }

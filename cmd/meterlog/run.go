@@ -124,7 +124,7 @@ func (o *runOptions) run(c *cobra.Command) error {
 		err = o.runOnce(c, o.agentConfig(c, config, deliver, book, log))
 		deliver.Close()
 	} else {
-		s := service{options: o, command: c, dir: dir, book: book, vitals: monitor.NewVitals(), log: log}
+		s := service{options: o, command: c, dir: dir, book: book, health: monitor.NewHealth(), log: log}
 		err = o.unlessStopped(s.run(c.Context(), config, deliver))
 	}
 	if o.model != nil {

@@ -34,7 +34,7 @@ func (s *service) serve(ctx context.Context) {
 			}
 		}
 		if again == nil {
-			s.vitals.Clear(listenFailed, "")
+			s.health.Clear(listenFailed, "")
 		}
 		select {
 		case <-ctx.Done():
@@ -56,11 +56,11 @@ func (s *service) serveOn(listener net.Listener, address string) *http.Server {
 }
 
 func (s *service) listenFails(err error) {
-	for _, p := range s.vitals.Problems() {
+	for _, p := range s.health.Problems() {
 		if p.Code == listenFailed {
 			return
 		}
 	}
 	s.log.Error("nothing is served at listen: it is tried again; usage is billed all the same", "error", err)
-	s.vitals.Raise(meter.Problem{Code: listenFailed, Message: err.Error(), Hint: "see listen: in the configuration, and who has that address"})
+	s.health.Raise(meter.Problem{Code: listenFailed, Message: err.Error(), Hint: "see listen: in the configuration, and who has that address"})
 }

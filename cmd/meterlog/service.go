@@ -32,7 +32,7 @@ type service struct {
 	command *cobra.Command
 	dir     string // of the ledger
 	book    *ledger.Ledger
-	vitals  *monitor.Vitals
+	health  *monitor.Health
 	log     *slog.Logger
 
 	mu      sync.Mutex
@@ -54,7 +54,7 @@ func (s *service) run(ctx context.Context, config *config.Config, deliver *sende
 	aside, endHelpers := context.WithCancel(context.WithoutCancel(ctx))
 	defer helpers.Wait()
 	defer endHelpers()
-	helpers.Go(func() { s.vitals.Keep(aside, s.book, s.log) })
+	helpers.Go(func() { s.health.Keep(aside, s.book, s.log) })
 	if !s.options.dryRun { // the service may have the address
 		helpers.Go(func() { s.serve(aside) })
 	}
@@ -67,7 +67,7 @@ func (s *service) run(ctx context.Context, config *config.Config, deliver *sende
 	var since time.Time
 	for {
 		cfg := s.options.agentConfig(s.command, config, deliver, s.book, s.log)
-		cfg.Vitals, cfg.Open, cfg.Since = s.vitals, open, since
+		cfg.Health, cfg.Open, cfg.Since = s.health, open, since
 		next, err := s.runAgent(ctx, cfg, hangups)
 		deliver.Close()
 		if err != nil || next == nil {
@@ -132,11 +132,11 @@ func (s *service) reload() (*reloaded, error) {
 	next, err := s.loadNext()
 	if err != nil {
 		s.log.Error("the new configuration is refused: the agent goes on with the old one", "error", err)
-		s.vitals.Raise(meter.Problem{Code: reloadRefused, Message: "the new configuration is refused, the old one stays: " + firstLine(err.Error()),
+		s.health.Raise(meter.Problem{Code: reloadRefused, Message: "the new configuration is refused, the old one stays: " + firstLine(err.Error()),
 			Hint: "see `meterlog check`, and reload again"})
 		return nil, err
 	}
-	s.vitals.Clear(reloadRefused, "")
+	s.health.Clear(reloadRefused, "")
 	return next, nil
 }
 
@@ -180,7 +180,7 @@ func (s *service) listenAddress() (string, <-chan struct{}) {
 func (s *service) subject() monitor.Subject {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return monitor.Subject{Version: versionText(), Dir: s.dir, Config: s.config, Vitals: s.vitals}
+	return monitor.Subject{Version: versionText(), Dir: s.dir, Config: s.config, Health: s.health}
 }
 
 // logWarnings logs what check warns of.

@@ -127,7 +127,7 @@ func (o *testOptions) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	return trial.Run(c.Context(), config, trial.Options{
-		Files: args, Source: o.source, Since: since, Follow: o.follow, JSON: o.format == "json", Summary: o.summary, Effort: o.time,
+		Files: args, Source: o.source, Since: since, Follow: o.follow, JSON: o.format == "json", Summary: o.summary, Cost: o.time,
 		Stdin: c.InOrStdin(), Stdout: c.OutOrStdout(), Stderr: c.ErrOrStderr(),
 	})
 }

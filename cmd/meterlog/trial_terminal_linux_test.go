@@ -117,7 +117,7 @@ func TestMarksOnTerminal(t *testing.T) {
 		}
 	}
 	if !regexp.MustCompile(`bytes +s +1 +12 +2 +[0-9.]+ (µs|ms)`).MatchString(text) {
-		t.Errorf("no effort is shown in %q", text)
+		t.Errorf("no cost is shown in %q", text)
 	}
 }
 

@@ -62,8 +62,8 @@ type Config struct {
 	// Since is what Seen of that agent returned.
 	Since time.Time
 
-	// Vitals is where the loops tell how they are; nil: nobody is told.
-	Vitals *monitor.Vitals
+	// Health is where the loops report how they are; nil: they report nowhere.
+	Health *monitor.Health
 
 	Log *slog.Logger
 
@@ -82,8 +82,8 @@ type Agent struct {
 // New prepares an agent to go on where the ledger left off, on this machine or
 // another. It starts nothing.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	if cfg.Vitals == nil {
-		cfg.Vitals = monitor.NewVitals()
+	if cfg.Health == nil {
+		cfg.Health = monitor.NewHealth()
 	}
 	if err := bind(ctx, cfg); err != nil {
 		return nil, err
@@ -104,12 +104,12 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if send.pace, err = newPace(ctx, cfg); err != nil {
 		return nil, err
 	}
-	cfg.Vitals.ForgetActivity()
+	cfg.Health.ForgetActivity()
 	names := make([]string, len(cfg.Rules.Rules))
 	for i, rule := range cfg.Rules.Rules {
 		names[i] = rule.Name
 	}
-	cfg.Vitals.KeepRules(names)
+	cfg.Health.KeepRules(names)
 	tally := new(meter.Tally)
 	for _, h := range monitor.FindHistory(cfg.Rules, known, globs) {
 		tally.PutAnomaly(meter.AnomalyKey{Kind: meter.History, Subject: h.Source.Name}, h.Anomaly())
@@ -125,22 +125,22 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Copies: copies, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
 	return &Agent{
 		meter: &meterLoop{
-			tailer:   newInput(cfg, follow),
-			matcher:  matcher,
-			ledger:   cfg.Ledger,
-			vitals:   cfg.Vitals,
-			pulse:    cfg.Vitals.Pulse("meter"),
-			log:      cfg.Log,
-			now:      time.Now,
-			clocks:   newClockWatch(cfg.Rules),
-			silence:  silence.New(watchedRules(cfg.Rules), activity, time.Now()),
-			kept:     time.Now(),
-			batch:    ledger.Batch{Tally: tally},
-			peaks:    peakClock{rules: ledgerRules(cfg.Rules), interval: cfg.Rules.Interval, next: unknownSeal},
-			nextSeal: unknownSeal, // the first step looks at what an earlier run left open
+			tailer:    newInput(cfg, follow),
+			matcher:   matcher,
+			ledger:    cfg.Ledger,
+			health:    cfg.Health,
+			heartbeat: cfg.Health.Heartbeat("meter"),
+			log:       cfg.Log,
+			now:       time.Now,
+			clocks:    newClockWatch(cfg.Rules),
+			silence:   silence.New(watchedRules(cfg.Rules), activity, time.Now()),
+			kept:      time.Now(),
+			batch:     ledger.Batch{Tally: tally},
+			peaks:     peakClock{rules: ledgerRules(cfg.Rules), interval: cfg.Rules.Interval, next: unknownSeal},
+			nextSeal:  unknownSeal, // the first step looks at what an earlier run left open
 		},
 		send:   send,
-		keeper: &keeper{ledger: cfg.Ledger, vitals: cfg.Vitals, log: cfg.Log},
+		keeper: &keeper{ledger: cfg.Ledger, health: cfg.Health, log: cfg.Log},
 	}, nil
 }
 

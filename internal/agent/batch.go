@@ -103,7 +103,7 @@ func (l *sendLoop) vet(ctx context.Context, b *batch) error {
 
 func (l *sendLoop) send(ctx context.Context, b *batch) error {
 	results, err := l.sender.Send(ctx, b.ready)
-	l.vitals.Requests.WithLabelValues(outcome(err)).Inc()
+	l.health.Requests.WithLabelValues(outcome(err)).Inc()
 	if b.err = err; err == nil {
 		b.records = b.ready // an unanswered question about others is no failed delivery
 	}

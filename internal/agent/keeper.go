@@ -25,7 +25,7 @@ const lookPause = 2 * time.Second
 // compares the state folder with what is open.
 type keeper struct {
 	ledger *ledger.Ledger
-	vitals *monitor.Vitals
+	health *monitor.Health
 	log    *slog.Logger
 	said   string // the code of the problem that it has raised
 }
@@ -56,14 +56,14 @@ func (k *keeper) look(ctx context.Context) {
 	}
 	p, stopped := ledgerProblem(err)
 	if p.Code != k.said && k.said != "" {
-		k.vitals.Clear(k.said, "")
+		k.health.Clear(k.said, "")
 		k.log.Info("the ledger is in its place again: billing goes on")
 	}
 	if stopped && p.Code != k.said {
 		k.log.Error("billing stops: "+p.Message, "what to do", p.Hint)
 	}
 	if stopped {
-		k.vitals.Raise(p)
+		k.health.Raise(p)
 	}
 	k.said = p.Code
 }

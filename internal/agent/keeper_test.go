@@ -13,7 +13,7 @@ import (
 	"github.com/meterlog/meterlog/internal/monitor"
 )
 
-func has(v *monitor.Vitals, code string) bool {
+func has(v *monitor.Health, code string) bool {
 	for _, p := range v.Problems() {
 		if p.Code == code {
 			return true
@@ -40,8 +40,8 @@ func TestStateFolderIsAwayForAWhile(t *testing.T) {
 		defer close(done)
 		a.Run(ctx)
 	}()
-	vitals := a.keeper.vitals
-	until(t, "the problem is raised", func() bool { return has(vitals, ledgerGone) })
+	health := a.keeper.health
+	until(t, "the problem is raised", func() bool { return has(health, ledgerGone) })
 	s.sent("a.log", 4)
 	until(t, "a commit fails", func() bool { return s.logged.has("the ledger cannot be written") })
 	s.wantBilled(sku, 0)
@@ -49,7 +49,7 @@ func TestStateFolderIsAwayForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "all is billed", func() bool { return s.billed(sku) == 7 })
-	until(t, "the problem is over", func() bool { return !has(vitals, ledgerGone) })
+	until(t, "the problem is over", func() bool { return !has(health, ledgerGone) })
 	cancel()
 	<-done
 	a.Close()

@@ -37,13 +37,13 @@ const ledgerUnwritable = "ledger_unwritable"
 
 // meterLoop turns files into open records, and open records into sealed ones.
 type meterLoop struct {
-	tailer  *input
-	matcher *rules.Matcher
-	ledger  *ledger.Ledger
-	vitals  *monitor.Vitals
-	pulse   *monitor.Pulse
-	log     *slog.Logger
-	now     func() time.Time // time.Now, except in tests that set the clock
+	tailer    *input
+	matcher   *rules.Matcher
+	ledger    *ledger.Ledger
+	health    *monitor.Health
+	heartbeat *monitor.Heartbeat
+	log       *slog.Logger
+	now       func() time.Time // time.Now, except in tests that set the clock
 
 	batch      ledger.Batch // read and counted since the last commit; its tally is never nil
 	lastCommit time.Time
@@ -63,9 +63,9 @@ type meterLoop struct {
 }
 
 func (l *meterLoop) run(ctx context.Context) {
-	defer l.pulse.Rest()
+	defer l.heartbeat.Stop()
 	for ctx.Err() == nil {
-		l.pulse.Beat(meterBeat)
+		l.heartbeat.Beat(meterBeat)
 		l.step(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
@@ -78,7 +78,7 @@ func (l *meterLoop) run(ctx context.Context) {
 // everything, until there may be more.
 func (l *meterLoop) step(ctx context.Context) {
 	if drained, err := l.read(ctx); drained && err == nil {
-		l.vitals.SetReady()
+		l.health.SetReady()
 		l.tailer.Wait(ctx, l.wakeAt(l.now()))
 	}
 }
@@ -97,7 +97,7 @@ func (l *meterLoop) read(ctx context.Context) (drained bool, err error) {
 			break
 		}
 		l.match(block)
-		l.vitals.ReadBytes.Add(float64(len(block.Data)))
+		l.health.ReadBytes.Add(float64(len(block.Data)))
 		if l.due(l.now()) {
 			break
 		}
@@ -199,13 +199,13 @@ func (l *meterLoop) write(ctx context.Context, now time.Time) error {
 	if err := l.ledger.Commit(ctx, l.batch, now); err != nil {
 		return err
 	}
-	l.vitals.Commits.Observe(time.Since(begun).Seconds())
+	l.health.Commits.Observe(time.Since(begun).Seconds())
 	for key, count := range l.batch.Tally.Counts {
-		l.vitals.MatchedLines.WithLabelValues(key.Rule.Name).Add(float64(count.Lines))
+		l.health.MatchedLines.WithLabelValues(key.Rule.Name).Add(float64(count.Lines))
 	}
 	for ref, top := range l.batch.Tally.Peaks {
 		l.peaks.added()
-		l.vitals.MatchedLines.WithLabelValues(ref.Peak.Rule).Add(float64(top.Lines))
+		l.health.MatchedLines.WithLabelValues(ref.Peak.Rule).Add(float64(top.Lines))
 	}
 	l.report(l.batch.Tally)
 	l.batch.Tally.Reset()
@@ -270,7 +270,7 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 		if err == nil {
 			if said != "" {
 				l.log.Info("the ledger can be written again: reading goes on")
-				l.vitals.Clear(ledgerUnwritable, "")
+				l.health.Clear(ledgerUnwritable, "")
 			}
 			return nil
 		}
@@ -281,11 +281,11 @@ func (l *meterLoop) insist(ctx context.Context, work func() error) error {
 			said = err.Error()
 			l.log.Error("the ledger cannot be written: reading stops until it can; nothing is lost", "error", err)
 			if _, stopped := ledgerProblem(err); !stopped { // the keeper raises the others
-				l.vitals.Raise(meter.Problem{Code: ledgerUnwritable, Message: said + ": reading stops until it can be written",
+				l.health.Raise(meter.Problem{Code: ledgerUnwritable, Message: said + ": reading stops until it can be written",
 					Hint: "free space on the disk of the state folder, or see what the kernel's log says of it; nothing is lost meanwhile"})
 			}
 		}
-		l.pulse.Beat(meterBeat)
+		l.heartbeat.Beat(meterBeat)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -28,7 +28,7 @@ const (
 // and the log says when it begins, when it changes and when it ends.
 type trouble struct {
 	code, subject string
-	vitals        *monitor.Vitals
+	health        *monitor.Health
 	log           *slog.Logger
 
 	said  string // the last cause that was reported; "" while all is well
@@ -51,7 +51,7 @@ func (t *trouble) begin(level slog.Level, what string, err error, hint string, p
 		message, args = t.subject+": "+text, append([]any{"subject", t.subject}, args...)
 	}
 	t.log.Log(context.Background(), level, what, args...)
-	t.vitals.Raise(meter.Problem{Code: t.code, Subject: t.subject, Message: message, Hint: hint})
+	t.health.Raise(meter.Problem{Code: t.code, Subject: t.subject, Message: message, Hint: hint})
 }
 
 // again returns how long to wait until the next try, longer each time.
@@ -72,7 +72,7 @@ func (t *trouble) end(what string) {
 	} else {
 		t.log.Info(what, "subject", t.subject)
 	}
-	t.vitals.Clear(t.code, t.subject)
+	t.health.Clear(t.code, t.subject)
 }
 
 // muchSkew is how far the clocks may differ before it is a problem: windows are
@@ -123,13 +123,13 @@ func deliveryHint(err error) string {
 func (l *sendLoop) noteSkew() {
 	skew := l.sender.Skew().Round(time.Second)
 	if skew.Abs() < muchSkew {
-		l.vitals.Clear(clockSkew, "")
+		l.health.Clear(clockSkew, "")
 		return
 	}
 	relation := "behind"
 	if skew < 0 {
 		relation = "ahead of"
 	}
-	l.vitals.Raise(meter.Problem{Code: clockSkew, Message: fmt.Sprintf("this machine's clock is %v %s the API's", skew.Abs(), relation),
+	l.health.Raise(meter.Problem{Code: clockSkew, Message: fmt.Sprintf("this machine's clock is %v %s the API's", skew.Abs(), relation),
 		Hint: "set the clock, or see why its synchronisation fails (timedatectl); records are held back until the API's clock has come to them"})
 }

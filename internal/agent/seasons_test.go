@@ -93,7 +93,7 @@ func (s *season) live(minutes int, clock func(time.Time) string) {
 // problems returns what the status shows, each with its hint.
 func (s *season) problems() (all []string) {
 	s.t.Helper()
-	subject := monitor.Subject{Dir: filepath.Join(s.dir, "state"), Config: s.config, Vitals: s.agent.meter.vitals}
+	subject := monitor.Subject{Dir: filepath.Join(s.dir, "state"), Config: s.config, Health: s.agent.meter.health}
 	for _, p := range must(subject.Status(s.t.Context(), time.Now())).Problems {
 		all = append(all, p.Code+": "+p.Message+": "+p.Hint)
 	}

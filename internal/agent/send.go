@@ -45,8 +45,8 @@ type sendLoop struct {
 	askedInstance time.Time                             // the time of the last question
 	retention     time.Duration
 	settled       func(meter.Record, meter.Result)
-	vitals        *monitor.Vitals
-	pulse         *monitor.Pulse
+	health        *monitor.Health
+	heartbeat     *monitor.Heartbeat
 	mostTime      time.Duration // that one step may take
 	log           *slog.Logger
 
@@ -76,8 +76,8 @@ func newSendLoop(cfg Config) *sendLoop {
 		instanceID: cfg.InstanceID,
 		retention:  cfg.Rules.Retention,
 		settled:    cfg.Settled,
-		vitals:     cfg.Vitals,
-		pulse:      cfg.Vitals.Pulse("send"),
+		health:     cfg.Health,
+		heartbeat:  cfg.Health.Heartbeat("send"),
 		mostTime:   time.Minute + 2*meter.MaxRecords*cfg.Rules.Delivery.Timeout, // a batch that is split into its records
 		log:        cfg.Log,
 		width:      1,
@@ -89,7 +89,7 @@ func newSendLoop(cfg Config) *sendLoop {
 	}
 	l.unaccepted.log = cfg.Log
 	l.suspects.draw = func(atMost time.Duration) time.Duration { return l.pace.Draw(atMost) }
-	newTrouble := func(code string) trouble { return trouble{code: code, vitals: cfg.Vitals, log: cfg.Log} }
+	newTrouble := func(code string) trouble { return trouble{code: code, health: cfg.Health, log: cfg.Log} }
 	l.delivering, l.accounting = newTrouble(deliveryFailing), newTrouble(ledgerFailing)
 	l.pruning, l.identifying = newTrouble(pruningFailing), newTrouble(instanceUnknown)
 	l.suspects.newTrouble = func(sku string) trouble {
@@ -101,13 +101,13 @@ func newSendLoop(cfg Config) *sendLoop {
 }
 
 func (l *sendLoop) run(ctx context.Context) {
-	defer l.pulse.Rest()
+	defer l.heartbeat.Stop()
 	defer l.unaccepted.flush()
 	defer l.forgetTroubles()
 	for ctx.Err() == nil {
-		l.pulse.Beat(l.mostTime)
+		l.heartbeat.Beat(l.mostTime)
 		pause := l.step(ctx)
-		l.pulse.Beat(pause + time.Minute)
+		l.heartbeat.Beat(pause + time.Minute)
 		l.sleep(ctx, pause)
 	}
 }
@@ -115,10 +115,10 @@ func (l *sendLoop) run(ctx context.Context) {
 // forgetTroubles takes back what the loop found wrong: the agent that goes on
 // finds it again.
 func (l *sendLoop) forgetTroubles() {
-	for _, p := range l.vitals.Problems() {
+	for _, p := range l.health.Problems() {
 		switch p.Code {
 		case deliveryFailing, ledgerFailing, pruningFailing, instanceUnknown, clockSkew:
-			l.vitals.Clear(p.Code, p.Subject)
+			l.health.Clear(p.Code, p.Subject)
 		}
 	}
 }
@@ -337,7 +337,7 @@ func (l *sendLoop) deliveryFailed(ctx context.Context, err error) time.Duration 
 	level, slow, asked := slog.LevelWarn, false, time.Duration(0)
 	if refusal := (*sender.Error)(nil); errors.As(err, &refusal) {
 		asked = refusal.RetryAfter
-		if refusal.Kind == sender.Slow {
+		if refusal.Kind == sender.NeedsOperator {
 			slow, level = true, slog.LevelError
 		}
 	}

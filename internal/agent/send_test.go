@@ -79,7 +79,7 @@ func newSending(t *testing.T, transport string, api sandbox.Config, with ...func
 	deliver := must(sender.New(sender.Config{
 		Endpoint: "http://127.0.0.1", Transport: transport, Timeout: 30 * time.Second, Tokens: token("t1.test"), Dial: network.dial, Log: quiet,
 	}))
-	s.loop = newSendLoop(Config{Ledger: book, Sender: deliver, Rules: &config.Config{Retention: 24 * time.Hour}, Vitals: monitor.NewVitals(), Log: slog.New(&s.logged)})
+	s.loop = newSendLoop(Config{Ledger: book, Sender: deliver, Rules: &config.Config{Retention: 24 * time.Hour}, Health: monitor.NewHealth(), Log: slog.New(&s.logged)})
 	for _, change := range with {
 		change(s.loop)
 	}
@@ -324,7 +324,7 @@ func TestUnansweredQuestionIsNoFailedDelivery(t *testing.T) {
 					t.Error("nothing else is delivered")
 				}
 				for range 60 {
-					for _, p := range s.loop.vitals.Problems() {
+					for _, p := range s.loop.health.Problems() {
 						if p.Code == deliveryFailing {
 							t.Errorf("while deliveries go on: %+v", p)
 						}
@@ -372,7 +372,7 @@ func TestAnswerWithoutVerdicts(t *testing.T) {
 			s.front.set(ills{nothing: true})
 			s.use(1)
 			time.Sleep(5 * time.Second)
-			problems := s.loop.vitals.Problems()
+			problems := s.loop.health.Problems()
 			if len(problems) != 1 || problems[0].Code != deliveryFailing || !strings.Contains(problems[0].Message, "mentions no record") {
 				t.Errorf("%s: %+v", transport, problems)
 			}
@@ -382,7 +382,7 @@ func TestAnswerWithoutVerdicts(t *testing.T) {
 			s.front.set(ills{})
 			s.drained(30 * time.Second)
 			time.Sleep(10 * time.Second)
-			if problems := s.loop.vitals.Problems(); len(problems) != 0 {
+			if problems := s.loop.health.Problems(); len(problems) != 0 {
 				t.Errorf("%s: after it %+v", transport, problems)
 			}
 			s.end()
@@ -419,7 +419,7 @@ func TestPoisonHoldsBackNoOther(t *testing.T) {
 							t.Fatalf("after %d minutes %d records of the others are stored, want %d", minute, n, 29*minute)
 						}
 					}
-					problems := s.loop.vitals.Problems()
+					problems := s.loop.health.Problems()
 					if len(problems) != 1 || problems[0].Code != deliveryFailing || problems[0].Subject != "sku-0" {
 						t.Errorf("problems: %+v", problems)
 					}
@@ -430,7 +430,7 @@ func TestPoisonHoldsBackNoOther(t *testing.T) {
 					}
 					s.drained(most)
 					time.Sleep(time.Second)
-					if problems := s.loop.vitals.Problems(); len(problems) != 0 {
+					if problems := s.loop.health.Problems(); len(problems) != 0 {
 						t.Errorf("problems after it: %+v", problems)
 					}
 					s.end()
@@ -451,7 +451,7 @@ func TestTroublesAreKeptApart(t *testing.T) {
 		want := func(when string, codes ...string) {
 			t.Helper()
 			var got []string
-			for _, p := range s.loop.vitals.Problems() {
+			for _, p := range s.loop.health.Problems() {
 				got = append(got, p.Code)
 			}
 			if !slices.Equal(got, codes) {

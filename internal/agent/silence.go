@@ -23,11 +23,11 @@ func watchedRules(config *config.Config) []silence.Rule {
 func (l *meterLoop) attend(now time.Time) {
 	l.silence.Tick(now)
 	activity := l.silence.Activities()
-	l.vitals.SetActivity(activity)
+	l.health.SetActivity(activity)
 	present := append(silence.Problems(activity, now), l.clocks.problems(now)...)
 	present = append(present, l.tailer.unread()...)
 	present = append(present, l.waiting()...)
-	begun, ended := l.vitals.Replace([]string{filesNotLookedAt, silence.Silent, silence.NeverMatched, timesOff, journalUnreadable}, present)
+	begun, ended := l.health.Replace([]string{filesNotLookedAt, silence.Silent, silence.NeverMatched, timesOff, journalUnreadable}, present)
 	for _, p := range begun {
 		if p.Note() {
 			l.log.Info(p.Message, "code", p.Code, "hint", p.Hint)

@@ -52,7 +52,7 @@ func TestRuleNeverMatched(t *testing.T) {
 	if _, err := a.Once(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	found := a.meter.vitals.Problems()
+	found := a.meter.health.Problems()
 	if len(found) != 1 || found[0].Code != "rule_never_matched" || found[0].Subject != "mails" {
 		t.Errorf("problems: %+v", found)
 	}

@@ -187,7 +187,7 @@ func (w *townLife) nightly(now, local time.Time, broken bool) {
 // run here.
 func (w *townLife) problems() (all []string) {
 	w.t.Helper()
-	subject := monitor.Subject{Dir: filepath.Join(w.dir, "state"), Config: w.config, Vitals: w.agent.meter.vitals}
+	subject := monitor.Subject{Dir: filepath.Join(w.dir, "state"), Config: w.config, Health: w.agent.meter.health}
 	st := must(subject.Status(w.t.Context(), w.clock))
 	for _, p := range st.Problems {
 		if p.Code != "time_running_out" && p.Code != "not_running" {

@@ -226,7 +226,7 @@ func (o *onlineCheck) explain(a answer) {
 		o.wrong("role"+of, "%v", cause)
 	case refusal.Status == http.StatusBadRequest:
 		o.wrong("request"+of, "%v: compare product_id and every sku_id with the partner portal, and see delivery.endpoint", cause)
-	case refusal.Kind == sender.Slow:
+	case refusal.Kind == sender.NeedsOperator:
 		o.wrong("API", "%v: see delivery.endpoint and delivery.transport", cause)
 	default:
 		o.failed = true

@@ -4,7 +4,7 @@
 // Most of it comes from the ledger and from the followed files, so it is known
 // whether or not the agent runs ([Subject.Status]). Only the running agent knows what
 // fails at present, whether its loops are alive, and how much they did. It keeps that
-// in [Vitals]: the loops write it, and anybody may read it concurrently.
+// in [Health]: the loops write it, and anybody may read it concurrently.
 //
 // Nothing here changes what is counted or delivered.
 package monitor

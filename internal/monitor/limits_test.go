@@ -36,7 +36,7 @@ func TestRequestsForAnotherHostAreRefused(t *testing.T) {
 
 // The server's own Host check, and its limits, stand in NewServer.
 func TestServerHasLimits(t *testing.T) {
-	s := NewServer("127.0.0.1:0", func() Subject { return Subject{Dir: t.TempDir(), Vitals: NewVitals()} }, quietLog)
+	s := NewServer("127.0.0.1:0", func() Subject { return Subject{Dir: t.TempDir(), Health: NewHealth()} }, quietLog)
 	if s.MaxHeaderBytes != mostHeader || s.ReadTimeout == 0 || s.ReadHeaderTimeout == 0 || s.WriteTimeout == 0 || s.IdleTimeout == 0 {
 		t.Errorf("limits are missing: %+v", s)
 	}

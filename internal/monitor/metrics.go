@@ -176,6 +176,6 @@ func ledgerSize(dir string) (bytes int64) {
 func (s Subject) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.MustRegister(s.Vitals.collectors()...)
+	r.MustRegister(s.Health.collectors()...)
 	return r
 }

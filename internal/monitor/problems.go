@@ -24,8 +24,8 @@ const (
 func (s Subject) wrong(ctx context.Context, st *Status, r *ledger.Reader) error {
 	var present []meter.Problem
 	switch {
-	case s.Vitals != nil:
-		present = s.Vitals.Problems()
+	case s.Health != nil:
+		present = s.Health.Problems()
 	case st.Running:
 		var err error
 		if present, err = r.Problems(ctx); err != nil {
@@ -183,7 +183,7 @@ func (s Subject) anomalyMessage(a ledger.Anomaly) string {
 		text += fmt.Sprintf(", %d bytes", a.Bytes)
 	}
 	text = anomalyWords[a.Kind] + ": " + text
-	if s.Vitals == nil {
+	if s.Health == nil {
 		text += "; e.g. " + a.Example
 	}
 	return text

@@ -63,7 +63,7 @@ var healthCodes = []string{"ledger_unreadable", "delivery_failing", "instance_un
 // well.
 func (s Subject) unhealthy(r *http.Request) (reasons []string) {
 	now := time.Now()
-	if err := s.Vitals.Alive(now); err != nil {
+	if err := s.Health.Alive(now); err != nil {
 		reasons = append(reasons, "not_alive: "+err.Error())
 	}
 	st, err := s.Status(r.Context(), now)

@@ -23,7 +23,7 @@ func TestSilenceOutlastsTheAgent(t *testing.T) {
 	s := newSite(t)
 	s.check(s.book.Commit(t.Context(), ledger.Batch{Tally: new(meter.Tally), Activity: []meter.Activity{silent("mails"), silent("gone")}}, noon))
 	s.check(s.book.Close())
-	s.Vitals = nil
+	s.Health = nil
 	st := s.status(noon)
 	if p := st.find("rule_silent"); p == nil || !strings.Contains(p.Message, "mails") || p.Hint == "" {
 		t.Errorf("the silence is shown as %+v", p)
@@ -36,7 +36,7 @@ func TestSilenceOutlastsTheAgent(t *testing.T) {
 }
 
 func TestReplaceTellsBeginAndEnd(t *testing.T) {
-	v := NewVitals()
+	v := NewHealth()
 	codes := []string{"a", "b"}
 	v.Raise(meter.Problem{Code: "other", Message: "stays"})
 	one, two := meter.Problem{Code: "a", Subject: "1", Message: "m"}, meter.Problem{Code: "b", Subject: "2", Message: "m"}
@@ -65,7 +65,7 @@ func TestExamplesStayInTheLedger(t *testing.T) {
 	if p := s.status(noon).find("not_parsed"); p == nil || p.Hint == "" {
 		t.Errorf("%+v", p)
 	}
-	s.Vitals = nil
+	s.Health = nil
 	if p := s.status(noon).find("not_parsed"); p == nil || !strings.Contains(p.Message, "an example") {
 		t.Errorf("%+v", p)
 	}

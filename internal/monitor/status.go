@@ -27,7 +27,7 @@ type Subject struct {
 	Config    *config.Config // nil if ConfigErr is set
 	ConfigErr error
 	Salvaged  []*rules.Source // where Config is nil: the sources of the file that can be read
-	Vitals    *Vitals         // of the agent in this process; nil where it is looked at from another
+	Health    *Health         // of the agent in this process; nil where it is looked at from another
 }
 
 // Status is what `meterlog status` and /status show. The JSON names are
@@ -138,8 +138,8 @@ func (s Subject) statusOf(ctx context.Context, reader *ledger.Reader, unreadable
 	if !st.Running {
 		st.problem("not_running", "the agent does not run: nothing is counted or delivered", "`systemctl start meterlog`, and see `journalctl -u meterlog`")
 	}
-	if unreadable != nil && s.Vitals != nil { // the agent knows what is wrong, whatever the folder holds
-		s.present(&st, s.Vitals.Problems())
+	if unreadable != nil && s.Health != nil { // the agent knows what is wrong, whatever the folder holds
+		s.present(&st, s.Health.Problems())
 	}
 	switch {
 	case errors.Is(unreadable, ledger.ErrNone):
@@ -178,7 +178,7 @@ func (st *Status) ledgerUnreadable(err error) {
 func (s Subject) Line(ctx context.Context, now time.Time) string {
 	st := Status{At: now, Records: make(map[meter.State]int), LastMinutes: make([]int64, 60)}
 	line := s.usage(ctx, &st)
-	if wrong := slices.DeleteFunc(s.Vitals.Problems(), meter.Problem.Note); len(wrong) > 0 {
+	if wrong := slices.DeleteFunc(s.Health.Problems(), meter.Problem.Note); len(wrong) > 0 {
 		line = fmt.Sprintf("%s: %s; %s", wrong[0].Code, wrong[0].Message, line)
 	}
 	return line
@@ -457,7 +457,7 @@ func (s Subject) journal(st *Status, f *FileStatus, g meter.Generation) {
 	if g.MTime > 0 {
 		f.last = time.Unix(0, g.MTime).UTC()
 	}
-	if s.Vitals != nil {
+	if s.Health != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), journalTime)

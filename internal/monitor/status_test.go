@@ -48,7 +48,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { book.Close() })
-	return &site{t: t, dir: dir, book: book, Subject: Subject{Version: "1", Dir: filepath.Join(dir, "state"), Config: config, Vitals: NewVitals()}}
+	return &site{t: t, dir: dir, book: book, Subject: Subject{Version: "1", Dir: filepath.Join(dir, "state"), Config: config, Health: NewHealth()}}
 }
 
 func (s *site) check(err error) {
@@ -255,10 +255,10 @@ func TestHealth(t *testing.T) {
 		{"a rule fails", func(s *site) { s.anomaly(meter.RuleError, "a.log", now) }, ""},
 		{"lines were missed", func(s *site) { s.anomaly(meter.BytesMissed, "a.log", now) }, "gap: "},
 		{"lines were missed yesterday", func(s *site) { s.anomaly(meter.BytesMissed, "a.log", now.Add(-2*time.Hour)) }, ""},
-		{"not delivering", func(s *site) { s.Vitals.Raise(meter.Problem{Code: "delivery_failing", Message: "403"}) }, "delivery_failing: 403"},
-		{"ledger trouble", func(s *site) { s.Vitals.Raise(meter.Problem{Code: "ledger_unwritable"}) }, "ledger_unwritable: "},
+		{"not delivering", func(s *site) { s.Health.Raise(meter.Problem{Code: "delivery_failing", Message: "403"}) }, "delivery_failing: 403"},
+		{"ledger trouble", func(s *site) { s.Health.Raise(meter.Problem{Code: "ledger_unwritable"}) }, "ledger_unwritable: "},
 		{"the hour passes", func(s *site) { s.count(now.Add(-50*time.Minute), 1) }, "time_running_out: "},
-		{"a loop hangs", func(s *site) { s.Vitals.Pulse("meter").Beat(-time.Second) }, "not_alive: "},
+		{"a loop hangs", func(s *site) { s.Health.Heartbeat("meter").Beat(-time.Second) }, "not_alive: "},
 		{"the ledger is gone", func(s *site) { s.check(os.Rename(s.Dir, s.Dir+".away")); s.check(os.WriteFile(s.Dir, nil, 0o600)) }, "ledger_unreadable: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -55,10 +55,10 @@ func (s *survey) keep(st *Status, of *config.Config, cost time.Duration) {
 
 // followed looks at the files as the agent would.
 func (s Subject) followed(ctx context.Context, st *Status, r *ledger.Reader) error {
-	if s.Vitals == nil {
+	if s.Health == nil {
 		return s.survey(ctx, st, r)
 	}
-	last := &s.Vitals.survey
+	last := &s.Health.survey
 	if !last.making.TryLock() {
 		if last.kept(st, s.Config, true) {
 			return nil

@@ -196,8 +196,8 @@ type (
 		SealedAt      *string                 `json:"sealed_at"` // null while open
 		DueAt         *string                 `json:"due_at"`    // of a sealed record that waits
 		UnderWay      bool                    `json:"under_way"`
-		Ancestors     []PublishedRecord       `json:"ancestors"`
-		Heirs         []PublishedRecord       `json:"heirs"`
+		Originals     []PublishedRecord       `json:"ancestors"`
+		Reissues      []PublishedRecord       `json:"heirs"`
 		Shares        []publishedShare        `json:"shares"`
 		Contributions []PublishedContribution `json:"contributions"`
 		Verdict       recount.Outcome         `json:"verdict"`
@@ -244,7 +244,7 @@ type (
 func (e *Explanation) Publish() PublishedExplanation {
 	p := PublishedExplanation{
 		PublishedRecord: publish(e.Record), WindowEnd: screen.Stamp(e.Window.EndTime()), UnderWay: e.UnderWay,
-		Ancestors: []PublishedRecord{}, Heirs: []PublishedRecord{}, Shares: []publishedShare{}, Contributions: []PublishedContribution{}, Verdict: e.Outcome,
+		Originals: []PublishedRecord{}, Reissues: []PublishedRecord{}, Shares: []publishedShare{}, Contributions: []PublishedContribution{}, Verdict: e.Outcome,
 	}
 	if !e.SealedAt.IsZero() {
 		at := screen.Stamp(e.SealedAt)
@@ -255,10 +255,10 @@ func (e *Explanation) Publish() PublishedExplanation {
 		p.DueAt = &at
 	}
 	for _, r := range e.Replaces {
-		p.Ancestors = append(p.Ancestors, publish(r))
+		p.Originals = append(p.Originals, publish(r))
 	}
 	for _, r := range e.ReplacedBy {
-		p.Heirs = append(p.Heirs, publish(r))
+		p.Reissues = append(p.Reissues, publish(r))
 	}
 	for _, s := range e.Shares {
 		p.Shares = append(p.Shares, publishedShare{s.Rule, s.Units, meter.Number(s.Per, s.Decimals), meter.Number(s.Carried, s.Decimals)})

@@ -25,7 +25,7 @@
 //     package fields finds. expr's virtual machine evaluates what a condition
 //     cannot. plain_test.go compares this with the plain way: every line, every
 //     rule, all fields, the virtual machine.
-//   - prefilter.go, highlight.go and effort.go are for people who write rules:
+//   - prefilter.go, highlight.go and cost.go are for people who write rules:
 //     what is searched for, which part of a line matched, what each rule costs.
 //
 // docs/rules.md describes the language.

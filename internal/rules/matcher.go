@@ -31,7 +31,7 @@ type Matcher struct {
 	line    lineState
 	loaded  []uint64 // by slot: the line that env has it of
 	wanted  search.Set
-	efforts []Effort // by rule; nil where they are not measured
+	costs   []Cost // by rule; nil where they are not measured
 	seen    Seen
 	counted []bool  // by rule: it counted a line of the block that Match reads
 	keys    []keyed // by rule, of those with once
@@ -289,7 +289,7 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 	case len(plans) > 1 || m.plain != nil:
 		m.severalSources(read, plans, names)
 	case plans[0].search.Always.Empty() && block.Events == nil:
-		if plans[0].direct > 0 && m.efforts == nil {
+		if plans[0].direct > 0 && m.costs == nil {
 			m.withoutSearch(read, plans[0])
 		} else {
 			m.candidates(read, plans[0])
@@ -514,7 +514,7 @@ func (m *Matcher) ofFormat() bool {
 // returns whether the line was counted.
 func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	evaluate := m.evaluate
-	if m.efforts != nil {
+	if m.costs != nil {
 		evaluate = m.measured
 	}
 	quantity, err := evaluate(r)

@@ -63,7 +63,7 @@ func (s *Sender) deliver(ctx context.Context, records []meter.Record, validateOn
 		return d.results, nil
 	}
 	if err := misuse(records); err != nil {
-		return d.results, &Error{Kind: Slow, Err: err}
+		return d.results, &Error{Kind: NeedsOperator, Err: err}
 	}
 	var batch []int
 	for i, r := range records {

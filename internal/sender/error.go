@@ -12,12 +12,12 @@ import (
 type Kind int
 
 const (
-	Retry Kind = iota // passes in time: try again, with backoff
-	Slow              // somebody must fix something: report it, and try again at long intervals
+	Retry         Kind = iota // passes in time: try again, with backoff
+	NeedsOperator             // somebody must fix something: report it, and try again at long intervals
 )
 
 func (k Kind) String() string {
-	if k == Slow {
+	if k == NeedsOperator {
 		return "slow"
 	}
 	return "retry"
@@ -68,15 +68,15 @@ func fateOf(status int) (kind Kind, maybeStored bool) {
 	case http.StatusRequestTimeout, http.StatusConflict, 499:
 		return Retry, true
 	case http.StatusNotImplemented:
-		return Slow, false
+		return NeedsOperator, false
 	}
 	switch {
 	case status >= 500:
 		return Retry, true
 	case status >= 400:
-		return Slow, false
+		return NeedsOperator, false
 	default: // a redirect, or a status that no HTTP server should send
-		return Slow, true
+		return NeedsOperator, true
 	}
 }
 

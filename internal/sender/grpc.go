@@ -125,7 +125,7 @@ func (t *rpc) write(ctx context.Context, r request) (answer, *Error) {
 	}
 	l, err := t.take()
 	if err != nil {
-		return answer{}, &Error{Kind: Slow, ClientID: r.id, Err: redactError(err, r.token)}
+		return answer{}, &Error{Kind: NeedsOperator, ClientID: r.id, Err: redactError(err, r.token)}
 	}
 	call := &call{}
 	ctx = context.WithValue(ctx, callKey{}, call)

@@ -93,7 +93,7 @@ func encode(r request) ([]byte, error) {
 func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 	body, err := encode(r)
 	if err != nil {
-		return answer{}, &Error{Kind: Slow, Err: err}
+		return answer{}, &Error{Kind: NeedsOperator, Err: err}
 	}
 	var asked, connected atomic.Bool
 	var sends atomic.Int32
@@ -104,7 +104,7 @@ func (t *rest) write(ctx context.Context, r request) (answer, *Error) {
 	})
 	post, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, &Error{Kind: Slow, Err: err}
+		return answer{}, &Error{Kind: NeedsOperator, Err: err}
 	}
 	post.GetBody = nil // so that the transport repeats no request that may have arrived
 	post.Header = http.Header{

@@ -104,8 +104,8 @@ type fate struct {
 var (
 	wait     = fate{Retry, false}
 	lost     = fate{Retry, true}
-	loud     = fate{Slow, false}
-	loudLost = fate{Slow, true}
+	loud     = fate{NeedsOperator, false}
+	loudLost = fate{NeedsOperator, true}
 )
 
 func TestFateOfEveryHTTPStatus(t *testing.T) {
@@ -625,7 +625,7 @@ func TestAlwaysBad(t *testing.T) {
 			}
 			for n := 1; n < enoughStrikes; n++ {
 				results, err := s.Send(t.Context(), list)
-				checkFate(t, fmt.Sprintf("%+v, delivery %d", row, n), results, err, fate{Slow, row.maybeStored})
+				checkFate(t, fmt.Sprintf("%+v, delivery %d", row, n), results, err, fate{NeedsOperator, row.maybeStored})
 			}
 			results, err := s.Send(t.Context(), list)
 			for _, r := range results {

@@ -23,12 +23,12 @@ type trialTally struct {
 	bills               map[*meter.Rule]*billCount // what they bill, once it counted
 	peaks               trialPeaks
 	tooLong             troubles
-	timeless            map[string]*troubles           // by source: lines whose own time could not be taken
-	unparsed            map[string]*troubles           // by source: lines that are not of its format
-	times               map[string]*timeRange          // by source: the own times of the lines that counted
-	late                map[string]*troubles           // by source: lines that counted and are too old for the API
-	offTimes            []string                       // files whose own times cannot be right, and why
-	effort              func(*rules.Rule) rules.Effort // nil if it is not shown
+	timeless            map[string]*troubles         // by source: lines whose own time could not be taken
+	unparsed            map[string]*troubles         // by source: lines that are not of its format
+	times               map[string]*timeRange        // by source: the own times of the lines that counted
+	late                map[string]*troubles         // by source: lines that counted and are too old for the API
+	offTimes            []string                     // files whose own times cannot be right, and why
+	cost                func(*rules.Rule) rules.Cost // nil if it is not shown
 }
 
 // ruleCount is what one rule came to.
@@ -392,14 +392,14 @@ func (t *trialTally) text(config *config.Config, near *nearMisses, s screen.Scre
 // billed units differ.
 func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 	per := slices.ContainsFunc(config.Rules, func(r *rules.Rule) bool { return r.Per != 1 })
-	row := func(rule, sku, lines, amount, of, quantity string, effort ...string) []string {
+	row := func(rule, sku, lines, amount, of, quantity string, cost ...string) []string {
 		cells := []string{rule, sku, lines}
 		if per {
 			cells = append(cells, amount, of)
 		}
 		cells = append(cells, quantity)
-		if t.effort != nil {
-			cells = append(cells, effort...)
+		if t.cost != nil {
+			cells = append(cells, cost...)
 		}
 		return cells
 	}
@@ -407,9 +407,9 @@ func (t *trialTally) table(b *strings.Builder, config *config.Config) {
 	products := []string{"PRODUCT"}
 	for _, r := range config.Rules {
 		evaluated, took := "", ""
-		if t.effort != nil {
-			effort := t.effort(r)
-			evaluated, took = fmt.Sprint(effort.Lines), screen.TimeText(effort.Time)
+		if t.cost != nil {
+			cost := t.cost(r)
+			evaluated, took = fmt.Sprint(cost.Lines), screen.TimeText(cost.Time)
 		}
 		for _, b := range t.billed(r) {
 			sku := b.sku

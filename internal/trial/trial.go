@@ -22,7 +22,7 @@ type Options struct {
 	Follow  bool      // go on watching until the context ends
 	JSON    bool      // print for programs
 	Summary bool      // leave the matches out
-	Effort  bool      // tell how long each rule took, elsewhere than on a terminal too
+	Cost    bool      // show how long each rule took, even if the output is no terminal
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -47,9 +47,9 @@ func Run(ctx context.Context, config *config.Config, o Options) error {
 		options: &o, matcher: rules.NewMatcher(&config.Set), tally: newTrialTally(config),
 		print: newMatchPrinter(o.Stdout, o.JSON), stdin: o.Stdin, note: note,
 	}
-	if !o.JSON && (o.Effort || t.print.screen.Width > 0) {
+	if !o.JSON && (o.Cost || t.print.screen.Width > 0) {
 		t.matcher.Measure()
-		t.tally.effort = t.matcher.Effort
+		t.tally.cost = t.matcher.Cost
 	}
 	if o.Follow && len(o.Files) == 0 {
 		t.newInputs = func(known []*input) []*input { return newInputs(config, o.Source, known) }

@@ -27,7 +27,7 @@ func codes(problems []meter.Problem) (list []string) {
 
 func TestProblemsBeginChangeAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := NewVitals()
+		v := NewHealth()
 		v.Raise(meter.Problem{Code: "disk", Message: "full"})
 		began := time.Now().UTC()
 		time.Sleep(time.Minute)
@@ -66,7 +66,7 @@ func (s *store) SetProblems(_ context.Context, problems []meter.Problem) error {
 
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v, s := NewVitals(), &store{failures: 2}
+		v, s := NewHealth(), &store{failures: 2}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { v.Keep(ctx, s, quiet); close(ended) }()
@@ -85,8 +85,8 @@ func TestKeep(t *testing.T) {
 
 func TestAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := NewVitals()
-		meterLoop, sendLoop := v.Pulse("meter"), v.Pulse("send")
+		v := NewHealth()
+		meterLoop, sendLoop := v.Heartbeat("meter"), v.Heartbeat("send")
 		if err := v.Alive(time.Now()); err != nil {
 			t.Error("before the first beat:", err)
 		}
@@ -100,7 +100,7 @@ func TestAlive(t *testing.T) {
 		if err := v.Alive(time.Now()); err == nil || !strings.Contains(err.Error(), "meter loop") {
 			t.Error("late:", err)
 		}
-		meterLoop.Rest()
+		meterLoop.Stop()
 		if err := v.Alive(time.Now()); err != nil {
 			t.Error("ended:", err)
 		}
@@ -109,7 +109,7 @@ func TestAlive(t *testing.T) {
 
 // The metrics of a rule go with the rule.
 func TestMetricsOfRulesThatAreGone(t *testing.T) {
-	v := NewVitals()
+	v := NewHealth()
 	v.KeepRules([]string{"a", "b"})
 	v.MatchedLines.WithLabelValues("a").Add(3)
 	v.MatchedLines.WithLabelValues("b").Add(5)
