@@ -158,7 +158,9 @@ func (t *Tailer) work(now time.Time) bool {
 	if len(t.queue) > 0 && time.Since(t.worked) < stepTime {
 		return t.sweep != nil
 	}
-	t.heed(t.watch.heard(), time.Now())
+	if len(t.queue) > 0 || t.sweep != nil || len(t.inspected) > 0 {
+		t.heed(t.watch.heard(), time.Now()) // there may be no Wait for long
+	}
 	working := t.sweep != nil
 	if working {
 		t.scanOn()

@@ -55,7 +55,7 @@ const (
 	pollUnwatched   = time.Second            // between scans where some do not
 	minScanPause    = 50 * time.Millisecond  // between scans that notifications ask for
 	minScanFile     = 100 * time.Microsecond // the same at least for each file: 10 % of a core
-	minWakePause    = 15 * time.Millisecond  // between wakes by notifications: what comes alone is read at once, a stream in batches
+	minWakePause    = 30 * time.Millisecond  // between wakes by notifications: what comes alone is read at once, a stream in batches
 	linger          = time.Minute            // how long a finished file stays open
 	settle          = 2 * time.Second        // a compressed file that was written to more recently may not be whole
 	tornPoll        = 100 * time.Millisecond // between looks at rotated files, whose late writers are not notified by name

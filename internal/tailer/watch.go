@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -88,67 +89,36 @@ type hints struct {
 
 // wait returns when something may have changed, at the latest after the
 // timeout or when ctx ends.
-func (w *watcher) wait(ctx context.Context, timeout time.Duration) hints {
-	var h hints
-	timer := time.NewTimer(max(timeout, 0))
-	defer timer.Stop()
+func (w *watcher) wait(ctx context.Context, timeout time.Duration) (h hints) {
 	if w == nil {
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
+		sleep(ctx, timeout)
 		return h
 	}
-	if pause := minWakePause - time.Since(w.lastHit); pause > 0 {
-		breath := time.NewTimer(min(pause, max(timeout, 0)))
-		defer breath.Stop()
-		select {
-		case <-ctx.Done():
-			return h
-		case <-breath.C:
-		}
+	if pause := min(timeout, minWakePause-time.Since(w.lastHit)); pause > 0 {
+		sleep(ctx, pause)
+		timeout -= pause
 	}
-	select {
-	case <-ctx.Done():
-		return h
-	case <-timer.C:
-		return h
-	case event := <-w.notify.Events:
-		w.take(&h, event)
-	case err := <-w.notify.Errors:
-		w.lost(&h, err)
-	}
-	w.lastHit = time.Now()
-	for range maxHints { // what has come in the meantime
-		wait := time.Duration(0)
-		if len(h.moved) > 0 {
-			wait = stormLull
-		}
-		if !w.takeNext(&h, wait) {
-			break
-		}
+	if ctx.Err() == nil && w.takeWithin(ctx, &h, timeout) {
+		w.lastHit = time.Now()
+		w.takeRest(ctx, &h)
 	}
 	return h
 }
 
-// heard returns what notifications have said already, without waiting for more.
-func (w *watcher) heard() hints {
-	var h hints
-	if w == nil {
-		return h
-	}
+// sleep returns after a time, or when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case event := <-w.notify.Events:
-		w.take(&h, event)
-	case err := <-w.notify.Errors:
-		w.lost(&h, err)
-	default:
-		return h
+	case <-ctx.Done():
+	case <-timer.C:
 	}
-	for range maxHints { // they arrive singly
-		if !w.takeNext(&h, stormLull) {
-			break
-		}
+}
+
+// heard returns what notifications have said already, without waiting for more.
+func (w *watcher) heard() (h hints) {
+	if w != nil && w.takeNow(&h) {
+		w.takeRest(context.Background(), &h)
 	}
 	return h
 }
@@ -158,18 +128,43 @@ const (
 	stormLull = 100 * time.Microsecond // between the events of a storm, as of a rotation of many files: they come one by one
 )
 
-// takeNext takes the next notification, and reports whether there was one. In a storm
-// of new names it waits a moment for the rest. In a stream of writes it does not wait,
-// as the files have all of it.
-func (w *watcher) takeNext(h *hints, wait time.Duration) bool {
-	lull := time.NewTimer(wait)
-	defer lull.Stop()
+// takeRest takes what has come behind a notification. In a storm of new names it waits
+// a moment for the rest. In a stream of writes it does not wait, as the files have all
+// of it.
+func (w *watcher) takeRest(ctx context.Context, h *hints) {
+	for range maxHints {
+		runtime.Gosched() // another goroutine hands them over one by one
+		if !w.takeNow(h) && (len(h.moved) == 0 || !w.takeWithin(ctx, h, stormLull)) {
+			return
+		}
+	}
+}
+
+// takeNow takes a notification that has come, and reports whether there was one.
+func (w *watcher) takeNow(h *hints) bool {
 	select {
 	case event := <-w.notify.Events:
 		w.take(h, event)
 	case err := <-w.notify.Errors:
 		w.lost(h, err)
-	case <-lull.C:
+	default:
+		return false
+	}
+	return true
+}
+
+// takeWithin takes the next notification, and reports whether one came in time.
+func (w *watcher) takeWithin(ctx context.Context, h *hints, timeout time.Duration) bool {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case event := <-w.notify.Events:
+		w.take(h, event)
+	case err := <-w.notify.Errors:
+		w.lost(h, err)
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
 		return false
 	}
 	return true
