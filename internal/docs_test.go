@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -109,47 +110,93 @@ func TestIndex(t *testing.T) {
 }
 
 var (
-	code    = regexp.MustCompile(`(?m)(?:Code:\s*|\.problem\(|AnomalyKind = |^const \w+ = |^\t\w+\s+(?:AnomalyKind)?\s*= )"([a-z]+(?:_[a-z]+)+)"`)
-	noCodes = map[string]bool{"key_secret": true} // the ledger's name of a value
+	code    = regexp.MustCompile(`(?m)(?:Code:\s*|\.problem\(|^const \w+ = |^\t\w+\s+= )"([a-z]+(?:_[a-z]+)+)"|(?:AnomalyKind|State) += "([a-z_]+)"`)
+	noCodes = map[string]string{
+		"key_secret": "the ledger's name of a value",
+		"repeated":   "a count of `status`, and no problem",
+		"open":       "a record that waits for its window",
+		"sealed":     "a record that waits for its answer",
+		"accepted":   "a record that is billed",
+	}
 )
 
 // TestProblemCodes checks that the page of operations has a row for each problem
-// code of the sources.
+// code of the sources, and for no other, with its meaning and what to do.
 func TestProblemCodes(t *testing.T) {
 	text, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := ""
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "| `") {
-			rows += strings.SplitN(line, "|", 3)[1]
+	_, problems, _ := strings.Cut(string(text), "\n## Problems\n")
+	problems, _, _ = strings.Cut(problems, "\n## ")
+	rows := make(map[string]bool)
+	for line := range strings.Lines(problems) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
 		}
+		cells := strings.Split(strings.Trim(line, "|\n"), "|")
+		if len(cells) != 3 || len(strings.TrimSpace(cells[1])) < 20 || len(strings.TrimSpace(cells[2])) < 10 {
+			t.Errorf("docs/operations.md does not say what a code means and what to do: %s", line)
+		}
+		rows[strings.Trim(cells[0], " `")] = true
 	}
-	found := 0
+	codes := make(map[string]bool)
 	for _, folder := range []string{"meter", "tailer", "agent", "monitor", "silence", "ledger", "../cmd/meterlog"} {
 		files, err := filepath.Glob(folder + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", folder, len(files), err)
 		}
 		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") || file == "meter/generation.go" { // the states of files
+				continue
+			}
 			source, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
 			for _, match := range code.FindAllStringSubmatch(string(source), -1) {
-				found++
-				if !noCodes[match[1]] && !strings.Contains(rows, "`"+match[1]+"`") {
-					t.Errorf("docs/operations.md has no row for %s, of %s", match[1], file)
+				name := match[1] + match[2]
+				if noCodes[name] == "" {
+					codes[name] = true
+				}
+				if noCodes[name] == "" && !rows[name] {
+					t.Errorf("docs/operations.md has no row for %s, of %s", name, file)
 				}
 			}
 		}
 	}
-	if found < 30 {
-		t.Errorf("only %d codes were found", found)
+	for row := range rows {
+		if !codes[row] {
+			t.Errorf("docs/operations.md has a row for %s, which no source names", row)
+		}
+	}
+}
+
+// TestHealthCodes checks that the page of operations names the problems that
+// /healthz answers 503 for. Without an agent or a configuration it answers nothing.
+func TestHealthCodes(t *testing.T) {
+	source, err := os.ReadFile("monitor/serve.go")
+	text, err2 := os.ReadFile("../docs/operations.md")
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	list := regexp.MustCompile(`var healthCodes = \[\]string\{(.*)\}`).FindSubmatch(source)
+	_, section, found := strings.Cut(string(text), "\n### Nothing is counted or delivered\n")
+	if list == nil || !found {
+		t.Fatal("the list of codes or its section is gone")
+	}
+	section, _, _ = strings.Cut(section, "\n### ")
+	want := strings.Split(strings.ReplaceAll(string(list[1]), `"`, ""), ", ")
+	var got []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(section, -1) {
+		if row[1] != "not_running" && row[1] != "config_invalid" {
+			got = append(got, row[1])
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the page has %q, /healthz %q", got, want)
 	}
 }
 
