@@ -217,7 +217,7 @@ var anomalyWords = map[meter.AnomalyKind]string{
 }
 
 var anomalyHints = map[meter.AnomalyKind]string{
-	meter.RuleError:        "try the rule with `meterlog test FILE`, and mend it",
+	meter.RuleError:        "try the rule with `meterlog test FILE`, and fix it",
 	meter.BadTimestamp:     "see timestamp: of the source; the time of reading was taken",
 	meter.LateEvent:        "nothing, if the contract with the marketplace allows `late: read`; see why such events are read so late",
 	meter.NotParsed:        "see format:, pattern: and prefix: of the source; `meterlog test FILE` shows such lines",
