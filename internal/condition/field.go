@@ -50,7 +50,7 @@ func (o field) present(f Format) *search.Clause {
 	case "json":
 		for _, s := range o.path {
 			if s.Index < 0 {
-				c = search.Both(c, jsonString(s.Key))
+				c = search.Both(c, jsonName(s.Key))
 			}
 		}
 	case "logfmt":
@@ -62,17 +62,12 @@ func (o field) present(f Format) *search.Clause {
 	if c == nil {
 		return nil
 	}
-	return &search.Clause{Literals: c.Literals, Escaped: c.Escaped, Weight: c.Weight * commonName}
+	return &search.Clause{Literals: c.Literals, Names: c.Names, Escaped: c.Escaped, Weight: c.Weight * commonName}
 }
 
 func (o field) holds(f Format, text string, whole bool) *search.Clause {
 	return search.Both(o.present(f), o.part(f, text, whole))
 }
-
-// rareText is how many bytes a text of JSON has that is rare without its quotes,
-// too. It is searched for without them. So a line in which an application writes the
-// event in another format is found, and counted as not parsed.
-const rareText = 8
 
 // part returns what a line must contain for the field to contain a text. In JSON
 // the field may be no string, and a search in it fails.
@@ -82,10 +77,8 @@ func (o field) part(f Format, text string, whole bool) *search.Clause {
 		return quotable(text)
 	case f.name == "regexp":
 		return search.Require(text)
-	case f.name == "json" && whole && len(text) >= rareText:
-		return quotable(text)
 	case f.name == "json" && whole:
-		return jsonString(text)
+		return jsonText(text)
 	case f.name == "json":
 		name := o.path[len(o.path)-1].Key
 		if pieces := verbatim(name); len(pieces) != 1 || pieces[0] != name {
@@ -107,21 +100,26 @@ func (o field) mark(h *highlighter) {
 	}
 }
 
-// jsonString returns what a JSON text must contain to hold a string: the string
-// in its quotes. If some of its characters may be written in another way, it is
-// the best part between them. Any other character may still be written as \u
-// and four digits.
-func jsonString(s string) *search.Clause {
-	pieces := verbatim(s)
-	literal := bestPiece(pieces)
-	if len(pieces) == 1 && pieces[0] == s || s == "" {
-		literal = `"` + s + `"`
+// jsonText returns what a JSON text must contain to hold a string. It is the string
+// as a whole word. If some of its characters may be written in another way, it is the
+// best part between them. Any other character may still be written as \u and four
+// digits.
+func jsonText(s string) *search.Clause {
+	if s == "" {
+		return search.Require(`""`)
 	}
-	c := search.Require(literal)
-	if c != nil && s != "" {
-		c.Escaped = true
+	if !AsIs(s) {
+		return quotable(s)
 	}
-	return c
+	return &search.Clause{Words: []string{s}, Escaped: true, Weight: search.Rarity(`"` + s + `"`)}
+}
+
+// jsonName returns what a JSON text must contain to hold a name.
+func jsonName(s string) *search.Clause {
+	if s == "" || !AsIs(s) {
+		return jsonText(s)
+	}
+	return &search.Clause{Names: []string{s}, Escaped: true, Weight: search.Rarity(`"` + s + `"`)}
 }
 
 // quotable returns what a line must contain for a text to be part of a value

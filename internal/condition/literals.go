@@ -10,7 +10,7 @@ func Literals(c Condition, f Format) (literals []Literal, why string) {
 	if found == nil {
 		return nil, c.Reason(f)
 	}
-	return told(found.Literals), ""
+	return told(found.Texts()), ""
 }
 
 // AsIs reports whether a line writes a name as it is, without escapes.

@@ -51,7 +51,7 @@ rules: [{name: a, when: fields.n > 0, sku_id: s}]
 	m := rules.NewMatcher(&c.Set)
 	m.SearchNever()
 	var tally meter.Tally
-	data := "> {\"n\":1}\nno prefix\nno prefix \"n\"\n"
+	data := "> {\"n\":1}\nno prefix\nno prefix n=1\n"
 	m.Match(meter.Block{Generation: 1, Sources: []string{"s"}, Data: []byte(data), ReadAt: readAt}, &tally)
 	a := tally.Anomalies[meter.AnomalyKey{Kind: meter.NotParsed, Subject: "s"}]
 	if len(tally.Counts) != 1 || a == nil || a.Count != 1 {

@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,6 +83,72 @@ func TestLinesThatAreNotParsed(t *testing.T) {
 		}
 		if test.lines > 0 && !strings.Contains(example, ": ") {
 			t.Errorf("the example is %q", example)
+		}
+	}
+}
+
+// The same event is seen if an application writes it in another way, however short
+// the rule's text is. A longer word that holds the text is another event. A right line
+// of JSON is none of them.
+func TestShortTextsOfAnotherFormat(t *testing.T) {
+	texts := []string{"sent", "ok", "s", "200", "1", "true", "null", "-5", "1.5", "é", "a_b", "email.sent"}
+	for _, text := range texts {
+		for line, alien := range map[string]int64{
+			`{"n":1,"event":X}`:                        1, // JSON that lost its quotes
+			`{"n":1,"event": X, "m":2`:                 1,
+			`{event: X, n: 1}`:                         1,
+			`{'event': 'X', 'n': 1}`:                   1,
+			`event=X n=1`:                              1,
+			`event="X"`:                                1,
+			`2026-03-01T12:00:00Z INFO X to=<a@b.c>`:   1,
+			`<event>X</event>`:                         1,
+			`10.0.0.1 - - "GET /a HTTP/1.1" X`:         1,
+			`X`:                                        1,
+			`"X"`:                                      1,
+			`{"event":"y"}{"event":"X"}`:               1,
+			`2026-03-01T12:00:00Z INFO pXq to=<a@b>`:   0,
+			`{"n":1,"text":"all X today"}`:             0,
+			`{"n":1,"text":"pXq"}`:                     0,
+			`{"n":1,"log":"{\"event\":\"X\"}"}`:        0,
+			`{"n":1,"event":"Z","X":[{"n":1,"k":{}}]}`: 0,
+		} {
+			line = strings.ReplaceAll(line, "X", text)
+			if valid := json.Valid([]byte(line)); valid && line[0] == '{' || !valid && alien > 0 && isBare(text) && strings.HasPrefix(line, `{"n":1,"event"`) {
+				alien = 0 // a number where a text was is a value of JSON
+			}
+			rule := `when: 'fields.event == "` + text + `"'`
+			if lines, example, units := notParsed(t, `{name: app, path: /a.log, format: json}`, rule, meter.Block{Data: []byte(line + "\n")}); lines["app"] != alien || units != 0 {
+				t.Errorf("%q on %s: %d lines are not parsed and %d units, want %d and none (%s)", text, line, lines["app"], units, alien, example)
+			}
+		}
+		right := `{"n":1,"event" : "` + text + `"}`
+		if _, _, units := notParsed(t, `{name: app, path: /a.log, format: json}`, `when: 'fields.event in ["`+text+`", "other"]'`, meter.Block{Data: []byte(right + "\n")}); units != 1 {
+			t.Errorf("%s counts %d", right, units)
+		}
+	}
+}
+
+// isBare reports whether JSON takes a text for a value without quotes.
+func isBare(text string) bool { return json.Valid([]byte(text)) }
+
+// A rule that compares a number finds only the field's name. Other formats write the
+// name before a value, too.
+func TestNamesOfAnotherFormat(t *testing.T) {
+	for line, want := range map[string]int64{
+		`bytes=7`:                         1,
+		`INFO export done, bytes: 7`:      1,
+		`{bytes:7}`:                       1,
+		`{'bytes' : 7}`:                   1,
+		`{"event":x,"bytes":7}`:           1,
+		`"{\"bytes\":7}"`:                 1,
+		`{"megabytes":7`:                  0,
+		`panic: read 7 bytes of 12`:       0,
+		`at Stream.bytes(stream.js:12:7)`: 0,
+		`{"text":"bytes: 7"}`:             0,
+	} {
+		lines, example, units := notParsed(t, `{name: app, path: /a.log, format: json}`, `when: fields.bytes > 5`, meter.Block{Data: []byte(line + "\n")})
+		if lines["app"] != want || units != 0 {
+			t.Errorf("%s: %d lines are not parsed and %d units, want %d and none (%s)", line, lines["app"], units, want, example)
 		}
 	}
 }

@@ -6,10 +6,12 @@ import (
 )
 
 // Clause says what a line must contain so that a condition is true or fails: at
-// least one of its literals. Without literals, the condition is false on every line.
+// least one of its literals. Without literals, words and names, the condition is false on every line.
 // A nil clause says nothing.
 type Clause struct {
 	Literals []string
+	Words    []string // texts of JSON: they count as literals where they are whole words
+	Names    []string // names of JSON: they count as literals where they are whole words with a value behind them
 	Guards   []string // JSON names in their quotes: the condition also fails if one of them has a value of another kind than text
 	Escaped  bool     // a line that contains \u may hide the literals
 	Weight   float64  // how seldom lines have them, in bits; the higher the better
@@ -44,15 +46,29 @@ const maxLiterals = 256
 
 // Either returns a clause for a condition that needs a or b.
 func Either(a, b *Clause) *Clause {
-	if a == nil || b == nil || len(a.Literals)+len(b.Literals) > maxLiterals {
+	if a == nil || b == nil || a.size()+b.size() > maxLiterals {
 		return nil
 	}
 	return &Clause{
 		Literals: merge(a.Literals, b.Literals),
+		Words:    merge(a.Words, b.Words),
+		Names:    merge(a.Names, b.Names),
 		Guards:   merge(a.Guards, b.Guards),
 		Escaped:  a.Escaped || b.Escaped,
 		Weight:   min(a.Weight, b.Weight),
 	}
+}
+
+// size returns how many literals the clause has.
+func (c *Clause) size() int { return len(c.Literals) + len(c.Words) + len(c.Names) }
+
+// Texts returns all literals of the clause, texts and names as JSON writes them.
+func (c *Clause) Texts() []string {
+	texts := slices.Clone(c.Literals)
+	for _, s := range slices.Concat(c.Words, c.Names) {
+		texts = append(texts, `"`+s+`"`)
+	}
+	return texts
 }
 
 func merge(a, b []string) []string {

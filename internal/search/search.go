@@ -69,25 +69,14 @@ func (s Set) Next(i int) int {
 // wanted is a literal and the rules that want lines with it.
 type wanted struct {
 	literal []byte
-	guard   bool // a name in JSON: only before a value of another kind than text
+	form    form
 	rules   Set
 }
 
 // at reports whether the literal is at an offset.
 func (w *wanted) at(data []byte, start int) bool {
 	end := start + len(w.literal)
-	return start >= 0 && end <= len(data) && string(data[start:end]) == string(w.literal) && !(w.guard && textFollows(data[end:]))
-}
-
-// textFollows reports whether a quoted text in JSON has a string or null as its
-// value, or no value because it is not a name.
-func textFollows(rest []byte) bool {
-	rest = bytes.TrimLeft(rest, " \t\r")
-	if len(rest) == 0 || rest[0] != ':' {
-		return true
-	}
-	rest = bytes.TrimLeft(rest[1:], " \t\r")
-	return len(rest) > 0 && (rest[0] == '"' || rest[0] == 'n')
+	return start >= 0 && end <= len(data) && string(data[start:end]) == string(w.literal) && w.form.fits(data, start, end)
 }
 
 const (
@@ -101,7 +90,7 @@ func New(clauses []*Clause) *Search {
 	s := &Search{Always: NewSet(len(clauses))}
 	type text struct {
 		literal string
-		guard   bool
+		form    form
 	}
 	byText, escaped := map[text]Set{}, NewSet(len(clauses))
 	for i, c := range clauses {
@@ -116,10 +105,16 @@ func New(clauses []*Clause) *Search {
 			byText[t].Add(i)
 		}
 		for _, l := range c.Literals {
-			want(text{l, false})
+			want(text{l, anywhere})
+		}
+		for _, l := range c.Words {
+			want(text{l, wordForm(l)})
+		}
+		for _, l := range c.Names {
+			want(text{l, name})
 		}
 		for _, l := range c.Guards {
-			want(text{l, true})
+			want(text{l, guard})
 		}
 		if c.Escaped {
 			escaped.Add(i)
@@ -127,7 +122,7 @@ func New(clauses []*Clause) *Search {
 	}
 	var long, short, tiny, single []wanted
 	for t, rules := range byText {
-		w := wanted{[]byte(t.literal), t.guard, rules}
+		w := wanted{[]byte(t.literal), t.form, rules}
 		switch {
 		case len(w.literal) >= longSize:
 			long = append(long, w)
@@ -238,7 +233,7 @@ func (b *byteSearch) advance(data []byte, from int) {
 type sampler struct {
 	literals []wanted
 	step     int
-	size     int                     // of the grams in bytes: 4, or the length of the shortest literal
+	size     int                     // of the grams in bytes: 4, or less if the shortest literal is short
 	mask     uint32                  // of a gram in four bytes
 	bitmap   [bitmapSize / 64]uint64 // of the hashes of all entered grams
 	heads    [headSize]int32         // by hash: the first of the entries, from 1
@@ -272,6 +267,9 @@ func newSampler(literals []wanted) *sampler {
 		shortest = min(shortest, len(w.literal))
 	}
 	g := &sampler{literals: literals, size: min(shortest, 4)}
+	if shortest == 4 || shortest == 5 { // shorter grams double the step, or nearly
+		g.size = 3
+	}
 	g.step = shortest - g.size + 1
 	g.mask = 1<<(8*g.size) - 1
 	for i, w := range literals {
