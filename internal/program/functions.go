@@ -273,22 +273,6 @@ func extract(args ...any) (any, error) {
 	return text[from:to], nil
 }
 
-// extractBy is extract with a pattern that is not constant.
-func extractBy(args ...any) (any, error) {
-	pattern, ok := args[1].(string)
-	if !ok {
-		return nil, fmt.Errorf("extract needs a pattern, not %s", KindOf(args[1]))
-	}
-	re, err := patterns.compile(pattern)
-	if err != nil {
-		return nil, err
-	}
-	if re.Groups() == 0 {
-		return nil, fmt.Errorf("the pattern %q has no group to extract", pattern)
-	}
-	return extract(args[0], re)
-}
-
 // matches is expr's operator with a pattern that is not constant.
 func matches(args ...any) (any, error) {
 	if args[0] == nil || args[1] == nil {

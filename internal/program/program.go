@@ -179,13 +179,13 @@ func build(text string, ops []expr.Option) (program *vm.Program, err error) {
 
 // options are what every expression is compiled with.
 func options() []expr.Option {
-	return []expr.Option{
+	ops := []expr.Option{
 		expr.Env(map[string]any{"line": "", "fields": map[string]any{}, "entry": map[string]any{}, "file": "", "source": ""}),
-		expr.Function("extract", extractBy, new(func(any, string) string)),
-		expr.Function("items", itemsOf, new(func(any) any)),
-		expr.Function("bytes", bytesOf, new(func(any) any)),
-		expr.Function("seconds", secondsOf, new(func(any) any)),
 	}
+	for _, name := range remedy.Own {
+		ops = append(ops, expr.Function(name, own[name].call, own[name].types))
+	}
+	return ops
 }
 
 // usage notes which fields a compiled tree names.

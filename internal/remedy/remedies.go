@@ -43,7 +43,11 @@ func Explain(text string, err error) *Mistake {
 	return m
 }
 
-var uncalled = regexp.MustCompile(`(?:^|[^.\w])(extract|items|bytes|seconds)\b\s*(?:[^(\s]|$)`)
+// Own are the functions that expressions have beside those of expr. Package program
+// holds what they do.
+var Own = []string{"extract", "items", "bytes", "seconds"}
+
+var uncalled = regexp.MustCompile(`(?:^|[^.\w])(` + strings.Join(Own, "|") + `)\b\s*(?:[^(\s]|$)`)
 
 // functionAsValue returns the name of a function that an expression does not
 // call, with its place: somebody means a field.
@@ -592,7 +596,7 @@ func strayNumber(s source, m *Mistake) bool {
 }
 
 // functions are what a call may name.
-var functions = append([]string{"extract", "items", "bytes", "seconds"}, builtin.Names...)
+var functions = slices.Concat(Own, builtin.Names)
 
 // foreignFunctions are names of other languages, with what to write for them.
 var foreignFunctions = map[string]string{

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,20 @@ func TestFaultsOfRejections(t *testing.T) {
 		m.SetFaults(f)
 		if code, body := m.post(bad); code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s; want %s", fault, code, body, want)
+		}
+	}
+}
+
+// TestFaultsOnThePage checks that the page of the sandbox names each fault.
+func TestFaultsOnThePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/sandbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.NewReplacer("=N`", "`", "=SKU`", "`", "=CODE`", "`", "=OFFSET`", "`").Replace(string(page))
+	for _, kind := range FaultKinds() {
+		if !strings.Contains(rows, "`"+string(kind)+"`") {
+			t.Errorf("docs/sandbox.md does not name %s", kind)
 		}
 	}
 }

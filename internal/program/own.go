@@ -10,6 +10,35 @@ import (
 	"github.com/meterlog/meterlog/internal/fields"
 )
 
+// own are the functions that expressions have beside those of expr. To add one, name
+// it in remedy.Own as well, and on the page of rules. They may be called from
+// several goroutines.
+var own = map[string]struct {
+	call  func(args ...any) (any, error)
+	types any // a pointer to a function that has the types of call
+}{
+	"extract": {extractBy, new(func(any, string) string)},
+	"items":   {itemsOf, new(func(any) any)},
+	"bytes":   {bytesOf, new(func(any) any)},
+	"seconds": {secondsOf, new(func(any) any)},
+}
+
+// extractBy returns what extract does, for a pattern that is not constant.
+func extractBy(args ...any) (any, error) {
+	pattern, ok := args[1].(string)
+	if !ok {
+		return nil, fmt.Errorf("extract needs a pattern, not %s", KindOf(args[1]))
+	}
+	re, err := patterns.compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	if re.Groups() == 0 {
+		return nil, fmt.Errorf("the pattern %q has no group to extract", pattern)
+	}
+	return extract(args[0], re)
+}
+
 // itemsOf returns how many items a value has: the length of a list, 0 for nil,
 // and 1 for everything else. Logs write one recipient as a text and two as a list.
 func itemsOf(args ...any) (any, error) {

@@ -1,8 +1,12 @@
 package program
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/meterlog/meterlog/internal/remedy"
 )
 
 func TestAmounts(t *testing.T) {
@@ -54,6 +58,28 @@ func TestAmountsRefuse(t *testing.T) {
 	} {
 		if got, err := test.of(test.in); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%#v: %#v, %v; want %q", test.in, got, err, test.want)
+		}
+	}
+}
+
+// TestOwnFunctions checks that each function has a name that mistakes are compared
+// with, and a row on the page of rules.
+func TestOwnFunctions(t *testing.T) {
+	page, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range remedy.Own {
+		if own[name].call == nil {
+			t.Errorf("nothing is called for %s", name)
+		}
+	}
+	for name := range own {
+		if !slices.Contains(remedy.Own, name) {
+			t.Errorf("remedy.Own lacks %s", name)
+		}
+		if !strings.Contains(string(page), "\n| `"+name+"(") {
+			t.Errorf("docs/rules.md has no row for %s", name)
 		}
 	}
 }
