@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/meterlog/meterlog/internal/config"
-	"github.com/meterlog/meterlog/internal/screen"
 	"github.com/spf13/cobra"
+
+	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/ledger"
+	"github.com/meterlog/meterlog/internal/screen"
 )
 
 const (
@@ -66,6 +68,15 @@ func configured(config *config.Config) string {
 		return ""
 	}
 	return config.State
+}
+
+// openBook opens the ledger that a command's flags name.
+func openBook(c *cobra.Command, state func(*cobra.Command) (string, error)) (*ledger.Reader, error) {
+	dir, err := state(c)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.OpenReader(dir)
 }
 
 // logFlags adds --log-level and --log-format.

@@ -75,11 +75,7 @@ const mostCompletions = 100
 
 // completeUUIDs offers the uuids of records, the newest first.
 func completeUUIDs(c *cobra.Command, state func(*cobra.Command) (string, error)) (uuids []string) {
-	dir, err := state(c)
-	if err != nil {
-		return nil
-	}
-	reader, err := ledger.OpenReader(dir)
+	reader, err := openBook(c, state)
 	if err != nil {
 		return nil
 	}
@@ -103,11 +99,7 @@ func (o *explainOptions) run(c *cobra.Command, uuid string) error {
 	if configErr != nil && c.Flags().Changed("config") {
 		return configErr
 	}
-	dir, err := o.state(c)
-	if err != nil {
-		return err
-	}
-	reader, err := ledger.OpenReader(dir)
+	reader, err := openBook(c, o.state)
 	if err != nil {
 		return err
 	}

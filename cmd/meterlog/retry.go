@@ -234,11 +234,7 @@ func doubtful(r meter.Record) bool {
 
 // refused are the refused records that were not queued again.
 func (o *retryOptions) refused(c *cobra.Command) (refused []meter.Record, err error) {
-	dir, err := o.state(c)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := ledger.OpenReader(dir)
+	reader, err := openBook(c, o.state)
 	if err != nil {
 		return nil, err
 	}

@@ -53,11 +53,7 @@ retention: in the configuration.`,
 		if err != nil {
 			return err
 		}
-		dir, err := state(c)
-		if err != nil {
-			return err
-		}
-		reader, err := ledger.OpenReader(dir)
+		reader, err := openBook(c, state)
 		if err != nil {
 			return err
 		}

@@ -164,23 +164,21 @@ var (
 )
 
 func dashedField(s source, m *Mistake) bool {
-	groups, from := s.find(dashed)
-	if groups == nil {
-		return false
-	}
-	m.Offset = from
-	m.Message = fmt.Sprintf("the name %q holds a -, which would be a minus here", groups[2])
-	m.Hint = fmt.Sprintf("write fields%s[%q]", groups[1], groups[2])
-	return true
+	return oddField(s, m, dashed, "holds a -, which would be a minus here")
 }
 
 func specialField(s source, m *Mistake) bool {
-	groups, from := s.find(special)
+	return oddField(s, m, special, "holds a character that a name cannot have here")
+}
+
+// oddField finds a field whose name must be written in brackets.
+func oddField(s source, m *Mistake, pattern *regexp.Regexp, why string) bool {
+	groups, from := s.find(pattern)
 	if groups == nil {
 		return false
 	}
 	m.Offset = from
-	m.Message = fmt.Sprintf("the name %q holds a character that a name cannot have here", groups[2])
+	m.Message = fmt.Sprintf("the name %q %s", groups[2], why)
 	m.Hint = fmt.Sprintf("write fields%s[%q]", groups[1], groups[2])
 	return true
 }

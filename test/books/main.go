@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -33,15 +32,7 @@ const (
 	atOnce  = 10_000 // records in one commit
 )
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "books:", err)
-		os.Exit(1)
-	}
-}
+func main() { trial.Main("books", run) }
 
 func run(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "meterlog-books-")

@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,15 +42,7 @@ type fault struct {
 
 var faults = []fault{{"eio", syscall.EIO}, {"enospc", syscall.ENOSPC}, {"kill", 0}}
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(1)
-	}
-}
+func main() { trial.Main("faults", run) }
 
 func run(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "meterlog-faults-")

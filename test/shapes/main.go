@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -64,15 +63,7 @@ type outcome struct {
 	dir     string
 }
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := tryAll(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "shapes:", err)
-		os.Exit(1)
-	}
-}
+func main() { trial.Main("shapes", tryAll) }
 
 func tryAll(ctx context.Context) error {
 	chosen, err := choose()
