@@ -116,16 +116,24 @@ func (l *loader) instant(node *yaml.Node, what string) time.Time {
 	return at
 }
 
-func (l *loader) readExpect(node *yaml.Node) map[string]Expectation {
+// expected returns the pairs of a rule and a number that a key of a test holds, or nil.
+func (l *loader) expected(node *yaml.Node, key, unit string) *object {
 	if node == nil {
 		return nil
 	}
 	if node.Kind != yaml.MappingNode {
-		l.fail(node, "write {rule: units}, such as {"+l.anyRule()+": 1}", "\"expect\" must be a mapping, not %s", describe(node))
+		l.fail(node, "write {rule: "+unit+"}, such as {"+l.anyRule()+": 1}", "%q must be a mapping, not %s", key, describe(node))
+		return nil
+	}
+	return l.object(node, key, nil)
+}
+
+func (l *loader) readExpect(node *yaml.Node) map[string]Expectation {
+	pairs := l.expected(node, "expect", "units")
+	if pairs == nil {
 		return nil
 	}
 	expect := map[string]Expectation{}
-	pairs := l.object(node, "expect", nil)
 	for name, value := range pairs.values {
 		if !slices.Contains(l.ruleNames(), name) {
 			l.fail(pairs.keys[name], remedy.OneOf(name, l.ruleNames()), "unknown rule %q", name)
@@ -239,16 +247,12 @@ func (l *loader) natural(node *yaml.Node, rule, what string) *int64 {
 var expectableKinds = []string{string(meter.BadTimestamp), string(meter.NotParsed)}
 
 func (l *loader) readExpectErrors(node *yaml.Node) map[string]int64 {
-	if node == nil {
+	pairs := l.expected(node, "expect_errors", "lines")
+	if pairs == nil {
 		return nil
 	}
 	known := append(l.ruleNames(), expectableKinds...)
-	if node.Kind != yaml.MappingNode {
-		l.fail(node, "write {rule: lines}, such as {"+l.anyRule()+": 1}", "\"expect_errors\" must be a mapping, not %s", describe(node))
-		return nil
-	}
 	expect := map[string]int64{}
-	pairs := l.object(node, "expect_errors", nil)
 	for name, value := range pairs.values {
 		if !slices.Contains(known, name) {
 			l.fail(pairs.keys[name], remedy.OneOf(name, known), "unknown rule %q", name)
