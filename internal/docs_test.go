@@ -1,6 +1,7 @@
 package internal_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -75,19 +76,39 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestPackagesOfTheDesign checks that the table of the design has every package.
+var designRow = regexp.MustCompile("(?m)^\\| `((?:internal|cmd)/[\\w/]+)` \\| .+ \\| (.+) \\|$")
+
+// TestPackagesOfTheDesign checks that the table of the design has every package of
+// the layers, with what it may import: the packages named, and what they import.
 func TestPackagesOfTheDesign(t *testing.T) {
 	design, err := os.ReadFile("../docs/design.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := os.ReadDir(".")
-	if err != nil {
-		t.Fatal(err)
+	rows := make(map[string]string)
+	for _, row := range designRow.FindAllStringSubmatch(string(design), -1) {
+		rows[row[1]] = row[2]
 	}
-	for _, folder := range found {
-		if folder.IsDir() && !strings.Contains(string(design), "\n| `internal/"+folder.Name()+"` |") {
-			t.Errorf("docs/design.md does not list internal/%s", folder.Name())
+	for name, allowed := range layers {
+		text, listed := rows[name]
+		switch {
+		case !listed && strings.Count(name, "/") == 1:
+			t.Errorf("docs/design.md does not list %s", name)
+		case listed:
+			named := make(map[string]bool)
+			for _, word := range regexp.MustCompile(`\w+`).FindAllString(text, -1) {
+				if below := "internal/" + word; layers[below] != nil {
+					named[below] = true
+					for _, further := range layers[below] {
+						named[further] = true
+					}
+				}
+			}
+			got := slices.Sorted(maps.Keys(named))
+			want := slices.Sorted(slices.Values(allowed))
+			if !slices.Equal(got, want) {
+				t.Errorf("docs/design.md says that %s may import %q, which is %q; the layers say %q", name, text, got, want)
+			}
 		}
 	}
 }
