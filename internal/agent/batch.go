@@ -14,6 +14,7 @@ import (
 type batch struct {
 	records []meter.Record
 	alone   bool  // one record, of an SKU that fails the requests that hold it
+	half    bool  // half of the SKUs of a request that fails
 	err     error // why the delivery failed, or the question if nothing was delivered; nil where the API answered
 
 	ready []meter.Record // of records: what the API does not rule out for its time
@@ -35,6 +36,29 @@ func inBatches(records []meter.Record) (list []*batch) {
 	return list
 }
 
+// halves divides a batch into two, each with half of its SKUs. A batch of one SKU stays
+// as it is.
+func (b *batch) halves() []*batch {
+	var skus []string
+	for _, r := range b.records {
+		if !slices.Contains(skus, r.SKU) {
+			skus = append(skus, r.SKU)
+		}
+	}
+	if len(skus) < 2 {
+		return []*batch{b}
+	}
+	first, second := &batch{half: true}, &batch{half: true}
+	for _, r := range b.records {
+		half := second
+		if slices.Index(skus, r.SKU) < (len(skus)+1)/2 {
+			half = first
+		}
+		half.records = append(half.records, r)
+	}
+	return []*batch{first, second}
+}
+
 // each does the same for all batches at the same time, and returns the first
 // error. The first batch is done by the caller's goroutine.
 func each(batches []*batch, do func(*batch) error) error {
@@ -53,26 +77,19 @@ func each(batches []*batch, do func(*batch) error) error {
 	return nil
 }
 
-// deliver vets the batches, sends them at the same time, and settles the answered
-// records. Failures of deliveries are in the batches; the error is one of the ledger.
+// deliver vets the batches, sends them, and settles the answered records, each batch
+// at the same time: one without an answer delays no other. Failures of deliveries are
+// in the batches; the error is one of the ledger.
 func (l *sendLoop) deliver(ctx context.Context, batches []*batch) error {
-	if err := each(batches, func(b *batch) error { return l.vet(ctx, b) }); err != nil {
-		return err
-	}
-	var toSend []*batch
-	var records []meter.Record
-	for _, b := range batches {
-		if len(b.ready) > 0 {
-			toSend, records = append(toSend, b), append(records, b.ready...)
+	return each(batches, func(b *batch) error {
+		if err := l.vet(ctx, b); err != nil || len(b.ready) == 0 {
+			return err
 		}
-	}
-	if len(toSend) == 0 {
-		return nil
-	}
-	if err := l.ledger.Attempt(ctx, records); err != nil {
-		return err
-	}
-	return each(toSend, func(b *batch) error { return l.send(ctx, b) })
+		if err := l.ledger.Attempt(ctx, b.ready); err != nil {
+			return err
+		}
+		return l.send(ctx, b)
+	})
 }
 
 // vet asks the API about the batch's records that it may refuse for their time. It
@@ -98,7 +115,7 @@ func (l *sendLoop) vet(ctx context.Context, b *batch) error {
 			})
 		}
 	}
-	return l.settle(ctx, b.records, unanswered, l.suspects.pause(b.records, time.Now()))
+	return l.settle(ctx, b.records, unanswered, b.putOff(l.suspects.pause(b.records, time.Now())))
 }
 
 func (l *sendLoop) send(ctx context.Context, b *batch) error {
@@ -107,7 +124,7 @@ func (l *sendLoop) send(ctx context.Context, b *batch) error {
 	if b.err = err; err == nil {
 		b.records = b.ready // an unanswered question about others is no failed delivery
 	}
-	return l.settle(ctx, b.ready, results, putOff(b.ready, err))
+	return l.settle(ctx, b.ready, results, b.putOff(putOff(b.ready, err)))
 }
 
 // outcome is how a delivery counts among the requests.
@@ -116,6 +133,15 @@ func outcome(err error) string {
 		return "failed"
 	}
 	return "answered"
+}
+
+// putOff bounds the time that the records of a batch wait. If one half of a batch was
+// answered, the records of the other go alone at once.
+func (b *batch) putOff(wait time.Duration) time.Duration {
+	if b.half {
+		return min(wait, retryPause)
+	}
+	return wait
 }
 
 // putOff returns how long the records wait that are still to be delivered. The

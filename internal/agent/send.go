@@ -163,7 +163,7 @@ func (l *sendLoop) step(ctx context.Context) time.Duration {
 		return l.ledgerFailed(ctx, err)
 	}
 	l.noteSkew()
-	failed, answered := l.note(batches)
+	failed, answered := l.note(batches, now)
 	width := l.width
 	l.width = 1
 	if answered {
@@ -225,7 +225,7 @@ func (l *sendLoop) choose(ctx context.Context, now time.Time) (batches []*batch,
 	}
 	together := inBatches(records)
 	full = len(records) == most || len(together) > room
-	batches = append(together[:min(len(together), room)], batches...)
+	batches = append(l.suspects.split(together[:min(len(together), room)], room, now), batches...)
 	if len(batches) > 0 || now.Sub(l.askedHeld) < askEvery {
 		return batches, full, nil
 	}
@@ -236,9 +236,10 @@ func (l *sendLoop) choose(ctx context.Context, now time.Time) (batches []*batch,
 	return together[:min(len(together), room)], false, err
 }
 
-// note takes account of what the batches came to. failed is the first failure
-// that is not one SKU's alone, answered whether the API answered anything.
-func (l *sendLoop) note(batches []*batch) (failed error, answered bool) {
+// note takes account of the results of the batches, which were sent from began on.
+// failed is the first failure that is not one SKU's alone, answered whether the API
+// answered anything.
+func (l *sendLoop) note(batches []*batch, began time.Time) (failed error, answered bool) {
 	now := time.Now()
 	for _, b := range batches { // answers first: they show that the API works
 		if b.err == nil || badRequest(b.err) { // the sender has split what is answered 400
@@ -248,6 +249,7 @@ func (l *sendLoop) note(batches []*batch) (failed error, answered bool) {
 			}
 		}
 	}
+	var together []meter.Record // records of failed requests that records share
 	for _, b := range batches {
 		switch {
 		case b.err == nil:
@@ -260,9 +262,12 @@ func (l *sendLoop) note(batches []*batch) (failed error, answered bool) {
 				failed = cmp.Or(failed, b.err)
 			}
 		default:
-			l.suspects.failedTogether(b.records, answered, now)
+			together = append(together, b.records...)
 			failed = cmp.Or(failed, b.err)
 		}
+	}
+	if len(together) > 0 {
+		l.suspects.failedTogether(together, answered, began, now)
 	}
 	return failed, answered
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -10,9 +11,11 @@ import (
 // records are sent alone and seldom, so that no SKU holds back another. After a 400
 // the sender splits the batch without this. The zero value suspects nothing.
 //
-// Where nothing is answered, an outage is more likely. Then records share requests as
-// before, except that now and then one is tried alone. If the API answers that one,
-// the next request shows whether the others can share one again.
+// If a request with several SKUs fails for a minute, each half of its SKUs gets a
+// request of its own. If the API answers one half, it works, and the SKUs of the other
+// half go alone. If it answers no half, an outage is more likely. Then records share
+// requests as before, except that now and then one is tried alone. If the API answers
+// that one, the next request shows whether the others can share one again.
 type suspects struct {
 	newTrouble func(sku string) trouble
 	draw       func(atMost time.Duration) time.Duration // draws a wait, so that a fleet does not try at once
@@ -82,23 +85,46 @@ func (s *suspects) answered(r meter.Record, alone bool) {
 	s.alive = true
 }
 
-// failedTogether notes that a request with the records failed. If that goes on for one
-// of them, their SKUs come under suspicion. In an outage the SKUs of one request are
-// enough: more suspects would tell nothing until the API answers. others says that it
-// has answered other requests at the same time.
-func (s *suspects) failedTogether(records []meter.Record, others bool, now time.Time) {
+// isDue reports whether the requests of one of the records have failed for so long
+// that records of other SKUs go without it. A request with these records begins at now.
+func (s *suspects) isDue(records []meter.Record, now time.Time) bool {
+	return slices.ContainsFunc(records, func(r meter.Record) bool {
+		since, ok := s.failing[r.UUID]
+		return ok && now.Sub(since) >= togetherMax
+	})
+}
+
+// split halves the batches that are due, as far as room allows more batches. If no half
+// was answered lately, it halves nothing: an outage would get twice the requests.
+func (s *suspects) split(batches []*batch, room int, now time.Time) []*batch {
+	if len(s.of) > 0 && !s.alive {
+		return batches
+	}
+	var list []*batch
+	for i, b := range batches {
+		halves := []*batch{b}
+		if len(list)+len(batches)-i < room && s.isDue(b.records, now) {
+			halves = b.halves()
+		}
+		list = append(list, halves...)
+	}
+	return list
+}
+
+// failedTogether notes that requests with the records failed, which began at this time.
+// If that goes on for one of the records, their SKUs come under suspicion. In an outage
+// the SKUs of the first requests are enough: more suspects would tell nothing until the
+// API answers. others says that it has answered other requests at the same time.
+func (s *suspects) failedTogether(records []meter.Record, others bool, began, now time.Time) {
 	s.probed = false
 	if s.failing == nil || len(s.failing) > mostFailing {
 		s.failing = make(map[string]time.Time)
 	}
-	goesOn := false
+	goesOn := s.isDue(records, began)
 	for _, r := range records {
-		since, ok := s.failing[r.UUID]
-		if !ok {
-			s.failing[r.UUID] = now
-			continue
+		if _, ok := s.failing[r.UUID]; !ok {
+			s.failing[r.UUID] = began
 		}
-		goesOn = goesOn || now.Sub(since) >= togetherMax
 	}
 	if s.trial { // it is not an outage
 		s.trial = false

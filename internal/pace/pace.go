@@ -40,10 +40,11 @@ const (
 	jitter     = 3                // a pause is up to this part of it shorter, by chance
 
 	// An agent that spreads its deliveries pauses for almost half a window, at most
-	// 29.5 s. Shorter pauses would show the API too many attempts, longer ones would
-	// keep a delivery waiting for more than half a minute.
-	spreadPart   = 29.5 / 60
-	spreadJitter = 30               // with a larger part of chance the fleet would come back too fast
+	// 29.8 s. Shorter pauses would show the API too many attempts, longer ones would
+	// keep a delivery waiting for more than half a minute. More chance would move some
+	// agents into the seconds of others.
+	spreadPart   = 29.8 / 60
+	spreadJitter = 200
 	flowing      = 10 * time.Second // after an answer so lately, one failure does not make an outage
 
 	longOutage = 100 * time.Second // a shorter outage holds back too little to spread
@@ -206,7 +207,7 @@ func (p *Pace) Succeeded(now time.Time, records int, sealed func() int) {
 	switch {
 	case !p.spread:
 	case failed && outage >= longOutage:
-		p.spacing = p.spacingAfter(outage, records, sealed())
+		p.spacing = p.spacingAfter(p.windows(now.Add(-outage), now), records, sealed())
 		p.next = now.Add(p.round/2 + p.Draw(30*time.Second)) // the other agents have come back then
 	case !failed && p.spacing == 0:
 		p.spacing = p.spacingAtRest(records, sealed())
@@ -223,15 +224,21 @@ func (p *Pace) spacingAtRest(records, left int) time.Duration {
 	return gap
 }
 
-// spacingAfter returns the time between two deliveries after an outage. With longer
-// times the end would be far. With shorter ones the API would see all agents come
-// back at once.
-func (p *Pace) spacingAfter(outage time.Duration, records, left int) time.Duration {
+// windows returns the number of windows whose records an outage has held back.
+func (p *Pace) windows(from, to time.Time) int {
+	held := meter.WindowAt(to, p.interval).Start - meter.WindowAt(from, p.interval).Start
+	return 1 + int(held/int64(p.interval/time.Second))
+}
+
+// spacingAfter returns the time between two deliveries after an outage that has held
+// back the records of so many windows. With longer times the end would be far. With
+// shorter ones the API would see all agents come back at once.
+func (p *Pace) spacingAfter(windows, records, left int) time.Duration {
 	if left == 0 {
 		return 0
 	}
-	perRound := float64(left+records) * float64(p.interval) / float64(max(outage, p.interval))
-	usual := deliveries(int(math.Ceil(perRound)), records)
+	perWindow := (left + records + windows - 1) / windows
+	usual := deliveries(perWindow, records)
 	return time.Duration(float64(p.round) / haste / float64(max(usual, 1)))
 }
 

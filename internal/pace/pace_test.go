@@ -75,9 +75,9 @@ func TestPauses(t *testing.T) {
 	}{
 		{"what spreads nothing", 0, false, 0, []time.Duration{sec, 2 * sec, 4 * sec, 8 * sec, 10 * sec, 10 * sec}},
 		{"the same, somebody must act", 0, true, 0, []time.Duration{sec, 2 * sec, 4 * sec, 8 * sec, 16 * sec, 20 * sec}},
-		{"a fleet's agent", time.Minute, false, 0, []time.Duration{29500 * time.Millisecond, 29500 * time.Millisecond}},
-		{"a long window", 30 * time.Minute, true, 0, []time.Duration{29500 * time.Millisecond, 29500 * time.Millisecond}},
-		{"a short window", 10 * sec, false, 0, []time.Duration{4916667 * time.Microsecond, 4916667 * time.Microsecond, 4916667 * time.Microsecond, 8 * sec, 10 * sec}},
+		{"a fleet's agent", time.Minute, false, 0, []time.Duration{29800 * time.Millisecond, 29800 * time.Millisecond}},
+		{"a long window", 30 * time.Minute, true, 0, []time.Duration{29800 * time.Millisecond, 29800 * time.Millisecond}},
+		{"a short window", 10 * sec, false, 0, []time.Duration{4966667 * time.Microsecond, 4966667 * time.Microsecond, 4966667 * time.Microsecond, 8 * sec, 10 * sec}},
 		{"the shortest window", sec, false, 0, []time.Duration{sec, 2 * sec, 4 * sec, 8 * sec, 10 * sec, 10 * sec}},
 		{"the API asks for more", time.Minute, false, 2 * time.Minute, []time.Duration{2 * time.Minute}},
 	} {
@@ -152,7 +152,7 @@ func TestPausesAreJittered(t *testing.T) {
 	}
 	p := New(Config{Random: highest, Interval: time.Minute, Identity: "a machine"})
 	p.begun = midnight
-	if got := p.Failed(midnight, false, 0).Round(time.Millisecond); got != 28517*time.Millisecond {
+	if got := p.Failed(midnight, false, 0).Round(time.Millisecond); got != 29651*time.Millisecond {
 		t.Error(got)
 	}
 }
@@ -216,6 +216,7 @@ func TestCatchingUp(t *testing.T) {
 		{time.Minute, longOutage, 25, 0, 0},
 		{time.Minute, 50 * time.Minute, 25, 25, 60 * time.Second / 7 * 2},
 		{time.Minute, 50 * time.Minute, 25, 49 * 25, 60 * time.Second / 7 * 2},
+		{time.Minute, 50*time.Minute - 20*time.Second, 25, 49 * 25, 60 * time.Second / 7 * 2}, // a window is one full request
 		{time.Minute, 50 * time.Minute, 25, 50*100 - 25, 60 * time.Second / 7 / 2},
 		{time.Minute, 50 * time.Minute, 4, 50*40 - 4, 60 * time.Second / 7 / 5}, // of many products
 		{time.Second, 50 * time.Minute, 25, 2975, time.Second / 7 * 2},

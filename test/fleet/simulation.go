@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -15,6 +16,7 @@ type setting struct {
 	interval time.Duration
 	outage   time.Duration
 	begins   time.Duration // of the outage, from the beginning of a window
+	skus     int           // of every agent; 0: the kinds of agents are mixed
 	seed     uint64
 }
 
@@ -23,7 +25,8 @@ const (
 	latency = 100 * time.Millisecond
 	width   = 4 // requests at a time for a backlog, as the send loop has it
 
-	suspected = time.Minute // how long deliveries fail until the send loop suspects SKUs
+	// The send loop suspects SKUs when deliveries have failed for so long.
+	suspected = 55 * time.Second
 
 	warmUp  = 3 // windows before anything is measured
 	atRest  = 10
@@ -45,6 +48,8 @@ type agent struct {
 	planned int // when it acts next, in ticks; an earlier plan is void
 
 	failing time.Time // since when deliveries fail; zero: they do not
+	halved  bool      // since then each half of the SKUs had a request of its own
+	probed  bool      // the last request held one record alone
 	probe   time.Time // when it tries a record alone
 }
 
@@ -79,7 +84,7 @@ func simulate(s setting) result {
 				Interval: s.interval, Random: random.Float64,
 				Identity: fmt.Sprintf("%016x %016x", random.Uint64(), random.Uint64()),
 			}),
-			skus: skus(i), width: 1,
+			skus: cmp.Or(s.skus, skus(i)), width: 1,
 		})
 	}
 	perWindow := int(s.interval / tick)
@@ -149,21 +154,27 @@ func (f *fleet) act(a *agent, i int32, now time.Time, at int) {
 	most := a.width * meter.MaxRecords
 	a.width = 1
 	away := !now.Before(f.away[0]) && now.Before(f.away[1])
-	alone := a.alone(now, away)
-	if alone {
+	alone := a.alone(now)
+	switch {
+	case alone:
 		requests = 1
+	case a.halves(now):
+		requests = 2
 	}
 	f.requested(now, requests)
 	switch {
 	case away:
+		a.failed(now, alone)
 		f.plan(a, i, at, a.pace.Failed(now, false, 0))
 		return
 	case alone:
+		a.failing = time.Time{}
 		f.accept(a, 1, now)
 		a.pace.Answered(now)
 		f.plan(a, i, at, latency)
 		return
 	}
+	a.failing = time.Time{}
 	full := a.records >= most
 	taken := min(a.records, most)
 	f.accept(a, taken, now)
@@ -179,32 +190,42 @@ func (f *fleet) act(a *agent, i int32, now time.Time, at int) {
 	a.pace.Idle(now)
 }
 
-// alone reports whether the agent tries one of its records alone. When deliveries have
-// failed for a minute, one of its SKUs may be at fault.
-func (a *agent) alone(now time.Time, away bool) bool {
-	switch {
-	case a.failing.IsZero() && away:
-		a.failing, a.probe = now, now.Add(suspected+a.pace.Draw(a.suspicion()))
-		return false
-	case a.failing.IsZero() || a.records == 1 || now.Before(a.probe):
-		if !away {
-			a.failing = time.Time{}
-		}
-		return false
-	case away:
-		a.probe = now.Add(a.pace.Draw(a.suspicion()))
-	default:
-		a.failing = time.Time{}
-	}
-	return true
+// halves reports whether the agent sends its records in two requests now. When
+// deliveries have failed for a minute, one of its SKUs may be at fault.
+func (a *agent) halves(now time.Time) bool {
+	return a.skus > 1 && !a.halved && a.suspects(now)
 }
 
-// suspicion bounds the time until a record is tried alone.
-func (a *agent) suspicion() time.Duration {
+// suspects reports whether deliveries have failed for long enough.
+func (a *agent) suspects(now time.Time) bool {
+	return !a.failing.IsZero() && now.Sub(a.failing) >= suspected
+}
+
+// alone reports whether the agent tries one of its records alone: now and then when
+// both halves have failed.
+func (a *agent) alone(now time.Time) bool {
+	return a.suspects(now) && a.records > 1 && a.halved && !a.probed && !now.Before(a.probe)
+}
+
+// pauseAlone bounds the time until a record is tried alone.
+func (a *agent) pauseAlone() time.Duration {
 	if a.skus == 1 {
-		return 4 * suspected
+		return 4 * time.Minute
 	}
-	return suspected
+	return time.Minute
+}
+
+// failed notes a failed delivery.
+func (a *agent) failed(now time.Time, alone bool) {
+	suspects, halves := a.suspects(now), a.halves(now)
+	switch {
+	case a.failing.IsZero():
+		a.failing, a.halved = now, false
+	case suspects && (halves || alone || !a.halved):
+		a.halved = true
+		a.probe = now.Add(a.pace.Draw(a.pauseAlone()))
+	}
+	a.probed = alone
 }
 
 // accept takes the agent's n oldest records.
