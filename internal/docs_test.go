@@ -1,6 +1,7 @@
 package internal_test
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -189,6 +190,61 @@ func TestProblemCodes(t *testing.T) {
 	for row := range rows {
 		if !codes[row] {
 			t.Errorf("docs/operations.md has a row for %s, which no source names", row)
+		}
+	}
+}
+
+// TestKeys checks that the page of rules, or that of the journal, has a row for each
+// key of the configuration.
+func TestKeys(t *testing.T) {
+	text, err := os.ReadFile("../docs/rules.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema any
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, name := range []string{"../docs/rules.md", "../docs/journal.md"} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(page)) {
+			if cells := strings.Split(strings.TrimSpace(line), "|"); len(cells) > 2 {
+				rows = append(rows, cells[1])
+			}
+		}
+	}
+	keys := make(map[string]bool)
+	var walk func(any)
+	walk = func(node any) {
+		switch node := node.(type) {
+		case map[string]any:
+			properties, _ := node["properties"].(map[string]any)
+			for key := range properties {
+				keys[key] = true
+			}
+			for _, below := range node {
+				walk(below)
+			}
+		case []any:
+			for _, below := range node {
+				walk(below)
+			}
+		}
+	}
+	walk(schema)
+	if len(keys) < 50 {
+		t.Errorf("only %d keys were found", len(keys))
+	}
+	for key := range keys {
+		if key == "by" || key == "map" || key == "else" { // in the row of sku_id
+			continue
+		}
+		if !slices.ContainsFunc(rows, func(cell string) bool { return strings.Contains(cell, "`"+key+"`") }) {
+			t.Errorf("no row of docs/rules.md is for %s", key)
 		}
 	}
 }
