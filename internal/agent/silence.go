@@ -27,7 +27,7 @@ func (l *meterLoop) attend(now time.Time) {
 	present := append(silence.Problems(activity, now), l.clocks.problems(now)...)
 	present = append(present, l.tailer.unread()...)
 	present = append(present, l.waiting()...)
-	begun, ended := l.health.Replace([]string{filesNotLookedAt, silence.Silent, silence.NeverMatched, timesOff, journalUnreadable}, present)
+	begun, ended := l.health.Replace([]string{filesNotLookedAt, silence.Silent, silence.NeverMatched, silence.Quiet, timesOff, journalUnreadable}, present)
 	for _, p := range begun {
 		if p.Note() {
 			l.log.Info(p.Message, "code", p.Code, "hint", p.Hint)

@@ -13,7 +13,7 @@ type Problem struct {
 }
 
 // notes are the codes of what an operator should know but need not act on.
-var notes = map[string]bool{"rule_never_matched": true, string(History): true, string(StretchMissed): true, string(LateEvent): true, string(Foreign): true}
+var notes = map[string]bool{"rule_never_matched": true, "rule_quiet": true, string(History): true, string(StretchMissed): true, string(LateEvent): true, string(Foreign): true}
 
 // IsNote reports whether a problem of this code needs nobody to act.
 func IsNote(code string) bool { return notes[code] }

@@ -47,6 +47,7 @@ type Status struct {
 	Notes           []ProblemStatus     `json:"notes"` // what is good to know; nobody has to act
 	Repeated        []RepeatedStatus    `json:"repeated"`
 	Peaks           []PeakStatus        `json:"peaks"` // of stretches that are open
+	Rules           []RuleStatus        `json:"rules"`
 
 	LastMinutes []int64   `json:"-"` // quantities of all SKUs in each of the last 60 minutes, oldest first
 	At          time.Time `json:"-"` // when it was read
@@ -57,6 +58,14 @@ type Status struct {
 type RepeatedStatus struct {
 	Rule  string `json:"rule"`
 	Count int64  `json:"count"`
+}
+
+// RuleStatus is when a rule last counted a line, and how much its sources have
+// brought since, as of the agent's last commit.
+type RuleStatus struct {
+	Name       string `json:"name"`
+	LastMatch  string `json:"last_match"` // RFC 3339 UTC, or "" if it never did
+	BytesSince int64  `json:"bytes_since"`
 }
 
 // SourceStatus is a source and the files that it follows.
@@ -121,7 +130,7 @@ func (s Subject) Status(ctx context.Context, now time.Time) (Status, error) {
 func (s Subject) statusOf(ctx context.Context, reader *ledger.Reader, unreadable error, now time.Time) (Status, error) {
 	st := Status{
 		Version: s.Version, StateDir: s.Dir, At: now, TimeLeft: int64(meter.UsableFor / time.Second),
-		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{}, Repeated: []RepeatedStatus{}, Peaks: []PeakStatus{},
+		Sources: []SourceStatus{}, SKUs: []SKUStatus{}, Problems: []ProblemStatus{}, Notes: []ProblemStatus{}, Repeated: []RepeatedStatus{}, Peaks: []PeakStatus{}, Rules: []RuleStatus{},
 		Records: make(map[meter.State]int), LastMinutes: make([]int64, 60),
 	}
 	for _, state := range meter.States {
@@ -153,7 +162,7 @@ func (s Subject) statusOf(ctx context.Context, reader *ledger.Reader, unreadable
 		return st, nil
 	}
 	var unread []error // a damaged ledger may be readable in parts
-	for _, read := range []func(context.Context, *Status, *ledger.Reader) error{s.counted, s.unsettled, s.followed, s.peaks, s.wrong} {
+	for _, read := range []func(context.Context, *Status, *ledger.Reader) error{s.counted, s.unsettled, s.followed, s.rules, s.peaks, s.wrong} {
 		if err := read(ctx, &st, reader); err != nil {
 			unread = append(unread, err)
 		}
@@ -168,6 +177,30 @@ func (s Subject) statusOf(ctx context.Context, reader *ledger.Reader, unreadable
 		}
 	}
 	return st, nil
+}
+
+// rules reads when each rule of the configuration last counted a line.
+func (s Subject) rules(ctx context.Context, st *Status, r *ledger.Reader) error {
+	if s.Config == nil {
+		return nil
+	}
+	activity, err := r.Activity(ctx)
+	if err != nil {
+		return err
+	}
+	for _, rule := range s.Config.Rules {
+		shown := RuleStatus{Name: rule.Name}
+		for _, a := range activity {
+			if a.Rule == rule.Name {
+				shown.BytesSince = a.Silence.Bytes
+				if !a.LastMatch.IsZero() {
+					shown.LastMatch = a.LastMatch.UTC().Format(time.RFC3339)
+				}
+			}
+		}
+		st.Rules = append(st.Rules, shown)
+	}
+	return nil
 }
 
 func (st *Status) ledgerUnreadable(err error) {

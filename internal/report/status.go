@@ -37,6 +37,7 @@ func Status(w io.Writer, st monitor.Status) {
 	printSKUs(w, st)
 	printWaiting(w, st)
 	printSources(w, st)
+	printRules(w, st)
 	for _, p := range st.Peaks[:min(mostPeaks, len(st.Peaks))] {
 		fmt.Fprintf(w, "%s of %s: %s of %s from %s to %s, which counts when that is over\n", meter.Plural(p.Peaks, "peak"), screen.Visible(p.Rule), p.Amount, p.SKU, p.From, p.To)
 	}
@@ -109,10 +110,11 @@ func printWaiting(w io.Writer, st monitor.Status) {
 }
 
 // The page shows at most these numbers of SKUs, the most used, of files of a
-// source, furthest behind first, of problems of a code, and of open peaks.
+// source, furthest behind first, of rules, of problems of a code, and of open peaks.
 const (
 	mostSKUs     = 50
 	mostFiles    = 10
+	mostRules    = 50
 	mostProblems = 5
 	mostPeaks    = 20
 )
@@ -145,6 +147,26 @@ func printSources(w io.Writer, st monitor.Status) {
 		screen.WriteColumns(w, rows, 3)
 		fmt.Fprintln(w)
 	}
+}
+
+// printRules shows when each rule last counted a line.
+func printRules(w io.Writer, st monitor.Status) {
+	rows := [][]string{{"RULE", "LAST MATCH", "READ SINCE"}}
+	for _, r := range st.Rules[:min(mostRules, len(st.Rules))] {
+		last := "never"
+		if r.LastMatch != "" {
+			last = r.LastMatch
+		}
+		rows = append(rows, []string{r.Name, last, screen.SizeText(r.BytesSince)})
+	}
+	if len(rows) == 1 {
+		return
+	}
+	screen.WriteColumns(w, rows, 2)
+	if more := len(st.Rules) - mostRules; more > 0 {
+		fmt.Fprintf(w, "and %d more rules, see --format json\n", more)
+	}
+	fmt.Fprintln(w)
 }
 
 // readTo says up to when a clock was read.

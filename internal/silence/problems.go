@@ -11,6 +11,7 @@ import (
 const (
 	Silent       = "rule_silent"        // a rule that used to match finds nothing any more
 	NeverMatched = "rule_never_matched" // a rule has found nothing since it is there
+	Quiet        = "rule_quiet"         // a rule seems silent, but its log brings too little to be sure
 )
 
 const (
@@ -24,6 +25,12 @@ const (
 	leastNew   = day // instead of leastTime, while the past is short
 	shortPast  = 7 * day
 	muchInput  = 10 << 20 // bytes after which a rule that never matched is reported
+
+	// A rule of a small log is quiet by time alone. It may be that the log brings
+	// nothing, because the application writes another file.
+	quietTime  = day
+	quietNew   = 7 * day // instead of quietTime, while little is known of the past
+	enoughDays = 5       // days with a match that tell what is usual
 )
 
 // Problems returns which rules are silent for too long. now is the time of the
@@ -35,7 +42,9 @@ func Problems(activities []meter.Activity, now time.Time) []meter.Problem {
 		case a.LastMatch.IsZero() && a.Silence.Bytes > muchInput:
 			found = append(found, neverMatched(a))
 		case !a.LastMatch.IsZero() && silent(a, now):
-			found = append(found, silentProblem(a, now))
+			found = append(found, silence(Silent, a, now))
+		case !a.LastMatch.IsZero() && quiet(a, now): // in a small log little tells a quiet day from a break
+			found = append(found, silence(Quiet, a, now))
 		}
 	}
 	return found
@@ -43,22 +52,32 @@ func Problems(activities []meter.Activity, now time.Time) []meter.Problem {
 
 // silent reports whether the silence is too long in both of its measures.
 func silent(a meter.Activity, now time.Time) bool {
-	most := limit(a, now)
-	quiet := a.Silence.Time
-	if now.Sub(a.FirstMatch) < wholeWeekend {
-		quiet -= weekend(a.LastMatch, now)
-	}
-	return a.Silence.Bytes > most.Bytes && quiet > most.Time
-}
-
-// limit returns the longest silence without a problem.
-func limit(a meter.Activity, now time.Time) meter.Stretch {
 	longest := usual(a, now)
 	least := meter.Stretch{Bytes: leastBytes, Time: leastTime}
 	if now.Sub(a.FirstMatch) < shortPast {
 		least.Time = leastNew
 	}
-	return least.Max(meter.Stretch{Bytes: times * longest.Bytes, Time: times * longest.Time})
+	most := least.Max(meter.Stretch{Bytes: times * longest.Bytes, Time: times * longest.Time})
+	return a.Silence.Bytes > most.Bytes && lasted(a, now) > most.Time
+}
+
+// quiet reports whether the silence is too long for a log that brings less than
+// silent asks for.
+func quiet(a meter.Activity, now time.Time) bool {
+	least := quietTime
+	if now.Sub(a.FirstMatch) < shortPast || len(a.Longest) < enoughDays {
+		least = quietNew
+	}
+	return lasted(a, now) > max(least, times*usual(a, now).Time)
+}
+
+// lasted returns how long the silence lasts. While the past is short, weekends do not
+// count.
+func lasted(a meter.Activity, now time.Time) time.Duration {
+	if now.Sub(a.FirstMatch) < wholeWeekend {
+		return a.Silence.Time - weekend(a.LastMatch, now)
+	}
+	return a.Silence.Time
 }
 
 // usual returns the longest stretches of the last days.
@@ -92,13 +111,18 @@ func weekend(from, to time.Time) (rest time.Duration) {
 	return rest
 }
 
-func silentProblem(a meter.Activity, now time.Time) meter.Problem {
+// silence returns the problem or note that a rule is silent.
+func silence(code string, a meter.Activity, now time.Time) meter.Problem {
 	longest := usual(a, now)
+	hint := "see whether the application's log has changed: `meterlog test --rule " + a.Rule + " --summary` says what comes close; if the silence is right, take the rule out or give it another name"
+	if a.Silence.Bytes == 0 {
+		hint = "nothing was written there since. If the application goes on elsewhere, mend `path:`; if it was idle, do nothing"
+	}
 	return meter.Problem{
-		Code: Silent, Subject: a.Rule,
+		Code: code, Subject: a.Rule,
 		Message: fmt.Sprintf("the rule %s matched last at %s and has found nothing since, in %s and %s of its sources; in the last 14 days its longest silence had %s and %s",
 			a.Rule, a.LastMatch.UTC().Format(time.RFC3339), sizeText(a.Silence.Bytes), timeText(a.Silence.Time), sizeText(longest.Bytes), timeText(longest.Time)),
-		Hint: "see whether the application's log has changed: `meterlog test --rule " + a.Rule + " --summary` says what comes close; if the silence is right, take the rule out or give it another name",
+		Hint: hint,
 	}
 }
 

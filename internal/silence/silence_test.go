@@ -3,6 +3,8 @@ package silence
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,12 +57,37 @@ var applications = []application{
 	}},
 }
 
+// smallApplications are ordinary logs of small products, of some kilobytes a day.
+var smallApplications = []application{
+	{"a hundred lines in office hours, and a heartbeat", func(at time.Time, r *rand.Rand) bool { return office(at) && r.Float64() < 0.1 }, heartbeat},
+	{"a hundred lines a day and night", func(at time.Time, r *rand.Rand) bool { return r.Float64() < 0.07 }, heartbeat},
+	{"ten sales a day", func(at time.Time, r *rand.Rand) bool { return r.Float64() < 10.0/1440 }, heartbeat},
+	{"a report each night", func(at time.Time, _ *rand.Rand) bool { return at.Hour() == 2 && at.Minute() == 5 }, heartbeat},
+	{"a report each Monday", func(at time.Time, _ *rand.Rand) bool {
+		return at.Weekday() == time.Monday && at.Hour() == 8 && at.Minute() == 5
+	}, heartbeat},
+	{"a log that rests with its users", func(at time.Time, r *rand.Rand) bool { return office(at) && r.Float64() < 0.1 }, func(at time.Time) int {
+		if office(at) {
+			return 20
+		}
+		return 0
+	}},
+}
+
+// heartbeat is a line every five minutes.
+func heartbeat(at time.Time) int {
+	if at.Minute()%5 == 0 {
+		return 100
+	}
+	return 0
+}
+
 // monday is a midnight in UTC.
 var monday = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 
 // live lets days pass, minute by minute, with a restart each night. It returns
-// the first problem that is no note, and when it was noticed.
-func live(a application, zone *time.Location, from time.Time, days int, broken time.Time, random *rand.Rand) (first meter.Problem, at time.Time) {
+// the first problem or note that has one of the codes, and when it was noticed.
+func live(a application, zone *time.Location, from time.Time, days int, broken time.Time, codes string, random *rand.Rand) (first meter.Problem, at time.Time) {
 	rules := []Rule{{"sold", []string{"app"}}}
 	w := New(rules, nil, from)
 	for now := from; now.Before(from.Add(time.Duration(days) * day)); now = now.Add(time.Minute) {
@@ -73,7 +100,7 @@ func live(a application, zone *time.Location, from time.Time, days int, broken t
 			w.Matched("sold", now)
 		}
 		for _, p := range Problems(w.Activities(), now) {
-			if !p.Note() {
+			if strings.Contains(codes, p.Code) {
 				return p, now
 			}
 		}
@@ -85,11 +112,11 @@ func live(a application, zone *time.Location, from time.Time, days int, broken t
 // whatever zone people rest.
 func TestOrdinaryWeeksAreNoAlarm(t *testing.T) {
 	zones := []*time.Location{time.UTC, time.FixedZone("east", 9*3600), time.FixedZone("west", -8*3600)}
-	for _, a := range applications {
+	for _, a := range slices.Concat(applications, smallApplications) {
 		for begin := range 7 {
 			for seed, zone := range zones {
 				random := rand.New(rand.NewPCG(uint64(begin), uint64(seed)))
-				if p, at := live(a, zone, monday.AddDate(0, 0, begin).Add(11*time.Hour), 21, time.Time{}, random); p.Code != "" {
+				if p, at := live(a, zone, monday.AddDate(0, 0, begin).Add(11*time.Hour), 21, time.Time{}, Silent+Quiet, random); p.Code != "" {
 					t.Errorf("%s, begun on day %d, in zone %v: at %v: %s", a.name, begin, zone, at, p.Message)
 				}
 			}
@@ -115,7 +142,7 @@ func TestChangedFormatIsSeen(t *testing.T) {
 			continue
 		}
 		broken := monday.AddDate(0, 0, 17)
-		p, at := live(a, time.UTC, monday, 40, broken, rand.New(rand.NewPCG(1, 2)))
+		p, at := live(a, time.UTC, monday, 40, broken, Silent, rand.New(rand.NewPCG(1, 2)))
 		if p.Code != Silent || p.Subject != "sold" || p.Hint == "" {
 			t.Errorf("%s: the silence is not seen: %+v", a.name, p)
 		} else if after := at.Sub(broken); after > most || after < time.Hour-time.Minute {
@@ -124,10 +151,45 @@ func TestChangedFormatIsSeen(t *testing.T) {
 	}
 }
 
+// A small log never brings what an alarm needs. A note says that its rule is quiet.
+func TestChangedFormatOfASmallLogIsNoted(t *testing.T) {
+	within := map[string]time.Duration{ // after two weeks
+		smallApplications[0].name: 9 * day, // three weekends
+		smallApplications[1].name: 2 * day,
+		smallApplications[2].name: 2 * day,
+		smallApplications[3].name: 4 * day,
+		smallApplications[4].name: 22 * day,
+		smallApplications[5].name: 9 * day,
+	}
+	for _, a := range smallApplications {
+		broken := monday.AddDate(0, 0, 17)
+		p, at := live(a, time.UTC, monday, 60, broken, Silent+Quiet, rand.New(rand.NewPCG(1, 2)))
+		if after := at.Sub(broken); p.Code != Quiet || !p.Note() || p.Hint == "" || after > within[a.name] {
+			t.Errorf("%s: %+v after %v, want a note within %v", a.name, p, after, within[a.name])
+		}
+	}
+}
+
+// A product that goes on in another file is noted, too: its source brings nothing.
+func TestMovedLogIsNoted(t *testing.T) {
+	broken := monday.AddDate(0, 0, 17)
+	shop := applications[0]
+	moved := application{shop.name, shop.happens, func(at time.Time) int {
+		if at.Before(broken) {
+			return chatty(at)
+		}
+		return 0
+	}}
+	p, at := live(moved, time.UTC, monday, 40, broken, Silent+Quiet, rand.New(rand.NewPCG(1, 2)))
+	if after := at.Sub(broken); p.Code != Quiet || after > day+time.Hour || !strings.Contains(p.Hint, "path:") {
+		t.Errorf("%+v after %v, want a note within a day", p, after)
+	}
+}
+
 // In its first week a rule is silent after a day.
 func TestShortPast(t *testing.T) {
 	broken := monday.AddDate(0, 0, 1)
-	p, at := live(applications[0], time.UTC, monday, 7, broken, rand.New(rand.NewPCG(1, 2)))
+	p, at := live(applications[0], time.UTC, monday, 7, broken, Silent, rand.New(rand.NewPCG(1, 2)))
 	if after := at.Sub(broken); p.Code != Silent || after < day-time.Hour || after > day+time.Hour {
 		t.Errorf("%q after %v, want a day", p.Code, after)
 	}
