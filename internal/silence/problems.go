@@ -115,8 +115,8 @@ func weekend(from, to time.Time) (rest time.Duration) {
 func silence(code string, a meter.Activity, now time.Time) meter.Problem {
 	longest := usual(a, now)
 	hint := "see whether the application's log has changed: `meterlog test --rule " + a.Rule + " --summary` says what comes close; if the silence is right, take the rule out or give it another name"
-	if a.Silence.Bytes == 0 {
-		hint = "nothing was written there since. If the application goes on elsewhere, mend `path:`; if it was idle, do nothing"
+	if a.Silence.Bytes <= longest.Bytes {
+		hint = "its sources have brought no more than between two matches of earlier days. If the application now writes another file, mend `path:`; if it is idle, do nothing"
 	}
 	return meter.Problem{
 		Code: code, Subject: a.Rule,
