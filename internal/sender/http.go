@@ -90,6 +90,9 @@ func roundTrip(rt http.RoundTripper, r *http.Request) (httpAnswer, error) {
 		return httpAnswer{}, err
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which never ends
+		return httpAnswer{status: response.StatusCode, header: response.Header}, nil
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	switch {
 	case err != nil && r.Context().Err() != nil:

@@ -135,6 +135,32 @@ func TestFateOfEveryHTTPStatus(t *testing.T) {
 	}
 }
 
+// An answer that switches protocols has no body that ends. It holds up no delivery.
+func TestAnswerThatSwitchesProtocols(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := newMemory()
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+		})}
+		go server.Serve(ln)
+		defer server.Close()
+		s := must(New(Config{Endpoint: "http://127.0.0.1", Tokens: fixedToken("t"), Dial: ln.dial, Log: quiet}))
+		defer s.Close()
+		results, err := s.Send(t.Context(), records(1))
+		checkFate(t, "101", results, err, loudLost)
+		if e := err.(*Error); e.Status != http.StatusSwitchingProtocols {
+			t.Errorf("status %d, want 101", e.Status)
+		}
+	})
+}
+
 func TestFateOfEveryGRPCCode(t *testing.T) {
 	table := map[codes.Code]struct {
 		fate
