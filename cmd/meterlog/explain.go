@@ -37,7 +37,7 @@ that counted nothing, each with the record that counted its key. Of a rule with
 peak it shows the largest line of each stretch, and each smaller line with the
 record of the largest.
 
-A recount is "equal", "different", "unknown" where it cannot be told, as after
+A recount is "equal", "different", "unknown" where nobody can know, as after
 the rule was removed, or "gone" where no file holds the lines any more.
 
 It exits with 1 when something is different, or there is no such record.

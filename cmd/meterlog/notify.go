@@ -65,7 +65,7 @@ func (n *notifier) run(ctx context.Context) {
 func (n *notifier) look(ctx context.Context, starting bool) {
 	if err := n.service.health.Alive(time.Now()); err != nil {
 		if !n.hangs {
-			n.service.log.Error("the service manager is told nothing more, and will start the agent anew", "error", err)
+			n.service.log.Error("a loop of the agent hangs: the service manager will restart it", "error", err)
 		}
 		n.hangs = true
 		return

@@ -44,9 +44,9 @@ func newRunCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Follow the logs, count, and deliver usage records",
 		Long: `run is the agent. It follows the files of every source, counts what the rules
-match, and delivers usage records until it is told to stop (SIGTERM, Ctrl-C).
-On SIGHUP it reads its configuration again, and goes on with it where it stands;
-one that is wrong is refused, and the old one stays.
+match, and delivers usage records until it is stopped (SIGTERM, Ctrl-C).
+On SIGHUP it reads its configuration again and goes on at the same positions. It
+refuses a wrong configuration and keeps the old one.
 
 --dry-run does all of it with validate_only on every request, on a ledger that
 is thrown away: the real one is neither read, changed nor locked, so it may run
@@ -63,7 +63,7 @@ machine, such as http://127.0.0.1:8080, is taken for ` + "`meterlog sandbox`" + 
 come from it as well, and the ledger is thrown away, unless --state-dir names a
 folder.
 
-When a run with such a ledger is told to stop, it delivers what it has counted,
+When a run with such a ledger is stopped, it delivers what it has counted,
 and prints what that was.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },

@@ -61,6 +61,6 @@ func (s *service) listenFails(err error) {
 			return
 		}
 	}
-	s.log.Error("nothing is served at listen: it is tried again; usage is billed all the same", "error", err)
+	s.log.Error("nothing is served at listen: it is tried again; usage is billed anyway", "error", err)
 	s.health.Raise(meter.Problem{Code: listenFailed, Message: err.Error(), Hint: "see listen: in the configuration, and who has that address"})
 }

@@ -50,7 +50,7 @@ examples; they do not change the exit code.
 
 On a terminal, and with --time, the table tells on how many lines each rule was
 evaluated, and for how long: the rules for which no text can be searched stand
-out. The part of a line that matched is shown in bold where it can be told.
+out. The part of a line that matched is shown in bold where it is known.
 
 Lines that hold the text of a rule and are not of their source's format are
 listed, too. Where a source has a timestamp, test shows the times of the lines

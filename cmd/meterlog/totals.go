@@ -17,7 +17,7 @@ func newTotalsCommand() *cobra.Command {
 		Use:   "totals",
 		Short: "Sum the usage, to compare with the marketplace's statement",
 		Long: `totals sums the records in the ledger per product, SKU and hour, day or month in
-UTC, by the timestamps that the API was told. What the API accepted stands apart
+UTC, by the timestamps that the API got. What the API accepted stands apart
 from what waits, what is in doubt, and what is not billable: refused and not
 queued again, expired, or counted on another machine.
 

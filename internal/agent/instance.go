@@ -25,7 +25,7 @@ func bind(ctx context.Context, cfg Config) error {
 	if cfg.MachineIDFile != "" {
 		id, err := machineID(cfg.MachineIDFile)
 		if id == "" {
-			cfg.Log.Warn("this machine has no id: a copy of its disk cannot be told from it by that", "path", cfg.MachineIDFile, "error", err)
+			cfg.Log.Warn("this machine has no id: meterlog cannot notice a copy of its disk by it", "path", cfg.MachineIDFile, "error", err)
 		} else {
 			foreign, err := cfg.Ledger.BindMachine(ctx, id, time.Now())
 			if err != nil {

@@ -68,6 +68,6 @@ var never = &search.Clause{Weight: 1e9}
 
 // Reasons that several conditions share.
 const (
-	noText   = "no text that a line must contain can be told from it"
+	noText   = "it has no text that a line must contain"
 	noSearch = "it requires no text that could be searched for"
 )

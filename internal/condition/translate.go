@@ -206,13 +206,13 @@ func (t *translator) reason(node ast.Node) string {
 			return t.reason(n.Arguments[0])
 		}
 	case *ast.ConditionalNode:
-		return "what stands behind `?` is not searched for; write it with `and` and `or`"
+		return "what comes after `?` is not searched for; write it with `and` and `or`"
 	case *ast.VariableDeclaratorNode:
-		return "what stands behind `let` is not searched for"
+		return "what comes after `let` is not searched for"
 	case *ast.BuiltinNode:
 		if len(n.Arguments) == 2 {
 			if _, loop := n.Arguments[1].(*ast.PredicateNode); loop {
-				return "what stands in a loop is not searched for; write it with `or`, or `in`"
+				return "what is in a loop is not searched for; write it with `or`, or `in`"
 			}
 		}
 	}

@@ -235,7 +235,7 @@ func (o *object) collect(node *yaml.Node, known []string, depth int) {
 			o.doc.fail(key, "", "a key must be a word")
 			continue
 		case first != nil:
-			o.doc.fail(key, fmt.Sprintf("it stands already in line %d", first.Line), "duplicate key %q", name)
+			o.doc.fail(key, fmt.Sprintf("it is already in line %d", first.Line), "duplicate key %q", name)
 			continue
 		case known != nil && !slices.Contains(known, name):
 			hint := remedy.Key(name, known)

@@ -194,7 +194,7 @@ func (l *loader) readRuleSources(o *object, r *rules.Rule) {
 		case !slices.Contains(known, name):
 			l.fail(nodes[i], remedy.OneOf(name, known), "unknown source %q", name)
 		case slices.Contains(r.Sources, name):
-			l.fail(nodes[i], "", "source %q stands twice", name)
+			l.fail(nodes[i], "", "source %q is named twice", name)
 		default:
 			r.Sources = append(r.Sources, name)
 		}

@@ -191,7 +191,7 @@ func (l *loader) readEachExpectation(rule string, list *yaml.Node) (e Expectatio
 		case one.SKU == "":
 			l.fail(item, "write {sku_id: dn2…, units: 1}", "rule %q: in a list each item must name its \"sku_id\"", rule)
 		case slices.ContainsFunc(e.Each, func(other Expectation) bool { return other.SKU == one.SKU }):
-			l.fail(item, "", "rule %q: %s stands twice in the list", rule, one.SKU)
+			l.fail(item, "", "rule %q: %s is in the list twice", rule, one.SKU)
 		}
 		e.Each = append(e.Each, one)
 	}

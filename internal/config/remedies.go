@@ -13,7 +13,7 @@ func (d *document) tagged(node *yaml.Node, key string) bool {
 		return false
 	}
 	text := strings.TrimSpace(node.Tag + " " + node.Value)
-	d.fail(node, fmt.Sprintf("write %s: '%s'", key, strings.ReplaceAll(text, "'", "''")), "a value that begins with ! must stand in quotes")
+	d.fail(node, fmt.Sprintf("write %s: '%s'", key, strings.ReplaceAll(text, "'", "''")), "a value that begins with ! must be in quotes")
 	return true
 }
 

@@ -153,9 +153,9 @@ func (l *loader) warnOfShell(node *yaml.Node) {
 		switch part := shellVariable.FindString(node.Value); {
 		case node.Kind != yaml.ScalarNode:
 		case part != "":
-			l.warnAt(node.Line, node.Column, "write the value itself", "%s is taken as it stands: no variables are replaced here", strings.TrimPrefix(part, "/"))
+			l.warnAt(node.Line, node.Column, "write the value itself", "%s is taken literally: no variables are replaced here", strings.TrimPrefix(part, "/"))
 		case strings.HasPrefix(node.Value, "~"):
-			l.warnAt(node.Line, node.Column, "write the whole path, such as /home/NAME"+strings.TrimPrefix(node.Value, "~"), "~ is taken as it stands: no home is put in its place")
+			l.warnAt(node.Line, node.Column, "write the whole path, such as /home/NAME"+strings.TrimPrefix(node.Value, "~"), "~ is taken literally: no home is put in its place")
 		}
 	}
 }

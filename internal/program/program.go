@@ -57,7 +57,7 @@ func (t *Slots) Quantity(text string) (*Program, *remedy.Mistake) {
 	default:
 		hint := ""
 		if typ.Kind() == reflect.Bool {
-			hint = "a condition stands under when; a choice is written in quotes: 'condition ? 1 : 2'"
+			hint = "a condition goes under when; a choice is written in quotes: 'condition ? 1 : 2'"
 		}
 		return nil, &remedy.Mistake{Message: fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), Hint: hint}
 	}

@@ -200,7 +200,7 @@ func slashedPattern(s source, m *Mistake) bool {
 		return false
 	}
 	m.Offset = utf8.RuneCountInString(text[:i[2]])
-	m.Message = "a regular expression stands in backticks, not between slashes"
+	m.Message = "a regular expression is written in backticks, not between slashes"
 	m.Hint = "write matches `" + text[i[4]:i[5]] + "`"
 	return true
 }
@@ -291,7 +291,7 @@ func inRound(s source, m *Mistake) bool {
 	if groups == nil {
 		return false
 	}
-	m.Offset, m.Message, m.Hint = from, "a list stands in square brackets", fmt.Sprintf("write in [%s]", groups[1])
+	m.Offset, m.Message, m.Hint = from, "a list is written in square brackets", fmt.Sprintf("write in [%s]", groups[1])
 	return true
 }
 
@@ -460,7 +460,7 @@ var negated = regexp.MustCompile(`(?:\bnot\s+|!\s*)([\w.]+(?:\[[^\]]*\])*)\s*([=
 
 func notBefore(s source, m *Mistake) bool {
 	if groups, from := s.find(bangWord); groups != nil && strings.HasPrefix(m.Message, `unexpected token Operator("!")`) {
-		m.Offset, m.Message, m.Hint = from, "! stands before a whole condition, not before an operator", "write not "+groups[1]
+		m.Offset, m.Message, m.Hint = from, "! is written before a whole condition, not before an operator", "write not "+groups[1]
 		return true
 	}
 	if strings.HasPrefix(m.Message, "invalid operation: !") || strings.HasPrefix(m.Message, "invalid operation: not") {
@@ -527,7 +527,7 @@ func severalTexts(s source, m *Mistake) bool {
 	masked := string(s.masked)
 	if g := inBraces.FindStringSubmatchIndex(masked); g != nil {
 		text := string(s.text)
-		m.Message, m.Hint = "a list stands in square brackets", "write in ["+strings.TrimSpace(text[g[2]:g[3]])+"]"
+		m.Message, m.Hint = "a list is written in square brackets", "write in ["+strings.TrimSpace(text[g[2]:g[3]])+"]"
 		return true
 	}
 	if g := commaNumber.FindString(masked); g != "" {
@@ -747,7 +747,7 @@ func foreignName(s source, m *Mistake) bool {
 			m.Hint = "write fields in the place of $"
 		}
 	case s.at > 0 && s.masked[s.at-1] == '[':
-		m.Hint = fmt.Sprintf("a name in brackets stands in quotes: [%q]", name)
+		m.Hint = fmt.Sprintf("a name in brackets is written in quotes: [%q]", name)
 	case near != "":
 		m.Hint = near
 	default:
@@ -795,7 +795,7 @@ func escapes(s source, m *Mistake) bool {
 	if !strings.Contains(m.Message, "invalid char escape") && !strings.Contains(m.Message, "unable to unescape") {
 		return false
 	}
-	m.Message = "a backslash in quotes begins an escape, and this is none"
+	m.Message = "a backslash in quotes begins an escape, and this is not one"
 	m.Hint = "write a regular expression in backticks: they take backslashes as they are"
 	return true
 }
@@ -845,7 +845,7 @@ func unexpected(s source, m *Mistake) bool {
 		c := cast.FindStringSubmatch(masked)
 		m.Hint = fmt.Sprintf("write %s(%s)", c[1], c[2])
 	case strings.Contains(g[0], "Identifier(") && s.at > 0:
-		m.Hint = `join conditions with and, or; a text stands in quotes: line contains "email sent"`
+		m.Hint = `join conditions with and, or; a text is written in quotes: line contains "email sent"`
 	case strings.Contains(g[0], "Operator(") && s.at == 0:
 		m.Hint = "begin with what is looked at, such as line or fields.name"
 	}

@@ -68,12 +68,12 @@ var (
 func Quotes(line, message string) (column int, what, hint string, ok bool) {
 	if strings.Contains(message, "unknown escape") {
 		if at := badEscape.FindStringSubmatchIndex(line); at != nil {
-			return len([]rune(line[:at[0]])) + 1, "a backslash in double quotes begins an escape, and this is none",
+			return len([]rune(line[:at[0]])) + 1, "a backslash in double quotes begins an escape, and this is not one",
 				fmt.Sprintf("write '%s'", strings.ReplaceAll(line[at[2]:at[3]], "'", "''")), true
 		}
 	}
 	if at := flowStar.FindStringSubmatchIndex(line); at != nil && strings.Contains(message, "alphabetic or numeric") {
-		return len([]rune(line[:at[2]])) + 1, "a value that begins with * must stand in quotes", "write '" + line[at[2]:at[3]] + "'", true
+		return len([]rune(line[:at[2]])) + 1, "a value that begins with * must be in quotes", "write '" + line[at[2]:at[3]] + "'", true
 	}
 	if g := closeColon.FindStringSubmatch(line); g != nil && strings.Contains(message, "mapping values") {
 		return len([]rune(g[1]+g[2])) + 1, "a key needs a blank behind its colon", fmt.Sprintf("write %s: %s", g[2], g[3]), true
@@ -87,11 +87,11 @@ func Quotes(line, message string) (column int, what, hint string, ok bool) {
 	case strings.HasPrefix(value, "{{"):
 		what, hint = "{{ }} is not known here: the whole is an expression", "leave the braces out, and name a field as fields.event"
 	case strings.Contains(reserved, first) && !strings.Contains("[]{}|>", first):
-		what = fmt.Sprintf("a value that begins with %s must stand in quotes", first)
+		what = fmt.Sprintf("a value that begins with %s must be in quotes", first)
 	case (first == `"` || first == "'") && strings.Contains(strings.TrimSuffix(value[1:], first), first):
 		what = "the value begins with a quote that ends before it does"
 	case strings.Contains(value, ": "):
-		what = "a value that holds a colon and a blank must stand in quotes"
+		what = "a value that holds a colon and a blank must be in quotes"
 	default:
 		return 0, "", "", false
 	}

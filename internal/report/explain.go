@@ -85,7 +85,7 @@ func (e *Explanation) Print(w io.Writer) {
 	case recount.Gone:
 		fmt.Fprintln(w, "gone: not all of its lines exist any more; what there is comes to the same")
 	case recount.Unknown:
-		fmt.Fprintln(w, "unknown: it cannot be told whether its lines come to the same")
+		fmt.Fprintln(w, "unknown: nobody can know whether its lines come to the same")
 	}
 }
 

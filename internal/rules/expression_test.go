@@ -229,7 +229,7 @@ func TestExpressionMistakes(t *testing.T) {
 		{`line contains 5`, 5, `contains takes one text`, `write it in quotes`},
 		{`line = "x"`, 5, `there is no operator = here`, `compare with ==; nothing is assigned here`},
 		{`fields.n > 9223372036854775807 + 1`, 31, `integer overflow: 9223372036854775807 + 1`, ``},
-		{`line matches "\d"`, 15, `a backslash in quotes begins an escape, and this is none`, `write a regular expression in backticks: they take backslashes as they are`},
+		{`line matches "\d"`, 15, `a backslash in quotes begins an escape, and this is not one`, `write a regular expression in backticks: they take backslashes as they are`},
 		{``, 0, `the expression is empty`, ``},
 	} {
 		var slots program.Slots

@@ -49,7 +49,7 @@ var reasons = map[string]string{
 	"INVALID_SKU_ID":     "the product has no such SKU",
 	"INVALID_PRODUCT_ID": "there is no such product",
 	"INVALID_QUANTITY":   "the quantity must be above 0",
-	"INVALID_ID":         "the uuid is none",
+	"INVALID_ID":         "the uuid is not valid",
 }
 
 func (s *Sandbox) servePage(w http.ResponseWriter, _ *http.Request) {

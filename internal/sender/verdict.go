@@ -63,7 +63,7 @@ const (
 func defect(r meter.Record) string {
 	switch {
 	case len(r.UUID) != 36 || uuid.Validate(r.UUID) != nil:
-		return "not sent: its uuid is none"
+		return "not sent: its uuid is not valid"
 	case r.SKU == "" || !utf8.ValidString(r.SKU) || utf8.RuneCountInString(r.SKU) > maxSKU:
 		return fmt.Sprintf("not sent: an sku_id has 1 to %d characters", maxSKU)
 	case r.Quantity <= 0:

@@ -19,8 +19,8 @@ func main() {
 	var p page
 	flag.StringVar(&p.name, "name", "", "the page's name")
 	flag.IntVar(&p.section, "section", 1, "the manual's section")
-	flag.StringVar(&p.about, "about", "", "what stands in NAME beside the name")
-	flag.StringVar(&p.seeAlso, "see-also", "", "what stands in SEE ALSO")
+	flag.StringVar(&p.about, "about", "", "the text after the name under NAME")
+	flag.StringVar(&p.seeAlso, "see-also", "", "the text under SEE ALSO")
 	flag.StringVar(&p.version, "version", "", "the version of meterlog")
 	flag.Parse()
 	if err := write(p); err != nil {
