@@ -15,7 +15,7 @@ import (
 
 // town is a machine with ordinary logs: a shop that sells day and night, an
 // office that rests at night and on weekends, an API with bursts, a mail server in
-// Moscow, an exporter, and a job each night.
+// Moscow, an exporter, a job each night, a gate, a till, and a quiet customer register.
 const town = `
 sources:
   - {name: shop, path: DIR/logs/shop.log, format: json, timestamp: {field: ts, layout: rfc3339}}
@@ -31,6 +31,9 @@ sources:
   - {name: worker, path: DIR/logs/worker.log, format: logfmt, timestamp: {field: time, layout: iso8601}}
   - {name: exporter, path: DIR/logs/exporter.log, format: logfmt}
   - {name: jobs, path: DIR/logs/job-*.log, format: json, timestamp: {field: started, layout: unix}}
+  - {name: gate, path: DIR/logs/gate.log, format: json}
+  - {name: till, path: DIR/logs/till.log, format: json}
+  - {name: register, path: DIR/logs/register.log, format: json}
 rules:
   - {name: orders, source: shop, when: fields.event == "order.paid", sku_id: s1}
   - {name: reports, source: office, when: line contains "report created", sku_id: s2}
@@ -39,6 +42,9 @@ rules:
   - {name: tasks, source: worker, when: fields.event == "task.done", sku_id: s5}
   - {name: bytes, source: exporter, when: fields.event == "export.finished", quantity: fields.bytes, sku_id: s6}
   - {name: rows, source: jobs, when: fields.event == "job.done", quantity: fields.rows, sku_id: s7}
+  - {name: visits, source: gate, when: fields.level == "info" and fields.event == "in", sku_id: s8}
+  - {name: sales, source: till, when: fields.event == "sold", sku_id: s9}
+  - {name: customers, source: register, when: fields.event == "new", sku_id: s10}
 `
 
 // townLife writes the logs of a town, minute by minute.
@@ -47,6 +53,7 @@ type townLife struct {
 	random *rand.Rand
 	moscow *time.Location
 	broken time.Time // from then on each log is written in another way
+	cut    bool      // the till's line was cut
 	job    int       // minutes that the job of tonight still takes; 0 where none runs
 	began  time.Time // when the job did
 }
@@ -87,6 +94,13 @@ func (w *townLife) minute(now time.Time) {
 		w.append("exporter.log", "event=export.finished bytes=%d%s", w.random.IntN(1<<30), unit)
 	}
 	w.nightly(now, local, broken)
+	w.gate(broken)
+	w.till(broken)
+	w.register(broken)
+	if local.Hour() == 4 && local.Minute() == 30 { // the machine is updated
+		w.end()
+		w.startAt(now)
+	}
 	for drained := false; !drained; {
 		var err error
 		if drained, err = w.agent.meter.read(w.t.Context()); err != nil {
@@ -95,8 +109,15 @@ func (w *townLife) minute(now time.Time) {
 	}
 }
 
-// midnight rotates the logs by rename, and removes older ones.
+// midnight rotates the logs by rename, or by copytruncate, and removes older ones.
 func (w *townLife) midnight() {
+	copied := must(os.ReadFile(w.path("office.log")))
+	if err := os.WriteFile(w.path("office.log.1"), copied, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Truncate(w.path("office.log"), 0); err != nil {
+		w.t.Fatal(err)
+	}
 	for _, name := range []string{"shop.log", "access.log", "mail.log"} {
 		w.rename(name, strings.TrimSuffix(name, ".log")+".1")
 		w.append(name, "")
@@ -183,14 +204,51 @@ func (w *townLife) nightly(now, local time.Time, broken bool) {
 	w.append("job-"+local.Format(time.DateOnly)+".log", `{%s"event":"job.done","rows":%d}`, started, 1+w.random.IntN(1000))
 }
 
-// problems returns what the status shows, but for the delivery, which does not
-// run here.
+// gate breaks by a level with capital letters.
+func (w *townLife) gate(broken bool) {
+	level := "info"
+	if broken {
+		level = "INFO"
+	}
+	w.append("gate.log", `{"level":%q,"event":"beat","text":%q}`, level, strings.Repeat("x", 8<<10))
+	if w.chance(0.3) {
+		w.append("gate.log", `{"level":%q,"event":"in"}`, level)
+	}
+}
+
+// till breaks by a disk that is full for a while: a line ends in its middle.
+func (w *townLife) till(broken bool) {
+	if !w.chance(0.2) {
+		return
+	}
+	if broken && !w.cut {
+		w.cut = true
+		w.write("till.log", `{"event":"sold","pri`)
+		return
+	}
+	w.append("till.log", `{"event":"sold","price":5}`)
+}
+
+// register has some lines a day. It breaks by a prefix.
+func (w *townLife) register(broken bool) {
+	if !w.chance(0.02) {
+		return
+	}
+	prefix := ""
+	if broken {
+		prefix = "host register[7]: "
+	}
+	w.append("register.log", `%s{"event":"new"}`, prefix)
+}
+
+// problems returns what the status shows, except what belongs to the delivery, which
+// does not run here, and the history of the logs.
 func (w *townLife) problems() (all []string) {
 	w.t.Helper()
 	subject := monitor.Subject{Dir: filepath.Join(w.dir, "state"), Config: w.config, Health: w.agent.meter.health}
 	st := must(subject.Status(w.t.Context(), w.clock))
-	for _, p := range st.Problems {
-		if p.Code != "time_running_out" && p.Code != "not_running" {
+	for _, p := range slices.Concat(st.Problems, st.Notes) {
+		if p.Code != "time_running_out" && p.Code != "not_running" && p.Code != "history" {
 			all = append(all, p.Code+": "+p.Message)
 		}
 		if p.Hint == "" {
@@ -218,7 +276,7 @@ func TestWeekOfOrdinaryLogs(t *testing.T) {
 	s.config.Interval = time.Minute
 	w := &townLife{watched: &watched{site: s, clock: begin}, random: rand.New(rand.NewPCG(7, 7)), moscow: moscow}
 	w.broken = time.Date(ahead.Year(), ahead.Month(), ahead.Day()+8, 0, 0, 0, 0, moscow) // a Friday
-	for _, name := range []string{"shop.log", "access.log", "mail.log", "worker.log", "exporter.log", "office.log", "job-1.log"} {
+	for _, name := range []string{"shop.log", "access.log", "mail.log", "worker.log", "exporter.log", "office.log", "gate.log", "till.log", "register.log", "job-1.log"} {
 		w.append(name, "")
 	}
 	w.startAt(begin)
@@ -261,9 +319,12 @@ type brokenLog struct {
 
 var breaks = []brokenLog{
 	{"rule_silent: ", "rule orders", 3 * time.Hour},                           // a field has another name
+	{"rule_silent: ", "rule visits", 4 * time.Hour},                           // a level has another spelling
 	{"not_parsed: ", "format: perhaps they are usage: api", 10 * time.Minute}, // another format
+	{"not_parsed: ", "format: perhaps they are usage: till", 40 * time.Minute},
+	{"not_parsed: ", "format: perhaps they are usage: register", 5 * time.Hour},
 	{"times_off: ", "source mail are always 3h behind", 90 * time.Minute},
-	{"times_off: ", "source worker are always 3h ahead", time.Hour},
+	{"times_off: ", "source worker are always 3h ahead", 90 * time.Minute},
 	{"bad_timestamp: ", "worker: ", 30 * time.Minute}, // ahead of the clock
 	{"rule_error: ", "bytes: ", 2 * time.Hour},        // a quantity with a unit
 	{"bad_timestamp: ", "jobs: ", 4 * time.Hour},      // the time is gone

@@ -115,6 +115,9 @@ func TestOrdinaryWeeksAreNoAlarm(t *testing.T) {
 	for _, a := range slices.Concat(applications, smallApplications) {
 		for begin := range 7 {
 			for seed, zone := range zones {
+				if seed > 0 && begin%3 > 0 { // so the test stays short
+					continue
+				}
 				random := rand.New(rand.NewPCG(uint64(begin), uint64(seed)))
 				if p, at := live(a, zone, monday.AddDate(0, 0, begin).Add(11*time.Hour), 21, time.Time{}, Silent+Quiet, random); p.Code != "" {
 					t.Errorf("%s, begun on day %d, in zone %v: at %v: %s", a.name, begin, zone, at, p.Message)
