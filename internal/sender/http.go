@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,9 +81,49 @@ type httpAnswer struct {
 	err    error // why the body is not whole
 }
 
+// graceful is how long a transport may take to return after its request's context has
+// ended.
+const graceful = time.Second
+
 // roundTrip sends one request and reads the answer, at most maxBody bytes of
 // it. err says that there was no answer at all.
+//
+// It returns soon after the request's context has ended, whatever the transport does.
+// Go's HTTP/2 client can block for ever: a WINDOW_UPDATE that overflows makes it lock
+// a mutex twice. Such a request is left alone, and its connection is closed.
 func roundTrip(rt http.RoundTripper, r *http.Request) (httpAnswer, error) {
+	ctx := r.Context()
+	var conn atomic.Pointer[net.Conn]
+	r = r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(got httptrace.GotConnInfo) { conn.Store(&got.Conn) },
+	}))
+	type outcome struct {
+		answer httpAnswer
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		answer, err := carry(rt, r)
+		done <- outcome{answer, err}
+	}()
+	select {
+	case got := <-done:
+		return got.answer, got.err
+	case <-ctx.Done():
+	}
+	select {
+	case got := <-done:
+		return got.answer, got.err
+	case <-time.After(graceful):
+	}
+	if c := conn.Load(); c != nil && *c != nil {
+		go (*c).Close() // it may block as well
+	}
+	return httpAnswer{}, context.Cause(ctx)
+}
+
+// carry does the work of roundTrip, as long as the transport takes.
+func carry(rt http.RoundTripper, r *http.Request) (httpAnswer, error) {
 	response, err := rt.RoundTrip(r)
 	if err != nil {
 		if r.Context().Err() != nil {

@@ -50,7 +50,7 @@ func (t *rest) close() error {
 func (t *rest) dropConnections() {
 	old := t.own.Load()
 	if t.own.CompareAndSwap(old, old.Clone()) {
-		old.CloseIdleConnections()
+		go old.CloseIdleConnections() // a connection that is stuck blocks it
 	}
 }
 

@@ -135,6 +135,25 @@ func TestFateOfEveryHTTPStatus(t *testing.T) {
 	}
 }
 
+// A transport that does not return when its request is given up holds up no delivery.
+func TestTransportThatDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		s := answering(t, func(*http.Request) (*http.Response, error) {
+			<-ended
+			return nil, errors.New("too late")
+		})
+		start := time.Now()
+		results, err := s.Send(t.Context(), records(1))
+		checkFate(t, "no return", results, err, lost)
+		if took := time.Since(start); took > 30*time.Second+graceful {
+			t.Errorf("it takes %v", took)
+		}
+		close(ended)
+		synctest.Wait()
+	})
+}
+
 // An answer that switches protocols has no body that ends. It holds up no delivery.
 func TestAnswerThatSwitchesProtocols(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// secrets match what looks like an IAM token, a JWT or a password in a URL,
-// wherever a server or a library might repeat one.
-var secrets = regexp.MustCompile(`(?i)(bearer\s+)[\w.~+/=\-]+|\bt1\.[\w.~+/=\-]{8,}|\beyJ[\w.=\-]{16,}|(://)[^/\s@"]+@`)
+// secrets match what looks like an IAM token, a JWT or a password in a URL, and the
+// tokens in JSON, wherever a server or a library might repeat one.
+var secrets = regexp.MustCompile(`(?i)(bearer\s+)[\w.~+/=\-]+|\bt1\.[\w.~+/=\-]{8,}|\beyJ[\w.=\-]{16,}|(://)[^/\s@"]+@|("(?:access_?|iam_?)token"\s*:\s*")[^"]*`)
 
 // redact takes secrets out of text that came from elsewhere: known ones, and
 // what looks like one.
@@ -20,7 +20,7 @@ func redact(text string, known ...string) string {
 			text = strings.ReplaceAll(text, secret, "[secret]")
 		}
 	}
-	return secrets.ReplaceAllString(text, "${1}${2}[secret]")
+	return secrets.ReplaceAllString(text, "${1}${2}${3}[secret]")
 }
 
 // redactError is err without secrets in its text. Where there were any it

@@ -497,6 +497,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		strings.Repeat("x", 190) + secret,
 		strings.Repeat("x", 90) + " another-secret-token",
 		`{"accepted":[{"uuid":"x","reason":"` + secret + `"`,
+		`{"access_token": "the-secret", "iamToken":"the-secret"}`,
 	} {
 		for _, status := range []int{200, 302, 400, 401, 403, 500} {
 			for _, fails := range []bool{false, true} {
