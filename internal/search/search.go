@@ -3,6 +3,7 @@ package search
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"math/bits"
 )
 
@@ -233,10 +234,11 @@ func (b *byteSearch) advance(data []byte, from int) {
 type sampler struct {
 	literals []wanted
 	step     int
-	size     int                     // of the grams in bytes: 4, or less if the shortest literal is short
-	mask     uint32                  // of a gram in four bytes
-	bitmap   [bitmapSize / 64]uint64 // of the hashes of all entered grams
-	heads    [headSize]int32         // by hash: the first of the entries, from 1
+	size     int                 // of the grams in bytes: 4, or the length of the shortest literal
+	mask     uint32              // of a gram in four bytes
+	bitmap   [hashes / 64]uint64 // of the hashes of all entered grams
+	quads    *[quadHashes]uint8  // by the first bits of a hash: 1 if an entered gram has it; nil if there are many
+	heads    [headSize]int32     // by hash: the first of the entries, from 1
 	entries  []gramEntry
 
 	pos   int   // next sample
@@ -247,19 +249,26 @@ type sampler struct {
 // gramEntry is one gram of a literal.
 type gramEntry struct {
 	gram    uint32
+	rare    uint32 // another gram of the literal, which few others have
+	rareAt  int32  // its offset from the gram
 	literal int32
 	offset  int32 // of the gram in the literal
 	next    int32 // entry of the same hash, from 1; 0 for none
 }
 
 const (
-	bitmapBits = 16
-	bitmapSize = 1 << bitmapBits
-	headBits   = 12
-	headSize   = 1 << headBits
+	hashBits = 16
+	hashes   = 1 << hashBits
+	headBits = 11
+	headSize = 1 << headBits
+
+	quadStep   = 7 // the step with which skip reads
+	quadBits   = 14
+	quadHashes = 1 << quadBits
+	mostQuads  = 1024 // grams; with more, skip finds too much
 )
 
-func gramHash(gram uint32) uint32 { return gram * 0x9E3779B1 >> (32 - bitmapBits) }
+func gramHash(gram uint32) uint32 { return gram * 0x9E3779B1 >> (32 - hashBits) }
 
 func newSampler(literals []wanted) *sampler {
 	shortest := len(literals[0].literal)
@@ -271,36 +280,60 @@ func newSampler(literals []wanted) *sampler {
 		g.size = 3
 	}
 	g.step = shortest - g.size + 1
+	if g.step >= quadStep && g.step < 2*quadStep && quadStep*len(literals) <= mostQuads {
+		g.step, g.quads = quadStep, new([quadHashes]uint8)
+	}
 	g.mask = 1<<(8*g.size) - 1
+	sharing := g.sharing()
 	for i, w := range literals {
-		from := rarestWindow(w.literal, g.step, g.size)
+		costs := g.costs(w.literal, sharing)
+		from, rareAt := cheapest(costs, g.step), cheapest(costs, 1)
 		for offset := from; offset < from+g.step; offset++ {
 			gram := g.gram(w.literal, offset)
 			h := gramHash(gram)
 			g.bitmap[h/64] |= 1 << (h % 64)
-			head := &g.heads[h>>(bitmapBits-headBits)]
-			g.entries = append(g.entries, gramEntry{gram, int32(i), int32(offset), *head})
+			if g.quads != nil {
+				g.quads[h>>(hashBits-quadBits)] = 1
+			}
+			head := &g.heads[h>>(hashBits-headBits)]
+			g.entries = append(g.entries, gramEntry{gram, g.gram(w.literal, rareAt), int32(rareAt - offset), int32(i), int32(offset), *head})
 			*head = int32(len(g.entries))
 		}
 	}
 	return g
 }
 
-// rarestWindow returns the offset of the step neighbouring grams that are rarest. It
-// judges them by their most common gram.
-func rarestWindow(literal []byte, step, size int) int {
-	best, bestBits := 0, -1.0
-	for from := 0; from+step+size-1 <= len(literal); from++ {
-		least := 1e9
-		for offset := from; offset < from+step; offset++ {
-			b := 0.0
-			for _, c := range literal[offset : offset+size] {
-				b += byteBits[c]
-			}
-			least = min(least, b)
+// sharing returns how many literals have each gram.
+func (g *sampler) sharing() map[uint32]int {
+	sharing := map[uint32]int{}
+	for _, w := range g.literals {
+		for at := range len(w.literal) - g.size + 1 {
+			sharing[g.gram(w.literal, at)]++
 		}
-		if least > bestBits {
-			best, bestBits = from, least
+	}
+	return sharing
+}
+
+// costs returns what each gram of a literal costs. It costs time where a line has it,
+// for every literal that it may belong to.
+func (g *sampler) costs(literal []byte, sharing map[uint32]int) []float64 {
+	costs := make([]float64, len(literal)-g.size+1)
+	for at := range costs {
+		costs[at] = float64(1+sharing[g.gram(literal, at)]) * math.Exp2(-Rarity(string(literal[at:at+g.size])))
+	}
+	return costs
+}
+
+// cheapest returns the offset of n neighbours that cost least together.
+func cheapest(costs []float64, n int) int {
+	best, least := 0, math.Inf(1)
+	for from := range len(costs) - n + 1 {
+		sum := 0.0
+		for _, c := range costs[from : from+n] {
+			sum += c
+		}
+		if sum < least {
+			best, least = from, sum
 		}
 	}
 	return best
@@ -310,6 +343,9 @@ func (g *sampler) begin() { g.pos = 0 }
 
 // gram returns the gram at an offset of a text.
 func (g *sampler) gram(text []byte, offset int) uint32 {
+	if offset <= len(text)-4 {
+		return binary.LittleEndian.Uint32(text[offset:]) & g.mask
+	}
 	var padded [4]byte
 	copy(padded[:], text[offset:])
 	return binary.LittleEndian.Uint32(padded[:]) & g.mask
@@ -317,11 +353,16 @@ func (g *sampler) gram(text []byte, offset int) uint32 {
 
 // advance goes on to the next sample that finds a literal.
 func (g *sampler) advance(data []byte) {
-	pos, step, mask, bitmap := g.pos, g.step, g.mask, &g.bitmap
+	pos, step, mask := g.pos, g.step, g.mask
 	for pos <= len(data)-4 {
+		if g.quads != nil {
+			if pos = g.skip(data, pos); pos > len(data)-4 {
+				break
+			}
+		}
 		gram := binary.LittleEndian.Uint32(data[pos:]) & mask
 		h := gramHash(gram)
-		if bitmap[h/64%uint32(len(bitmap))]&(1<<(h%64)) != 0 && g.confirm(data, pos, gram, h) {
+		if g.bitmap[h/64%uint32(len(g.bitmap))]&(1<<(h%64)) != 0 && g.confirm(data, pos, gram, h) {
 			g.at, g.pos = pos, pos+step
 			return
 		}
@@ -336,13 +377,31 @@ func (g *sampler) advance(data []byte) {
 	g.at, g.pos = len(data), pos
 }
 
+// skip passes samples that find nothing, four at a time. With a step that the compiler
+// knows, that takes half the time.
+func (g *sampler) skip(data []byte, pos int) int {
+	const shift = hashBits - quadBits
+	for ; pos <= len(data)-4*quadStep; pos += 4 * quadStep {
+		quad := (*[4 * quadStep]byte)(data[pos:])
+		a := gramHash(binary.LittleEndian.Uint32(quad[:])) >> shift
+		b := gramHash(binary.LittleEndian.Uint32(quad[quadStep:])) >> shift
+		c := gramHash(binary.LittleEndian.Uint32(quad[2*quadStep:])) >> shift
+		d := gramHash(binary.LittleEndian.Uint32(quad[3*quadStep:])) >> shift
+		if g.quads[a]|g.quads[b]|g.quads[c]|g.quads[d] != 0 {
+			break
+		}
+	}
+	return pos
+}
+
 // confirm finds the literals that have the gram at pos.
 func (g *sampler) confirm(data []byte, pos int, gram, hash uint32) bool {
 	g.found = g.found[:0]
-	for i := g.heads[hash>>(bitmapBits-headBits)]; i > 0; {
+	for i := g.heads[hash>>(hashBits-headBits)]; i > 0; {
 		e := &g.entries[i-1]
 		i = e.next
-		if e.gram != gram {
+		rareAt := pos + int(e.rareAt)
+		if e.gram != gram || rareAt < 0 || rareAt > len(data)-g.size || g.gram(data, rareAt) != e.rare {
 			continue
 		}
 		if g.literals[e.literal].at(data, pos-int(e.offset)) {
