@@ -60,11 +60,15 @@ func (p *trialPeaks) sorted() []*trialPeak {
 // closePeaks counts the peaks as if all stretches were over, and prints them. While
 // people watched, they have seen them.
 func (t *trial) closePeaks() {
+	now := time.Now()
 	for _, top := range t.tally.peaks.sorted() {
+		if tooLate(top.Hit, now) {
+			t.tally.addLate(top.Hit, func() string { return top.in.place(top.line) })
+		}
 		t.tally.rules[top.Rule].lines++
 		t.tally.bill(top.Bills).add(top.Quantity)
 		if !t.options.Summary && !t.options.Follow {
-			t.print.hit(top.in, top.line, top.Hit, time.Now(), func(*rules.Rule) [][2]int { return nil })
+			t.print.hit(top.in, top.line, top.Hit, now, func(*rules.Rule) [][2]int { return nil })
 		}
 	}
 }

@@ -108,16 +108,20 @@ func (t *trialTally) add(h rules.Hit, read time.Time, place func() string) (repe
 	if !h.Time.IsZero() {
 		t.addTime(h.Source, h.Time)
 	}
-	if tooLate(h, read) {
+	if h.Peak == nil && tooLate(h, read) { // of a stretch only the largest line counts
 		t.addLate(h, place)
 	}
 	return false
 }
 
-// tooLate reports whether a line that was read at this time is too old for the API. The
-// end of a stretch decides that of a line of a rule with peak.
+// tooLate reports whether a line that was read at this time is too old for the API. A
+// peak counts in the last second of its stretch.
 func tooLate(h rules.Hit, read time.Time) bool {
-	return h.Err == nil && h.TimeErr == nil && h.Peak == nil && !h.Time.IsZero() && read.Sub(h.Time) > meter.LateAfter
+	at := h.Time
+	if h.Peak != nil {
+		at = h.Peak.Stretch.EndTime().Add(-time.Second)
+	}
+	return h.Err == nil && h.TimeErr == nil && !h.Time.IsZero() && read.Sub(at) > meter.LateAfter
 }
 
 // addLate counts a line that is too old for the API.
