@@ -33,6 +33,7 @@ type Matcher struct {
 	wanted  search.Set
 	costs   []Cost // by rule; nil where they are not measured
 	seen    Seen
+	hit     Hit     // of the rule that is applied
 	counted []bool  // by rule: it counted a line of the block that Match reads
 	keys    []keyed // by rule, of those with once
 
@@ -190,9 +191,9 @@ func (m *Matcher) Match(block meter.Block, tally *meter.Tally) Seen {
 	clear(m.counted)
 	m.seen = Seen{m.seen.Rules[:0], m.seen.Times[:0]}
 	m.Unparsed = func(u Unparsed) { countUnparsed(tally, u) }
-	m.Each(block, func(h Hit) {
-		count(tally, block.Generation, &h)
-		m.see(&h)
+	m.each(block, func(h *Hit) {
+		count(tally, block.Generation, h)
+		m.see(h)
 	})
 	m.Unparsed = nil
 	return m.seen
@@ -264,6 +265,11 @@ func addAnomaly(tally *meter.Tally, key meter.AnomalyKey, size int64, why string
 // A line that is not of its source's format counts nothing. It is parsed only
 // once a rule would count it, or asks for a field.
 func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
+	m.each(block, func(h *Hit) { hit(*h) })
+}
+
+// each is Each without a copy of the hit. It is valid until hit returns.
+func (m *Matcher) each(block meter.Block, hit func(*Hit)) {
 	var plans []*plan
 	var names []string
 	for i, name := range block.Sources {
@@ -303,7 +309,7 @@ func (m *Matcher) Each(block meter.Block, hit func(Hit)) {
 type reading struct {
 	meter.Block
 	window meter.Window // of its reading
-	hit    func(Hit)
+	hit    func(*Hit)
 	event  int // the index of the event that the reading has come to
 }
 
@@ -528,10 +534,11 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 		}
 	}
 	from, to := b.place(start, end)
-	h := Hit{
-		Rule: r, Bills: bills, Source: m.line.plan.source.Name, Line: m.line.Text, Quantity: quantity, Err: err,
-		Start: from, End: to, Window: b.window, At: b.ReadAt.Unix(), size: int64(end - start),
-	}
+	h := &m.hit
+	*h = Hit{}
+	h.Rule, h.Bills, h.Quantity, h.Err = r, bills, quantity, err
+	h.Source, h.Line, h.Start, h.End, h.size = m.line.plan.source.Name, m.line.Text, from, to, int64(end-start)
+	h.Window, h.At = b.window, b.ReadAt.Unix()
 	if err == nil && m.line.plan.source.Timed() {
 		h.TimeErr = m.takeTime(b)
 		h.Window, h.At, h.Late, h.Time = m.line.window, m.line.at, m.line.late, m.line.own
@@ -539,9 +546,9 @@ func (m *Matcher) apply(b *reading, r *Rule, start, end int) bool {
 	switch {
 	case err != nil:
 	case r.Once != nil:
-		m.setKey(b, &h)
+		m.setKey(b, h)
 	case r.Peak != nil:
-		m.setPeak(b, &h)
+		m.setPeak(b, h)
 	}
 	b.hit(h)
 	return h.Err == nil
