@@ -15,7 +15,8 @@ type text struct {
 }
 
 func newText(operator string, of Operand, literal string) text {
-	c := text{of, []byte(literal), bytes.Index}
+	finder := search.NewLiteral(literal)
+	c := text{of, []byte(literal), func(s, _ []byte) int { return finder.Index(s) }}
 	switch operator {
 	case "startsWith":
 		c.index = func(s, literal []byte) int {

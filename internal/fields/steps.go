@@ -5,6 +5,8 @@ import (
 	"regexp/syntax"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/meterlog/meterlog/internal/search"
 )
 
 // steps is a pattern of literals, runs of classes and choices, as a list that walks
@@ -12,9 +14,10 @@ import (
 // several the first that a backtracking search would find.
 type steps struct {
 	list     []step
-	anchored bool       // it can only begin with the text
-	prefix   []byte     // each match begins with it
-	first    *[256]bool // or else with one of these bytes; nil if it may match an empty text
+	anchored bool           // it can only begin with the text
+	prefix   search.Literal // each match begins with it
+	behind   int            // the step behind the prefix; 0 if there is none
+	first    *[256]bool     // or else with one of these bytes; nil if it may match an empty text
 }
 
 // step is one part of a pattern.
@@ -255,9 +258,11 @@ func (s *steps) finish() {
 			t.then, then = then, nil
 		}
 	}
-	s.prefix = then
 	i := slices.IndexFunc(s.list, func(t step) bool { return t.kind != stepPlace })
 	s.anchored = i >= 0 && s.list[i].kind == stepBegin
+	if then != nil {
+		s.prefix, s.behind = search.NewLiteral(string(then)), i+1
+	}
 }
 
 func union(a, b [256]bool) [256]bool {
@@ -289,15 +294,20 @@ type walk struct {
 func (s *steps) find(text []byte, places []int) (found, known bool) {
 	w := walk{s.list, text, places, 16*len(text) + 256}
 	for start := 0; start <= len(text); start++ {
+		at := start // where the step behind the prefix begins
 		switch {
 		case s.anchored && start > 0:
 			return false, true
-		case s.prefix != nil && !s.anchored:
-			i := bytes.Index(text[start:], s.prefix)
+		case s.behind > 0:
+			i := s.prefix.Index(text[start:])
 			if i < 0 {
 				return false, true
 			}
 			start += i
+			at = start + s.prefix.Len()
+			for i := range s.behind - 1 { // where groups begin
+				places[s.list[i].at] = start
+			}
 		case s.first != nil && (start == len(text) || !s.first[text[start]]):
 			w.work--
 			if start < len(text) && text[start] >= utf8.RuneSelf {
@@ -306,7 +316,7 @@ func (s *steps) find(text []byte, places []int) (found, known bool) {
 			}
 			continue
 		}
-		if end := w.from(0, start); end >= 0 {
+		if end := w.from(s.behind, at); end >= 0 {
 			places[0], places[1] = start, end
 			return true, true
 		}

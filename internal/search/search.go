@@ -1,7 +1,6 @@
 package search
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -199,31 +198,22 @@ func (s *Search) Take(data []byte, end int, rules Set) {
 // byteSearch finds a literal by its rarest byte.
 type byteSearch struct {
 	wanted
-	rarest int // its offset in the literal
-	at     int // where the literal was found, or len(data)
+	Literal
+	at int // where the literal was found, or len(data)
 }
 
 func newByteSearch(w wanted) *byteSearch {
-	b := &byteSearch{wanted: w}
-	for i, c := range w.literal {
-		if byteBits[c] > byteBits[w.literal[b.rarest]] {
-			b.rarest = i
-		}
-	}
-	return b
+	return &byteSearch{wanted: w, Literal: NewLiteral(string(w.literal))}
 }
 
 // advance finds the literal at from or behind it.
 func (b *byteSearch) advance(data []byte, from int) {
-	c := b.literal[b.rarest]
-	for i := from + b.rarest; i < len(data); i++ {
-		j := bytes.IndexByte(data[i:], c)
-		if j < 0 {
+	for b.at = from; b.at < len(data); b.at++ {
+		i := b.Index(data[b.at:])
+		if i < 0 {
 			break
 		}
-		i += j
-		if start := i - b.rarest; b.wanted.at(data, start) {
-			b.at = start
+		if b.at += i; b.form.fits(data, b.at, b.at+len(b.literal)) {
 			return
 		}
 	}

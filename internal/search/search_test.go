@@ -130,3 +130,30 @@ func TestSearchOfWordsAndNames(t *testing.T) {
 		t.Errorf("only %d words and names found: the cases prove little", found)
 	}
 }
+
+// A literal is found where bytes.Index finds it, however common its rarest byte is.
+func TestLiteral(t *testing.T) {
+	found := 0
+	for seed := range uint64(20_000) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		letters := []byte("ab\"=e")[:1+r.IntN(5)]
+		random := func(n int) []byte {
+			b := make([]byte, n)
+			for i := range b {
+				b[i] = letters[r.IntN(len(letters))]
+			}
+			return b
+		}
+		text, literal := random(r.IntN(200)), random(r.IntN(8))
+		got, want := NewLiteral(string(literal)).Index(text), bytes.Index(text, literal)
+		if got != want {
+			t.Fatalf("seed %d: %q is said to be at %d of %q, and is at %d", seed, literal, got, text, want)
+		}
+		if want > 0 {
+			found++
+		}
+	}
+	if found < 1000 {
+		t.Errorf("only %d literals found behind the beginning: the cases prove little", found)
+	}
+}
