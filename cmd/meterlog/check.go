@@ -24,9 +24,9 @@ account's role, the product and every SKU are accepted. Nothing is billed. It
 takes no longer than delivery.timeout for each 1000 SKUs, and may stand in
 ExecStartPre=.
 
-With -v it also tells which texts are searched for to find the lines on which a
+With -v it also shows which texts are searched for to find the lines on which a
 rule is evaluated, or why it is evaluated on every line. For each regular
-expression it tells whether it is fast, or why it is slow.
+expression it says whether it is fast, or why it is slow.
 
 With --format json it prints one object, for a build pipeline:
   {"config","ok",

@@ -32,7 +32,7 @@ func newOutcome() outcome {
 	return outcome{map[string]int64{}, map[string]int64{}, map[string]int64{}}
 }
 
-// lineKey is how a line that counts is told from others. The window is that of
+// lineKey identifies a line that counts. The window is that of
 // the reading, unless lines have their own times.
 func lineKey(timed bool, rule, sku string, amount json.Number, window, text string) string {
 	if !timed {

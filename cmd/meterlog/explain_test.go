@@ -117,7 +117,7 @@ func TestExplainRecounts(t *testing.T) {
 				config = strings.Replace(config, "    timestamp: {pattern: '^(\\S+)', layout: rfc3339}\n", "", 1)
 			}
 			e := newExplained(t, config)
-			wild := chance.IntN(2) == 0 // with lines whose time is none
+			wild := chance.IntN(2) == 0 // with lines that have no valid time
 			lines := 0
 			for range 1 + chance.IntN(5) {
 				var text strings.Builder

@@ -20,7 +20,7 @@ func init() {
 	os.Exit(exitDone)
 }
 
-// manualEnd is what no help text tells.
+// manualEnd is what no help text has.
 const manualEnd = `
 ## FILES
 | | |

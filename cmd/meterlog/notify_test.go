@@ -15,7 +15,7 @@ import (
 	"github.com/meterlog/meterlog/internal/monitor"
 )
 
-// The service manager is told when the agent is ready, and in the status line of
+// The agent tells the service manager when it is ready, and in the status line of
 // a problem when it begins and of its end.
 func TestNotifier(t *testing.T) {
 	manager, s := managed(t)
@@ -48,7 +48,7 @@ func TestNotifier(t *testing.T) {
 }
 
 // An agent that hangs gives no sign of life and asks for no more time, when it
-// starts and later, so that it is started anew.
+// starts and later, so that it is restarted.
 func TestNotifierOfHungAgent(t *testing.T) {
 	manager, s := managed(t)
 	s.log = slog.New(slog.DiscardHandler)
@@ -68,7 +68,7 @@ func TestNotifierOfHungAgent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := string(message[:size]); got != text {
-			t.Errorf("the manager is told %q, not %q", got, text)
+			t.Errorf("the manager gets %q, not %q", got, text)
 		}
 	}
 }

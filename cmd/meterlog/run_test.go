@@ -13,7 +13,7 @@ sources: [{path: /nowhere/*.log}]
 rules: [{name: a, when: "true", sku_id: dn272e8979uvek5cnuhk}]
 `
 
-// An agent that is told to stop while it opens its ledger ends in order, as at
+// An agent that gets a signal while it opens its ledger ends in order, as at
 // any other time; --once has not done what it was asked to do.
 func TestStopBeforeTheBeginning(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "rules.yaml")

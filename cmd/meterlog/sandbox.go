@@ -76,7 +76,7 @@ is a status of the metadata service and the key exchange. Some take a value:
   reset-before, reset-after     an HTTP/2 error: reset-after=refused-stream
   date                          an offset, epoch, nonsense or none: date=-2h
 
-A --variant is how the API behaves where no document tells:
+A --variant is how the API behaves where no document decides:
   duplicate-last        a record with several faults is called DUPLICATE last
   burn-rejected         a uuid is registered before the timestamp is looked at
   malformed-fails-all   one malformed record fails its request with 400

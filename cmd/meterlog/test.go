@@ -48,7 +48,7 @@ meterlog run would carry on, is left out. Lines on which an expression failed,
 and lines longer than 1 MiB, count nothing and are listed as errors with
 examples; they do not change the exit code.
 
-On a terminal, and with --time, the table tells on how many lines each rule was
+On a terminal, and with --time, the table shows on how many lines each rule was
 evaluated, and for how long: the rules for which no text can be searched stand
 out. The part of a line that matched is shown in bold where it is known.
 
@@ -67,7 +67,7 @@ stretch. The last line is
     "not_parsed":[{"source","count","example"}],
     "times":[{"source","from","to","bad","example"}],
     "repeated":[{"rule","count"}]}}
-Every rule is in it. The error with the rule "" is that of lines too long.
+Every rule is in it. The error with the rule "" is for lines that are too long.
 
 With --follow test goes on watching the files, across rotations, until Ctrl-C.
 It waits for a FILE that is not there yet. Without FILE it takes up the files of

@@ -182,7 +182,7 @@ func (s *site) history() (files, bytes int64) {
 	return files, bytes
 }
 
-// What a source held before its first scan is said once, with its fate.
+// What a source held before its first scan is logged once, with its fate.
 func TestHistoryIsSaid(t *testing.T) {
 	s := newSite(t, oneRule)
 	s.write("old.log", "mail 1 sent\n")

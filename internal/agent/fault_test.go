@@ -31,7 +31,7 @@ func TestLedgerFailsForAWhile(t *testing.T) {
 	if n := s.counted(sku); n != 0 {
 		t.Errorf("%d were counted on a ledger that cannot be written", n)
 	}
-	s.alter(mendCommits)
+	s.alter(repairCommits)
 	until(t, "its end is reported", func() bool { return s.logged.has("reading goes on") })
 	until(t, "all is billed", func() bool { return s.billed(sku) == 12 })
 }
@@ -54,7 +54,7 @@ func TestSettlementFailsForAWhile(t *testing.T) {
 	s.wantBilled(sku, 3)
 }
 
-// The agent ends when it is told to, whatever the API does at the time, and the
+// The agent ends when it should, whatever the API does at the time, and the
 // next run bills what that one did not, and no more.
 func TestEndWhileTheAPIFails(t *testing.T) {
 	for _, fault := range []string{"status=401", "status=503,retry-after=5m", "drop-before", "drop-after", "hang-before", "hang-after", "html", "omit", "status-after=500"} {
@@ -119,7 +119,7 @@ func TestRestartBetweenDeliveryAndAnswer(t *testing.T) {
 	}
 }
 
-// An answer that comes as the run ends is noted all the same.
+// An answer that comes as the run ends is noted anyway.
 func TestAnswerAtTheEnd(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, oneRule)

@@ -20,7 +20,7 @@ import (
 	"github.com/meterlog/meterlog/internal/sandbox"
 )
 
-// front stands between an agent and the model of the API, and makes it worse,
+// front is between an agent and the model of the API, and makes it worse,
 // over either transport.
 type front struct {
 	box *sandbox.Sandbox
@@ -56,7 +56,7 @@ func (f *front) isAgain(id string) bool {
 type ills struct {
 	dates   []time.Duration // half of the answers bear a Date that is off by one of these
 	always  bool            // all of them do
-	noDate  bool            // no answer bears a Date
+	noDate  bool            // no answer has a Date
 	poison  string          // an SKU: every request that holds it fails
 	fails   int             // with poison: the HTTP status; 0: the connection breaks, 1: no answer comes
 	twice   bool            // every other request comes twice, and the first answer is lost

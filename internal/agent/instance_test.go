@@ -102,7 +102,7 @@ func TestACopiedDiskBillsNothingOfBefore(t *testing.T) {
 				t.Errorf("set aside: %+v", foreign)
 			}
 			if !s.logged.has(setAside) {
-				t.Error("nothing was said of it")
+				t.Error("nothing was logged")
 			}
 		})
 	}
@@ -190,7 +190,7 @@ func TestAnUnboundLedgerDoesNotWaitForTheInstance(t *testing.T) {
 	}
 }
 
-// A unit that lines of before and after a restart make together is billed though
+// A unit that lines from before and after a restart make together is billed though
 // nothing more comes.
 func TestUnitOfBeforeAndAfterARestart(t *testing.T) {
 	t.Parallel()

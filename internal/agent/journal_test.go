@@ -66,7 +66,7 @@ func TestJournalIsBilled(t *testing.T) {
 	}
 }
 
-// agentAnomalies returns the anomalies in the ledger, but for the history.
+// agentAnomalies returns the anomalies in the ledger, except the history.
 func (s *site) agentAnomalies() (list []meter.AnomalyKey, err error) {
 	a, end := s.agent()
 	defer end()

@@ -81,7 +81,7 @@ func TestKeysOverReload(t *testing.T) {
 }
 
 // After the keys of an hour are forgotten its lines count nothing, and are reported.
-// Before that they are told from repeats.
+// Before that they are no repeats.
 func TestLateKeys(t *testing.T) {
 	w := newUsers(t, "", clockAt(0, 30))
 	w.user(clockAt(1, 0), clockAt(1, 0), "ann")

@@ -32,7 +32,7 @@ const (
 )
 
 // TestMain keeps tests on this machine: what they deliver goes to a sandbox by
-// loopback's, and what would dial by a default finds a proxy that is none.
+// loopback's, and what would dial by a default finds a proxy that does not exist.
 func TestMain(m *testing.M) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		os.Setenv(name, "http://127.0.0.1:1")
@@ -306,10 +306,10 @@ func alter(state, statement string) error {
 }
 
 const (
-	breakCommits = `CREATE TRIGGER broken BEFORE INSERT ON contributions BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`
-	mendCommits  = `DROP TRIGGER IF EXISTS broken`
-	breakSettles = `CREATE TRIGGER unsettled BEFORE UPDATE OF settled_at ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`
-	mendSettles  = `DROP TRIGGER IF EXISTS unsettled`
+	breakCommits  = `CREATE TRIGGER broken BEFORE INSERT ON contributions BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`
+	repairCommits = `DROP TRIGGER IF EXISTS broken`
+	breakSettles  = `CREATE TRIGGER unsettled BEFORE UPDATE OF settled_at ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`
+	mendSettles   = `DROP TRIGGER IF EXISTS unsettled`
 )
 
 // agree checks that the API stored what the ledger says, and nothing else.
@@ -355,7 +355,7 @@ func until(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// logs keeps what was logged, and may be told to do something upon a message.
+// logs keeps what was logged, and may do something upon a message.
 type logs struct {
 	mu       sync.Mutex
 	messages []string

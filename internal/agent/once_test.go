@@ -200,7 +200,7 @@ func TestOnceOnABrokenLedger(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("%v", err)
 	}
-	s.alter(mendCommits)
+	s.alter(repairCommits)
 	s.once()
 	s.wantBilled(sku, 3)
 }

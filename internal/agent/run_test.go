@@ -89,13 +89,13 @@ func TestLastCommitTakesThePositionsOfTheFailedOne(t *testing.T) {
 	s.alter(breakCommits)
 	s.sent("a.log", 5)
 	ctx, cancel := context.WithCancel(t.Context())
-	mended := make(chan error, 1)
+	repaired := make(chan error, 1)
 	s.logged.on("the ledger cannot be written", func() { // in the meter loop
-		mended <- alter(filepath.Join(s.dir, "state"), mendCommits)
+		repaired <- alter(filepath.Join(s.dir, "state"), repairCommits)
 		cancel()
 	})
 	s.runUntil(ctx)()
-	if err := <-mended; err != nil {
+	if err := <-repaired; err != nil {
 		t.Fatal(err)
 	}
 	if n := s.counted(sku); n != 5 {

@@ -270,7 +270,7 @@ func outOfOrder(stored []sandbox.Stored) (most time.Duration) {
 	return most
 }
 
-// Whatever Date an answer bears, whether or not validate_only is answered, and
+// Whatever Date an answer has, whether or not validate_only is answered, and
 // whatever else the API says that is no verdict: usage is delivered soon, and
 // once.
 func TestNothingOutsideStopsDelivery(t *testing.T) {

@@ -67,7 +67,7 @@ func (l *appLog) line() (string, usage) {
 
 // append writes whole lines, the rest of a torn one first.
 func (l *appLog) append(w *writing, n int) {
-	l.mend(w)
+	l.finish(w)
 	since := len(l.gauge.samples)
 	var b strings.Builder
 	for range n {
@@ -94,7 +94,7 @@ func (l *appLog) tear(w *writing) {
 	w.torn, w.owes = line[cut:], worth
 }
 
-func (l *appLog) mend(w *writing) {
+func (l *appLog) finish(w *writing) {
 	if w.torn == "" {
 		return
 	}
@@ -114,14 +114,14 @@ func (u *usage) add(more usage) {
 func (l *appLog) mendLate(within time.Duration) {
 	for _, w := range l.late {
 		if time.Since(w.left)+within > tornPatience {
-			l.mend(w)
+			l.finish(w)
 		}
 	}
 }
 
 func (l *appLog) closeLate() {
 	for _, w := range l.late {
-		l.mend(w)
+		l.finish(w)
 		l.check(w.Close())
 	}
 	l.late = nil
@@ -166,7 +166,7 @@ func (l *appLog) rename() string {
 
 // copyTruncate rotates the log while the application pauses.
 func (l *appLog) copyTruncate() {
-	l.mend(l.app)
+	l.finish(l.app)
 	to := l.vacate()
 	in, err := os.Open(l.path)
 	l.check(err)
@@ -212,7 +212,7 @@ func (l *appLog) compress(name string) {
 	l.check(os.Remove(name))
 }
 
-// some returns a rotated file that nobody writes to, "" where there is none.
+// some returns a rotated file that nobody writes to, "" if there is no such file.
 func (l *appLog) some(suitable func(name string, info os.FileInfo) bool) string {
 	var names []string
 	for _, name := range l.forms() {
@@ -291,7 +291,7 @@ func (l *appLog) size() int64 {
 // before the agent starts, or not. It reports whether that was possible.
 func (l *appLog) losePower() bool {
 	l.closeLate()
-	l.mend(l.app)
+	l.finish(l.app)
 	data, err := os.ReadFile(l.path)
 	l.check(err)
 	info, err := os.Stat(l.path)

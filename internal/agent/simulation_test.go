@@ -153,7 +153,7 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	}
 	s.start(nil)
 	s.meterStep()
-	s.commit()                // what is rotated before the first commit is none of ours
+	s.commit()                // what is rotated before the first commit does not count
 	time.Sleep(2 * time.Hour) // no clock is set back to before
 	return s
 }
@@ -250,7 +250,7 @@ func (s *simulation) randomClock() time.Duration {
 	return time.Duration(s.chance.IntN(7200)-3600) * time.Second
 }
 
-// kill ends the agent at once: what the next one finds is what stands on the
+// kill ends the agent at once: the next one finds what is on the
 // disk at this moment.
 func (s *simulation) kill() {
 	state := filepath.Join(s.dir, "state")
@@ -662,11 +662,11 @@ func (s *simulation) settle() {
 	s.box.SetFaults()
 	s.front.set(ills{})
 	for _, l := range s.logs {
-		l.mend(l.app)
+		l.finish(l.app)
 		l.close()
 	}
 	s.setClock(0)
-	time.Sleep(s.ahead) // what bears a time in the API's future waits for it
+	time.Sleep(s.ahead) // an event with a time in the API's future waits for it
 	quiet := 0
 	for round := range 400 {
 		if round == 300 { // without notifications a very late writer is seen by the hourly look
@@ -736,7 +736,7 @@ func (s *simulation) verify() {
 			continue // verifyPeaks and verifyOnce know
 		}
 		if s.set && strings.HasPrefix(text, string(meter.BadTimestamp)) {
-			continue // an event of before that was read after
+			continue // an earlier event that was read later
 		}
 		s.fail("what did not happen was reported: %s", text)
 	}

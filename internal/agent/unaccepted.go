@@ -76,7 +76,7 @@ func (u *unaccepted) add(r meter.Record, result meter.Result) {
 	}
 }
 
-// tell logs each sum that is new, or was not told for a while.
+// tell logs each sum that is new, or was not logged for a while.
 func (u *unaccepted) tell(now time.Time) {
 	for key, sum := range u.sums {
 		if sum.records > 0 && now.Sub(sum.told) >= tellEvery {
@@ -102,7 +102,7 @@ func moreText(n int, orMore bool) string {
 	return fmt.Sprint(n)
 }
 
-// flush logs all that was not told yet.
+// flush logs all that was not logged yet.
 func (u *unaccepted) flush() { u.tell(time.Now().Add(tellEvery)) }
 
 // addUnits adds two sums ≥ 0, and stops at the largest number.

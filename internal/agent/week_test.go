@@ -259,7 +259,7 @@ func (w *townLife) problems() (all []string) {
 }
 
 // A week of ordinary logs raises no alarm. When each product then logs in another
-// way from a midnight on, each of the changes is told.
+// way from a midnight on, the status reports each of the changes.
 func TestWeekOfOrdinaryLogs(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("it writes a week of logs")
@@ -306,12 +306,12 @@ func TestWeekOfOrdinaryLogs(t *testing.T) {
 	}
 	for _, want := range breaks {
 		if after := told[want.problem+want.of]; after == 0 || after > want.within {
-			t.Errorf("%s %q is told after %v, want within %v", want.problem, want.of, after, want.within)
+			t.Errorf("%s %q is reported after %v, want within %v", want.problem, want.of, after, want.within)
 		}
 	}
 }
 
-// brokenLog is how a product's log breaks, and how that is told.
+// brokenLog is how a product's log breaks, and what reports it.
 type brokenLog struct {
 	problem, of string
 	within      time.Duration

@@ -41,7 +41,7 @@ func (l *loader) readRule(o *object) *rules.Rule {
 		case !isOneLine(r.Name):
 			l.fail(node, "", "a rule cannot be named %q", r.Name)
 		case first != nil:
-			l.fail(node, fmt.Sprintf("it is that of line %d already", first.Line), "duplicate rule name %q", r.Name)
+			l.fail(node, fmt.Sprintf("line %d has it already", first.Line), "duplicate rule name %q", r.Name)
 		default:
 			l.names[r.Name] = node
 		}

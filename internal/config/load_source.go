@@ -37,7 +37,7 @@ func (l *loader) readSources(top *object) {
 		case !sourceName.MatchString(s.Name):
 			l.fail(node, "use small letters, digits, - and _", "a source cannot be named %q", s.Name)
 		case first != nil:
-			l.fail(node, fmt.Sprintf("it is that of line %d already", first.Line), "duplicate source name %q", s.Name)
+			l.fail(node, fmt.Sprintf("line %d has it already", first.Line), "duplicate source name %q", s.Name)
 		}
 		used[s.Name] = node
 	}

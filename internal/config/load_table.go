@@ -68,14 +68,14 @@ func (l *loader) readEntries(node *yaml.Node) (entries []rules.Entry) {
 	return entries
 }
 
-// tableKey returns the value that a key of a table stands for. What YAML takes for
+// tableKey returns the value that a key of a table means. What YAML takes for
 // a number must be written as a line's number is compared: in its shortest form.
 func (l *loader) tableKey(key *yaml.Node, name string) string {
 	key = resolve(key)
 	shortest := name
 	switch key.ShortTag() {
 	case "!!null":
-		l.fail(key, "lines without a value are those of `else`", "a value of the table has no text")
+		l.fail(key, "lines without a value belong to `else`", "a value of the table has no text")
 	case "!!bool":
 		return strings.ToLower(name)
 	case "!!int":

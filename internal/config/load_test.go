@@ -84,7 +84,7 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-// A file of mistakes alone is told of within reason.
+// A file of mistakes alone gives a list of reasonable length.
 func TestManyMistakes(t *testing.T) {
 	text := "product_id: p\n"
 	for i := range 5000 {

@@ -11,7 +11,7 @@ import (
 )
 
 // Each file of testdata/mistakes holds cases of three parts, with --- between
-// them: what somebody wrote, what is said about it, and the same with what the
+// them: what somebody wrote, the message about it, and the same with what the
 // message says to write. The last must be without mistakes and warnings: a
 // message leads to success when it is followed to the letter.
 func TestMistakes(t *testing.T) {
@@ -34,10 +34,10 @@ func TestMistakes(t *testing.T) {
 			}
 			got := said(file, parts[0])
 			if got == "" {
-				t.Errorf("%s: %s: nothing is said", file, f.Name)
+				t.Errorf("%s: %s: there is no message", file, f.Name)
 			}
-			if mended := said(file, parts[2]); mended != "" {
-				t.Errorf("%s: %s: what the message says to write is not right:\n%s", file, f.Name, mended)
+			if corrected := said(file, parts[2]); corrected != "" {
+				t.Errorf("%s: %s: what the message says to write is not right:\n%s", file, f.Name, corrected)
 			}
 			if *update {
 				archive.Files[i].Data = []byte(parts[0] + "---\n" + got + "---\n" + parts[2])
@@ -56,7 +56,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// said returns what is said about a part: a whole configuration, which begins with
+// said returns the message about a part: a whole configuration, which begins with
 // its product or is in files.txtar, or else the keys of a rule. Places are counted from the part's beginning.
 func said(file, part string) string {
 	text, first := part, 1

@@ -100,14 +100,14 @@ var beyondSchema = map[string]string{
 	"quantity-number-in-string": "an expression",
 	"quantity-unknown-name":     "an expression",
 	"rule-name-duplicate":       "names that must differ",
-	"rule-unknown-source":       "a name that stands elsewhere",
+	"rule-unknown-source":       "a name from elsewhere",
 	"quantity-octal":            "how a number is written",
-	"rule-unknown-source-far":   "a name that stands elsewhere",
+	"rule-unknown-source-far":   "a name from elsewhere",
 	"source-name-duplicate":     "names that must differ",
 	"test-no-source":            "how many sources there are",
-	"test-unknown-rule":         "a name that stands elsewhere",
-	"test-unknown-source":       "a name that stands elsewhere",
-	"timestamp-group":           "a name that stands elsewhere",
+	"test-unknown-rule":         "a name from elsewhere",
+	"test-unknown-source":       "a name from elsewhere",
+	"timestamp-group":           "a name from elsewhere",
 	"timestamp-groups":          "a regular expression of Go",
 	"timestamp-layout-day":      "a layout of Go",
 	"timestamp-layout-strftime": "a layout of Go",
@@ -145,11 +145,11 @@ func TestSchemaRefusesMistakes(t *testing.T) {
 		delete(unused, name)
 		switch {
 		case !isYAML && why != "":
-			t.Errorf("%s is not YAML, and stands among what the schema cannot express", name)
+			t.Errorf("%s is not YAML, and is in the list of what the schema cannot express", name)
 		case isYAML && err == nil && why == "":
 			t.Errorf("the schema takes %s", name)
 		case isYAML && err != nil && why != "":
-			t.Errorf("the schema refuses %s, which is said to be beyond it (%s): %v", name, why, err)
+			t.Errorf("the schema refuses %s, which should be beyond it (%s): %v", name, why, err)
 		}
 	}
 	for name := range unused {

@@ -9,7 +9,7 @@ import (
 // Entry is an entry of the systemd journal, as journalctl prints it with
 // --output=json --all.
 type Entry struct {
-	Cursor  string         // its place in the journal; "" if it tells none
+	Cursor  string         // its place in the journal; "" if it has none
 	At      time.Time      // when the message was sent, or else received; zero if unknown
 	Written time.Time      // when the journal received it; zero if it does not tell
 	Message []byte         // may hold newlines and any other bytes

@@ -61,7 +61,7 @@ var probes = []time.Time{
 	time.Date(2031, 5, 1, 12, 0, 0, 0, time.UTC),
 }
 
-// tells reports what a Go layout says of a time.
+// tells reports what a Go layout holds of a time.
 func tells(layout string) (noYear, hasZone bool, missing string) {
 	// Two Mondays that differ in one part alone.
 	base := time.Date(2001, 2, 5, 3, 4, 5, 0, time.UTC)

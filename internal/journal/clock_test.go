@@ -148,7 +148,7 @@ func TestClockGoesOnOverAReload(t *testing.T) {
 	m.expect(2, 0)
 }
 
-// An agent whose ledger cannot be written for long does run all the same.
+// An agent whose ledger cannot be written for long runs anyway.
 func TestClockGivesWhatEndsWhileTheLoopIsHeld(t *testing.T) {
 	m := newMachine(t, time.Minute)
 	m.run(time.Minute)

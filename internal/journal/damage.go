@@ -28,7 +28,7 @@ var (
 	damagedField = regexp.MustCompile(`data object is bad, skipping over it|^Skipping message we can't read`)
 )
 
-// damagedText begins what is said of a gap that damage has made.
+// damagedText is the beginning of the message about a gap from damage.
 const damagedText = "a file of the journal is damaged"
 
 // damage remembers which files of the journal journalctl could not read.

@@ -119,7 +119,7 @@ func TestStreamOverADamagedEnd(t *testing.T) {
 }
 
 // Other units print between the last entry before the damage and the end: the gap is
-// told of, though the source has no entry behind it.
+// reported, though the source has no entry behind it.
 func TestStreamWithNothingBehindTheDamage(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 21)

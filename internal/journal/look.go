@@ -63,7 +63,7 @@ func newest(ctx context.Context, run journalctl.Runner, q Query) (last fields.En
 // Hint says what to do if a journal cannot be read.
 const Hint = "see that this machine has a journal, and that the user is in the group systemd-journal; it is tried again"
 
-// GapHint says what to do about a gap of a journal source, by what is said of it.
+// GapHint says what to do about a gap of a journal source, by its message.
 func GapHint(example string) string {
 	if strings.HasPrefix(example, damagedText) {
 		return "see `journalctl --verify` and the disk, and move damaged files elsewhere: what they hide is not counted"

@@ -290,7 +290,7 @@ func TestStreamHeldWhileTheJournalIsVacuumed(t *testing.T) {
 			}
 		}
 		if n, entries := r.gaps(); missing == 0 || n == 0 || entries < missing {
-			t.Errorf("%d messages are missing, and %d gaps of %d entries are told of", missing, n, entries)
+			t.Errorf("%d messages are missing, and %d gaps of %d entries are reported", missing, n, entries)
 		}
 	})
 }
@@ -427,7 +427,7 @@ func TestStreamCountsSuppressedMessagesAsGap(t *testing.T) {
 	})
 }
 
-// A source that names no unit is told of lost messages of those that it has seen.
+// A source that names no unit reports lost messages of the units that it has seen.
 func TestStreamByIdentifierCountsSuppressedMessages(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.query = NewQuery("", nil, []string{"app"}, nil)
@@ -508,12 +508,12 @@ func TestStreamSaysWhyTheJournalCannotBeRead(t *testing.T) {
 		r.write(1, 3)
 		r.read()
 		if r.stream.Trouble() == nil {
-			t.Error("nothing is said of it")
+			t.Error("nothing is reported")
 		}
 		r.fake.Fail(false)
 		r.expect(1, 3, 0)
 		if err := r.stream.Trouble(); err != nil {
-			t.Errorf("it works, and %v is said", err)
+			t.Errorf("it works, and reports %v", err)
 		}
 	})
 }
@@ -538,7 +538,7 @@ func TestStreamToItsEnd(t *testing.T) {
 		r.fake.Absent(true)
 		r.stream.ToEnd()
 		if _, ok := r.stream.Next(time.Now()); ok || r.stream.Trouble() == nil {
-			t.Error("without journalctl nothing is said")
+			t.Error("without journalctl nothing is reported")
 		}
 	})
 }

@@ -1,6 +1,6 @@
 // Package journalctl runs the program of this name, which prints the systemd journal.
 //
 // It hands on what journalctl prints, and listens to what journalctl says on standard
-// error: there alone it tells of damaged files. The package journaltest has another
+// error: it reports damaged files only there. The package journaltest has another
 // journalctl, for tests.
 package journalctl

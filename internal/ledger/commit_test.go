@@ -180,7 +180,7 @@ func TestFullDisk(t *testing.T) {
 			t.Fatalf("a commit to a full disk: %v", err)
 		}
 		if n := len(records(t, l, Filter{})); n != 1 {
-			t.Errorf("%d records, want the one of before", n)
+			t.Errorf("%d records, want the earlier one", n)
 		}
 		if known := must(l.Generations(t.Context())); len(known) != 0 {
 			t.Errorf("the position moved: %+v", known)

@@ -16,7 +16,7 @@ import (
 	"github.com/meterlog/meterlog/internal/store"
 )
 
-// files is what the folder holds, by name, but for the lock and for the memory
+// files is what the folder holds, by name, except the lock and for the memory
 // that connections share while they last.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -91,7 +91,7 @@ func TestDamagedLedgerIsRefusedAndLeftAlone(t *testing.T) {
 func refused(t *testing.T, dir string) {
 	t.Helper()
 	before := files(t, dir)
-	for range 2 { // nor begin anew the next time
+	for range 2 { // nor begin again the next time
 		l, err := Open(t.Context(), dir)
 		if err == nil {
 			l.Close()
@@ -118,7 +118,7 @@ func names(held map[string]string) []string {
 func TestDamagedLedgerWithItsJournal(t *testing.T) {
 	dir := full(t)
 	l := open(t, dir)
-	commit(t, l, mails, minute(0), 1) // stands in the journal alone
+	commit(t, l, mails, minute(0), 1) // is in the journal alone
 	left := crash(t, dir)
 	path := filepath.Join(left, FileName)
 	data, err := os.ReadFile(path)
@@ -234,7 +234,7 @@ func TestFoldersWithOddNames(t *testing.T) {
 				t.Errorf("%q: %v", dir, err)
 			}
 			if entries := must(os.ReadDir(parent)); len(entries) != 1 {
-				t.Errorf("%q: beside it stands %v", dir, entries)
+				t.Errorf("%q: beside it is %v", dir, entries)
 			}
 			audit(t, dir)
 		}
@@ -271,7 +271,7 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// A database that bears our mark and holds no ledger, as a recovery that failed
+// A database that has our mark and holds no ledger, as a recovery that failed
 // leaves it.
 func TestLedgerWithoutTablesIsRefused(t *testing.T) {
 	dir := t.TempDir()

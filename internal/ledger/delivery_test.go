@@ -236,7 +236,7 @@ func TestReissue(t *testing.T) {
 		t.Errorf("the new one is %+v", fresh)
 	}
 	if content(fresh) != content(old) {
-		t.Errorf("the new one bears %v, the old one %v", content(fresh), content(old))
+		t.Errorf("the new one has %v, the old one %v", content(fresh), content(old))
 	}
 	if err := l.Attempt(t.Context(), []meter.Record{old}); err == nil {
 		t.Error("the old one was attempted again")

@@ -354,7 +354,7 @@ func TestLinksInTheFolder(t *testing.T) {
 					}
 					after := must(os.Stat(outside))
 					if data := must(os.ReadFile(outside)); string(data) != text && (how == "symbolic" || os.Geteuid() == 0) {
-						t.Errorf("outside stands %q now", data)
+						t.Errorf("outside is %q now", data)
 					}
 					if how == "symbolic" || os.Geteuid() == 0 {
 						if b, a := before.Sys().(*syscall.Stat_t), after.Sys().(*syscall.Stat_t); a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid {

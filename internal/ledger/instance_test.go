@@ -102,7 +102,7 @@ func TestSameMachineChangesNothing(t *testing.T) {
 	}
 	check(t, l.AwaitInstance(t.Context()))
 	countAt(t, l, mails, minute(0), 4, 40) // in doubt: the open record must not grow
-	countAt(t, l, tens, minute(0), 8, 50)  // nor may the remainder of before be used
+	countAt(t, l, tens, minute(0), 8, 50)  // nor may the earlier remainder be used
 	wantTotals(t, l, map[meter.State]int64{meter.Accepted: 2, meter.Sealed: 8, meter.Open: 4})
 	if f := bindInstance(t, l, "i1"); f != (Foreign{}) {
 		t.Errorf("set aside: %+v", f)
@@ -282,7 +282,7 @@ func TestUnitsThatWereKeptApartAreCompleted(t *testing.T) {
 		select {
 		case <-l.Sealed():
 		default:
-			t.Error("nobody is told")
+			t.Error("nothing is reported")
 		}
 		check(t, l.CompleteUnits(t.Context(), rules, minute(5), noon))
 		wantTotals(t, l, map[meter.State]int64{meter.Sealed: 1})

@@ -190,7 +190,7 @@ func (s *keySimulation) committed(lines []line, offsets map[int64]int64) {
 		place := must(s.ledger.KeyPlace(s.Context(), ref, l.generation, l.start))
 		counted := slices.Contains(s.memory[fmt.Sprint(l.rule.Name, l.key)], l.at)
 		if !place.Known || place.Own && !counted || place.UUID == "" && l.rule.Per == 1 {
-			s.Errorf("the line %+v counted: %v, and its key stands at %+v", l, counted, place)
+			s.Errorf("the line %+v counted: %v, and its key is at %+v", l, counted, place)
 		}
 	}
 }

@@ -60,7 +60,7 @@ var laws = []struct{ law, query string }{
 	{"a contribution belongs to a share, or waits", `
 		SELECT record_id, rule FROM contributions WHERE record_id <> 0
 		AND NOT EXISTS (SELECT 1 FROM shares s WHERE s.record_id = contributions.record_id AND s.rule = contributions.rule)`},
-	{"a contribution bears the SKU of its record", `
+	{"a contribution has the SKU of its record", `
 		SELECT record_id, rule FROM contributions JOIN records ON id = record_id WHERE contributions.sku_id <> records.sku_id`},
 	{"a remainder is less than per", `
 		SELECT r.rule FROM remainders r WHERE remainder < 0
@@ -91,7 +91,7 @@ var laws = []struct{ law, query string }{
 		SELECT * FROM (SELECT product_id, sku_id, state, count(*) AS n, sum(1.0 * quantity) AS sum FROM records GROUP BY product_id, sku_id, state)
 		FULL JOIN (SELECT * FROM totals WHERE records <> 0 OR units <> 0) USING (product_id, sku_id, state)
 		WHERE n IS NOT records OR abs(sum - units) > abs(sum) * 1e-9`},
-	{"a key that is to count once in a stretch stands in it once", `
+	{"a key that may count once in a stretch is in it once", `
 		SELECT hash FROM keys JOIN stretches ON id = stretch_id WHERE within = 0 GROUP BY stretch_id, hash HAVING count(*) > 1`},
 	{"two lines of a key that counted are within apart", `
 		SELECT hash FROM (SELECT hash, within, start * 1000 + at - lag(start * 1000 + at) OVER (PARTITION BY rule, form, hash ORDER BY start, at) AS apart

@@ -41,7 +41,7 @@ func TestRemove(t *testing.T) {
 		t.Errorf("a second time: %+v, %v", removed, err)
 	}
 	if n := len(records(t, open(t, left), Filter{})); n != 0 {
-		t.Errorf("a ledger begun anew holds %d records", n)
+		t.Errorf("a new ledger holds %d records", n)
 	}
 }
 

@@ -175,7 +175,7 @@ func TestRequeueInParts(t *testing.T) {
 	if a := must(l.Account(t.Context(), old.UUID)); len(a.ReplacedBy) != 2 {
 		t.Errorf("the refused record was issued again as %+v", a.ReplacedBy)
 	}
-	// Refused once more, a part is parted by what it bears.
+	// Refused again, a part is split by its shares.
 	for _, part := range parts {
 		if part.SKU == "s1" {
 			refuse([]meter.Record{part})

@@ -186,7 +186,7 @@ func TestStepEndsWithinTheDecompressor(t *testing.T) {
 	}
 }
 
-// Whoever closes an archive ends its decompressor, wherever that stands.
+// Whoever closes an archive ends its decompressor, wherever it is.
 func TestClosedInTheMidst(t *testing.T) {
 	for _, ext := range []string{".gz", ".zst"} {
 		packed := gzipped(t, text(400_000))

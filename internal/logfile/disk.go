@@ -18,7 +18,7 @@ type File interface {
 	Stat() (fs.FileInfo, error)
 }
 
-// Disk opens files and tells of them. Tests put one in whose files fail.
+// Disk opens files and reads their states. Tests put one in whose files fail.
 type Disk struct {
 	Open    func(name string) (File, error)
 	Stat    func(name string) (fs.FileInfo, error)

@@ -107,7 +107,7 @@ func (s *source) took() int {
 	return taken
 }
 
-// reason tells an error of the file from one of its content.
+// reason distinguishes an error of the file from one of its content.
 func (s *source) reason(err error) error {
 	switch {
 	case err == nil || errors.Is(err, io.EOF):

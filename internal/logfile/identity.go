@@ -105,7 +105,7 @@ const (
 	Blanked              // the head is the same; NULs are in place of the mark, as after a power failure
 )
 
-// Compare tells whether the file of the given size holds the generation. If nothing
+// Compare reports whether the file of the given size holds the generation. If nothing
 // of the generation was consumed, its content is unknown, and no file holds it.
 func Compare(f io.ReaderAt, size int64, g *meter.Generation) (Match, error) {
 	if g.Offset == 0 || size == 0 {
@@ -137,11 +137,11 @@ func Compare(f io.ReaderAt, size int64, g *meter.Generation) (Match, error) {
 	}
 	// Lines that end alike leave the mark standing where others take their place,
 	// as after a power failure; their beginnings differ.
-	stands, err := lastLineStands(g.Trail, f, g.Offset)
+	holds, err := lastLineHolds(g.Trail, f, g.Offset)
 	switch {
 	case err != nil:
 		return Unread, err
-	case !stands:
+	case !holds:
 		return Other, nil
 	}
 	return Same, nil

@@ -143,9 +143,9 @@ func RunIn(lines []ReadLine, f io.Reader) (behind int64, err error) {
 	}
 }
 
-// lastLineStands reports whether the file still holds the last line of a trail where
+// lastLineHolds reports whether the file still holds the last line of a trail where
 // it was read, as the last whole line before the offset.
-func lastLineStands(trail []byte, f io.ReaderAt, offset int64) (bool, error) {
+func lastLineHolds(trail []byte, f io.ReaderAt, offset int64) (bool, error) {
 	lines := TrailLines(trail)
 	if len(lines) == 0 {
 		return true, nil

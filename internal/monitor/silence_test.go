@@ -18,7 +18,7 @@ func silent(rule string) meter.Activity {
 }
 
 // A rule that is silent is a problem of the status after the agent has ended,
-// too; one that the configuration no longer has is none.
+// too; one that the configuration no longer has is not a problem.
 func TestSilenceOutlastsTheAgent(t *testing.T) {
 	s := newSite(t)
 	s.check(s.book.Commit(t.Context(), ledger.Batch{Tally: new(meter.Tally), Activity: []meter.Activity{silent("mails"), silent("gone")}}, noon))

@@ -86,7 +86,7 @@ func TestPauses(t *testing.T) {
 			cfg.Identity = "a machine"
 		}
 		p := New(cfg)
-		for range 2 { // a success begins anew
+		for range 2 { // a success begins again
 			now := midnight
 			for i, want := range row.want {
 				if wait := p.Wait(now, now, time.Hour); i > 0 && wait != 0 {
@@ -129,7 +129,7 @@ func TestAFailureAmongSuccesses(t *testing.T) {
 	}
 }
 
-// A request that hangs has used up its pause, but for a second.
+// A request that hangs has used up its pause, except for a second.
 func TestHangingIsPartOfThePause(t *testing.T) {
 	for taken, want := range map[time.Duration]time.Duration{0: 10 * time.Second, 4 * time.Second: 6 * time.Second, 30 * time.Second: time.Second} {
 		p := New(Config{Random: lowest})

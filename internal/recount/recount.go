@@ -253,7 +253,7 @@ func (p *pass) read(ctx context.Context, content *logfile.Content) error {
 	return err
 }
 
-// reading tells when a line counts if it is read at some time.
+// reading returns when a line counts if it is read at some time.
 type reading struct {
 	window   meter.Window
 	believed bool // the line's own time is taken

@@ -173,7 +173,7 @@ func rangeText(f recount.Finding) string {
 	return fmt.Sprintf("in bytes %d to %d", f.Start, f.End)
 }
 
-// attempts tells of the deliveries.
+// attempts describes the deliveries.
 func (e *Explanation) attempts() string {
 	text := fmt.Sprint(e.Attempts)
 	switch {

@@ -424,7 +424,7 @@ func (m *Matcher) wantedRules(b *reading, p *plan, start, end int) {
 
 // severalSources evaluates the rules of several sources on every line, as each
 // of them has it. With plain every rule is evaluated. A line that counts under one
-// source is not told of as unparsed under another.
+// source is not reported as unparsed under another.
 func (m *Matcher) severalSources(b *reading, plans []*plan, names []string) {
 	counted := make([]bool, len(m.set.Rules))
 	var alien []*plan

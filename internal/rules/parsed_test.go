@@ -162,8 +162,8 @@ func TestByteOrderMarkBeginsAFile(t *testing.T) {
 	}
 }
 
-// Where a file is of several sources, each is told of its own lines, once. A line
-// that counts under one of them is told of nowhere.
+// Where a file is of several sources, each reports its own lines, once. A line
+// that counts under one of them is not reported.
 func TestLinesOfSeveralSourcesAreNotParsed(t *testing.T) {
 	c := parse(t, `
 product_id: p

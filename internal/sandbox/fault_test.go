@@ -173,7 +173,7 @@ func TestBurnRejected(t *testing.T) {
 	}
 	m = newModel(t, Config{Ahead: time.Minute, BurnRejected: true})
 	if _, body := m.post(request(record("timestamp", ahead))); !strings.Contains(body, `"rejected":[]`) {
-		t.Errorf("half a minute ahead of a clock that bears a minute: %s", body)
+		t.Errorf("half a minute ahead of a clock that allows a minute: %s", body)
 	}
 }
 

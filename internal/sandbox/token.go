@@ -22,7 +22,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// jwtAudience is whom a JWT must be for, by the documentation.
+// jwtAudience is the audience that a JWT must have, by the documentation.
 const jwtAudience = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 
 // ReadKey reads the id and the public key of an authorized key's file, in either

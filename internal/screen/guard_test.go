@@ -42,7 +42,7 @@ func TestVisible(t *testing.T) {
 	}
 }
 
-// A line of the journal bears one priority: its own, or else that of its stream.
+// A line of the journal has one priority: its own, or else that of its stream.
 func TestGuardOfJournal(t *testing.T) {
 	var b bytes.Buffer
 	g := &Guard{w: &b, priority: PriorityError}

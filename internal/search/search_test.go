@@ -55,7 +55,7 @@ func TestSearch(t *testing.T) {
 				}
 			}
 			if at := s.Next(data); (at < end) == want.Empty() {
-				t.Fatalf("seed %d: the next literal is said to be at %d of %q", seed, at, data)
+				t.Fatalf("seed %d: the next literal should be at %d of %q", seed, at, data)
 			}
 			s.Take(data, end, got)
 			if fmt.Sprint(got) != fmt.Sprint(want) {

@@ -39,7 +39,7 @@ func TestSkewIsForgottenWhenTheClockIsSet(t *testing.T) {
 func TestWhoseDateIsBelieved(t *testing.T) {
 	for _, row := range []struct {
 		status   int
-		body     string // UUID stands for the record's
+		body     string // UUID is replaced by the record's
 		off      time.Duration
 		believed bool
 	}{

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A definite answer without an id is told from one that may be another soon.
+// A definite answer without an id differs from one that may change soon.
 func TestInstanceIsUnknown(t *testing.T) {
 	for _, c := range []struct {
 		status  int

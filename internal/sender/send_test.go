@@ -272,7 +272,7 @@ func TestFateOfConnections(t *testing.T) {
 			if kind == sandbox.FaultHangAfter && (time.Since(start) != 7*time.Second || !errors.Is(err, context.DeadlineExceeded)) {
 				t.Errorf("hung for %v: %v", time.Since(start), err)
 			}
-			// The next delivery is none the worse for it, and finds what was stored.
+			// The next delivery works as usual, and finds what was stored.
 			box.SetFaults()
 			list := again(records(0), nil)
 			for _, r := range box.Records() {

@@ -208,7 +208,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 }
 
 // Over HTTP/2 a connection outlives a request that was given up; the next
-// request takes another all the same.
+// request takes another anyway.
 func TestGivenUpConnectionIsDropped(t *testing.T) {
 	for _, transport := range transports {
 		box := sandbox.New(sandbox.Config{})

@@ -85,7 +85,7 @@ func (d *deceiver) converse(conn net.Conn) {
 func (d *deceiver) answer(f *http2.Framer, stream uint32, r *http.Request) {
 	w := httptest.NewRecorder()
 	if d.lie != nil {
-		// A second copy bears the same id, which the model calls a violation.
+		// A second copy has the same id, which the model calls a violation.
 		r.Header.Set("X-Client-Request-Id", uuid.NewString())
 		d.box.Handler().ServeHTTP(w, r)
 		lie := d.lie

@@ -128,7 +128,7 @@ func TestOrdinaryWeeksAreNoAlarm(t *testing.T) {
 }
 
 // A product whose log changes at midnight is seen: after three times the longest
-// rest of before.
+// earlier rest.
 func TestChangedFormatIsSeen(t *testing.T) {
 	within := map[string]time.Duration{ // after two weeks
 		applications[0].name: 3 * time.Hour,
@@ -220,7 +220,7 @@ func TestSilenceNeedsBytesAndTime(t *testing.T) {
 	a.Longest = nil // the past is forgotten: an hour and a mebibyte are left
 	a.Silence = meter.Stretch{Bytes: 1<<20 + 1, Time: time.Hour + 1}
 	if len(Problems([]meter.Activity{a}, monday.Add(2*time.Hour))) != 1 {
-		t.Error("the least silence is none")
+		t.Error("the least silence is 0")
 	}
 }
 

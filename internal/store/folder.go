@@ -30,7 +30,7 @@ func (e *GoneError) Error() string {
 	return fmt.Sprintf("%s does not hold the open ledger any more: %s", e.Dir, e.Detail)
 }
 
-// fileID tells a file from every other file of the machine.
+// fileID distinguishes a file from every other file of the machine.
 type fileID struct{ dev, ino uint64 }
 
 func identify(info fs.FileInfo) fileID {
@@ -171,7 +171,7 @@ func (f *folder) inspect(ctx context.Context, schema Schema) error {
 	return nil
 }
 
-// birthmark tells a file from its copies and from what is put in its place,
+// birthmark distinguishes a file from its copies and from what is put in its place,
 // also after the machine has started again.
 func birthmark(f *os.File) string {
 	var x unix.Statx_t

@@ -234,7 +234,7 @@ func syncPath(path string) error {
 	return f.Sync()
 }
 
-// Explain tells damage from other failures to open the database.
+// Explain distinguishes damage from other failures to open the database.
 func Explain(path string, err error) error {
 	text := err.Error()
 	for _, sign := range []string{"malformed", "not a database", "corrupt"} {

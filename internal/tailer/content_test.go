@@ -140,7 +140,7 @@ func TestContentLeavesOutLinesThatAreTooLong(t *testing.T) {
 	var got []string
 	s.check(c.Lines(0, int64(len(text)), func(offset int64, line []byte) error {
 		if !strings.HasPrefix(text[offset:], string(line)) {
-			t.Errorf("another line stands at %d", offset)
+			t.Errorf("another line is at %d", offset)
 		}
 		got = append(got, strings.TrimSuffix(string(line), "\n"))
 		return nil

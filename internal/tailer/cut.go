@@ -49,14 +49,14 @@ type cut struct {
 	exact bool  // nothing from there on was read, and nothing before it is unread
 }
 
-// cutOf tells where to go on in the stream's file, which does not hold all that
+// cutOf returns where to go on in the stream's file, which does not hold all that
 // was read; found is false where it holds no line of it, and is another file.
 func (s *stream) cutOf(f io.ReaderAt, size int64, v logfile.Match) (c cut, found bool, err error) {
 	head, err := logfile.ReadAt(f, 0, int(min(size, int64(len(s.Head)))))
 	if err != nil {
 		return c, false, err
 	}
-	stands := logfile.CommonPrefix(head, s.Head)
+	holds := logfile.CommonPrefix(head, s.Head)
 	lines := logfile.TrailLines(s.Trail)
 	if s.Trail == nil {
 		lines = logfile.TrailLines(s.past)
@@ -73,9 +73,9 @@ func (s *stream) cutOf(f io.ReaderAt, size int64, v logfile.Match) (c cut, found
 		start = lines[0].Start
 	}
 	switch {
-	case count > 0 && int64(stands) >= min(start, int64(len(s.Head))) || count >= logfile.LeastRun:
-	case stands < len(s.Head) || int64(len(s.Head)) == s.Offset || start == 0 && len(lines) > 0:
-		end = int64(bytes.LastIndexByte(s.Head[:stands], '\n') + 1)
+	case count > 0 && int64(holds) >= min(start, int64(len(s.Head))) || count >= logfile.LeastRun:
+	case holds < len(s.Head) || int64(len(s.Head)) == s.Offset || start == 0 && len(lines) > 0:
+		end = int64(bytes.LastIndexByte(s.Head[:holds], '\n') + 1)
 	default: // it was cut behind the head and before the trail
 		return s.cutBeforeTrail(f, size, v)
 	}
@@ -83,8 +83,8 @@ func (s *stream) cutOf(f io.ReaderAt, size int64, v logfile.Match) (c cut, found
 	if c.at, err = logfile.BehindCut(f, end, size); err != nil || end > 0 {
 		return c, true, err
 	}
-	next, err := logfile.ReadAt(f, int64(stands), 1)
-	return c, stands > 0 && logfile.IsBlankData(next), err
+	next, err := logfile.ReadAt(f, int64(holds), 1)
+	return c, holds > 0 && logfile.IsBlankData(next), err
 }
 
 // cutBeforeTrail is cutOf for a file that lost more than its trail covers. All bytes

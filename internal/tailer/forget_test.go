@@ -104,7 +104,7 @@ func TestNothingIsForgottenUnseen(t *testing.T) {
 	s.wantForgotten(1)
 }
 
-// A restart begins the time anew in which no file may hold it.
+// A restart begins the time again in which no file may hold it.
 func TestForgottenOnlyWhatWasLookedForAllTheTime(t *testing.T) {
 	s := rotations(t)
 	s.check(os.Remove(s.path("app.log.2")))

@@ -69,7 +69,7 @@ func newHistory(t *testing.T, seed int64) *history {
 	h.create()
 	h.start()
 	h.read()
-	h.commit() // what is rotated before the first commit is none of ours
+	h.commit() // what is rotated before the first commit does not count
 	return h
 }
 

@@ -131,10 +131,10 @@ func (t *Tailer) fileOrigin(f logfile.File, e entry, s *stream, now time.Time) a
 	case match == logfile.Same:
 		return copied
 	case match == logfile.Shorter && s.finished() && !logfile.IsBlankData(s.Head): // blanks begin alike
-		_, stands, err := t.endStands(f, e.Size, s, t.placeOf(s))
+		_, holds, err := t.endHolds(f, e.Size, s, t.placeOf(s))
 		if err != nil {
 			return unclear
-		} else if !stands {
+		} else if !holds {
 			return stranger
 		}
 		return copied
@@ -184,17 +184,17 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 	return stranger
 }
 
-// endOrigin tells whether the end of a short archive is the generation's too, as
+// endOrigin decides whether the end of a short archive is the generation's too, as
 // far as the archive says how long it is.
 func (t *Tailer) endOrigin(a *logfile.Archive, s *stream) answer {
 	size, known := a.ContentSize()
 	if !known || size == 0 || size > s.Offset {
 		return copied
 	}
-	switch _, stands, err := t.endStands(a, size, s, t.placeOf(s)); {
+	switch _, holds, err := t.endHolds(a, size, s, t.placeOf(s)); {
 	case err != nil:
 		return unclear
-	case !stands:
+	case !holds:
 		return stranger
 	}
 	return copied

@@ -103,7 +103,7 @@ func TestPowerLossBeforeTheApplicationWritesOn(t *testing.T) {
 }
 
 // The application may write just so far that lines which end alike end where
-// those did that are lost: the mark stands, and their beginnings differ.
+// those did that are lost: the mark is there, and their beginnings differ.
 func TestPowerLossWithTheSameMark(t *testing.T) {
 	for _, length := range []int{meter.MarkSize, 10_000} {
 		for _, wrote := range []int{5, 30} { // up to the position, and beyond
@@ -164,7 +164,7 @@ func TestPowerLossBeforeTheTrail(t *testing.T) {
 	}
 }
 
-// A ledger of before there were trails knows the head alone.
+// A ledger from before trails knows the head alone.
 func TestPowerLossWithoutATrail(t *testing.T) {
 	s := follow(t, "app.log")
 	text, want := lines("line", 500)
@@ -215,7 +215,7 @@ func TestLateLineBehindACut(t *testing.T) {
 	s.wantAnomalies(nil)
 }
 
-// What a power failure left is told from what something else did while nobody
+// What a power failure left differs from what something else did while nobody
 // looked.
 func TestNoPowerLoss(t *testing.T) {
 	for _, compress := range []bool{false, true} {
@@ -270,7 +270,7 @@ func TestNoPowerLoss(t *testing.T) {
 	})
 }
 
-// A file that was closed to make room and is written anew has lost no power, as
+// A file that was closed to make room and is written again has lost no power, as
 // nothing was started since: all of it is new.
 func TestNoPowerLossOfAFileThatWasClosed(t *testing.T) {
 	s := follow(t, "*.log")

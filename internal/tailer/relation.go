@@ -166,7 +166,7 @@ func (t *Tailer) kin(head []byte) []*stream {
 	return kin
 }
 
-// placeOf tells where the generation's own file is, by the last scan. A family
+// placeOf returns where the generation's own file is, by the last scan. A family
 // that the scan did not list is listed by the next.
 func (t *Tailer) placeOf(s *stream) place {
 	switch {
@@ -200,8 +200,8 @@ func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, er
 		facts.beyond = facts.finished && facts.more
 	case logfile.Shorter:
 		facts.relation = part
-		proved, stands, endErr := t.endStands(f, size, s, facts.own)
-		if err = errors.Join(err, endErr); !stands {
+		proved, holds, endErr := t.endHolds(f, size, s, facts.own)
+		if err = errors.Join(err, endErr); !holds {
 			facts.relation = forked
 		}
 		facts.unproved = !proved && facts.finished
@@ -230,9 +230,9 @@ func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, er
 	return facts, at, err
 }
 
-// endStands reports whether the end of a file that ends before the position is
+// endHolds reports whether the end of a file that ends before the position is
 // where it was read. It is proved by the trail, or by a file that is there.
-func (t *Tailer) endStands(f io.ReaderAt, size int64, s *stream, own place) (proved, stands bool, err error) {
+func (t *Tailer) endHolds(f io.ReaderAt, size int64, s *stream, own place) (proved, holds bool, err error) {
 	lines := logfile.TrailLines(s.Trail)
 	i := slices.IndexFunc(lines, func(l logfile.ReadLine) bool { return l.End >= size })
 	if i > 0 || i == 0 && lines[0].End == size {

@@ -87,7 +87,7 @@ func TestSeveralCompressedWhileDown(t *testing.T) {
 	s.wantAnomalies(nil)
 }
 
-// Logs that begin with the same banner, or whose lines end alike, are told apart
+// Logs that begin with the same banner, or whose lines end alike, are kept apart
 // by the one that differs.
 func TestRotatedWhileDownWithTheSameHeadOrMark(t *testing.T) {
 	banner, tail := strings.Repeat("=", 1100)+"\n", strings.Repeat("x", 80)

@@ -113,7 +113,7 @@ func TestSurveyOfMoreFilesThanDescriptors(t *testing.T) {
 func TestSurveyTellsWhatCannotBeFollowed(t *testing.T) {
 	s := follow(t, "a.log", "sub/*.log", "f*")
 	s.check(os.Mkdir(s.path("a.log"), 0o755))
-	s.check(os.WriteFile(s.path("sub"), nil, 0o644)) // a folder that is none
+	s.check(os.WriteFile(s.path("sub"), nil, 0o644)) // not a folder
 	s.check(os.Mkdir(s.path("folder"), 0o755))       // which a glob may well match
 	files := s.survey()
 	for i, want := range []string{"a.log: not a regular file", "sub: not a directory"} {

@@ -49,7 +49,7 @@ func TestWatchedFolderRemovedAndMadeAgain(t *testing.T) {
 		s.append("sub/app.log", line+" more\n")
 		s.await(line + " more")
 		s.check(os.RemoveAll(s.path("sub")))
-		s.tailer.Wait(t.Context(), time.Now().Add(time.Minute)) // until it is told so
+		s.tailer.Wait(t.Context(), time.Now().Add(time.Minute)) // until the notification comes
 		s.check(os.Mkdir(s.path("sub"), 0o755))
 	}
 }

@@ -17,7 +17,7 @@ var ProgressDelay = 300 * time.Millisecond
 type progress struct {
 	bar   *progressbar.ProgressBar
 	begun time.Time
-	held  int64 // bytes read that the bar was not told of
+	held  int64 // bytes read that the bar does not show yet
 	drawn bool  // it may stand on the screen
 	done  bool
 }

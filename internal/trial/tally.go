@@ -302,7 +302,7 @@ func (t *trialTally) json(config *config.Config) string {
 	return b.String()
 }
 
-// lateText returns what stands under `late`.
+// lateText returns the text under `late`.
 func lateText(s *rules.Source) string {
 	if s.LateRead {
 		return "read"

@@ -419,7 +419,7 @@ func (s *story) upgraded(ctx context.Context) error {
 		return err
 	}
 	if rules, err := s.get(rulesFile); err != nil || string(rules) != string(s.rules) {
-		return fmt.Errorf("the rules are not those of before: %q, %v", rules, err)
+		return fmt.Errorf("the rules are not the earlier ones: %q, %v", rules, err)
 	}
 	version, err := s.output(ctx, "meterlog", "version")
 	if err == nil && !strings.Contains(version, s.newer) {

@@ -38,7 +38,7 @@ func (a *agent) losePower(ctx context.Context, w *writer, chance *rand.Rand) err
 		case offset == end:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("%s ended at %d after a power failure, and the agent stands at %d", w.name, end, offset)
+			return fmt.Errorf("%s ended at %d after a power failure, and the agent is at %d", w.name, end, offset)
 		}
 		sleep(ctx, 20*time.Millisecond)
 	}
