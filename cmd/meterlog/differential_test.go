@@ -41,7 +41,7 @@ func lineKey(timed bool, rule, sku string, amount json.Number, window, text stri
 	return fmt.Sprintf("%s %s %s %s %q", rule, sku, amount, window, text)
 }
 
-// tested is what `meterlog test` makes of a file.
+// tested returns what `meterlog test` makes of a file.
 func (e *explained) tested(timed bool, args ...string) outcome {
 	e.t.Helper()
 	out, _ := e.meterlog(append([]string{"test", "--format", "json"}, args...)...)
@@ -79,7 +79,7 @@ func (e *explained) tested(timed bool, args ...string) outcome {
 	return o
 }
 
-// billed is what `meterlog run` made of the log, as the ledger and `meterlog
+// billed returns what `meterlog run` made of the log, as the ledger and `meterlog
 // explain` have it. equal says whether explain is sure of every record.
 func (e *explained) billed(timed bool) (o outcome, equal bool) {
 	e.t.Helper()

@@ -73,7 +73,7 @@ func TestNotifierOfHungAgent(t *testing.T) {
 	}
 }
 
-// managed is a service with an empty ledger, and who it reports to.
+// managed returns a service with an empty ledger, and who it reports to.
 func managed(t *testing.T) (*net.UnixConn, *service) {
 	t.Helper()
 	dir := t.TempDir()

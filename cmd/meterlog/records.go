@@ -72,7 +72,7 @@ whether or not the agent runs. --state chooses states of records, and
 	return c
 }
 
-// readableState is the state folder for commands that only read it. They work
+// readableState returns the state folder for commands that only read it. They work
 // without a configuration, unless one was named.
 func readableState(flag, configPath string, named bool) (string, error) {
 	if flag != "" {

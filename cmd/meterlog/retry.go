@@ -232,7 +232,7 @@ func doubtful(r meter.Record) bool {
 	return r.MaybeStored || strings.EqualFold(r.Reason, "DUPLICATE")
 }
 
-// refused are the refused records that were not queued again.
+// refused returns the refused records that were not queued again.
 func (o *retryOptions) refused(c *cobra.Command) (refused []meter.Record, err error) {
 	reader, err := openBook(c, o.state)
 	if err != nil {

@@ -142,7 +142,7 @@ func (o *runOptions) unlessStopped(err error) error {
 	return err
 }
 
-// agentConfig is what an agent of this configuration works with.
+// agentConfig returns what an agent of this configuration works with.
 func (o *runOptions) agentConfig(c *cobra.Command, config *config.Config, deliver *sender.Sender, book *ledger.Ledger, log *slog.Logger) agent.Config {
 	spareMemory(config)
 	cfg := agent.Config{Rules: config, Ledger: book, Sender: deliver, Log: log}
@@ -293,7 +293,7 @@ func tokens(config *config.Config, log *slog.Logger) (sender.TokenSource, error)
 	return (&sender.Metadata{Log: log}).Tokens(), nil
 }
 
-// products are the product and SKUs that the rules bill.
+// products returns the product and SKUs that the rules bill.
 func products(config *config.Config) map[string][]string {
 	known := make(map[string][]string)
 	for _, r := range config.Rules {

@@ -11,7 +11,7 @@ import (
 // version is set by the linker for releases.
 var version = ""
 
-// versionText is the release, or what the build knows of its sources.
+// versionText returns the release, or what the build knows of its sources.
 func versionText() string {
 	if version != "" {
 		return version
@@ -23,7 +23,7 @@ func versionText() string {
 	return info.Main.Version
 }
 
-// commitText is the commit that the binary was built of, as far as the build
+// commitText returns the commit that the binary was built of, as far as the build
 // knows it; "" where it does not.
 func commitText() string {
 	info, ok := debug.ReadBuildInfo()
@@ -45,7 +45,7 @@ func commitText() string {
 	return "commit " + revision + changed + ", "
 }
 
-// versionLine says which meterlog this is.
+// versionLine returns which meterlog this is.
 func versionLine() string {
 	return fmt.Sprintf("meterlog %s (%s%s, %s/%s)", versionText(), commitText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -127,7 +127,7 @@ func (l *sendLoop) send(ctx context.Context, b *batch) error {
 	return l.settle(ctx, b.ready, results, b.putOff(putOff(b.ready, err)))
 }
 
-// outcome is how a delivery counts among the requests.
+// outcome returns how a delivery counts among the requests.
 func outcome(err error) string {
 	if err != nil {
 		return "failed"

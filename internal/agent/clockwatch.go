@@ -155,7 +155,7 @@ func (w *clockWatch) problem(source string, off time.Duration, now time.Time) me
 	return p
 }
 
-// zoneHint says which location the source's timestamp needs.
+// zoneHint returns which location the source's timestamp needs.
 func (w *clockWatch) zoneHint(stamp *fields.Timestamp, off time.Duration, now time.Time) string {
 	_, read := now.In(stamp.Location).Zone()
 	written := time.Duration(read)*time.Second + off
@@ -168,7 +168,7 @@ func (w *clockWatch) zoneHint(stamp *fields.Timestamp, off time.Duration, now ti
 	return set + ", where it is " + now.Add(written).UTC().Format("15:04") + " at " + now.UTC().Format("15:04") + " UTC; a zone is named as in `location: Europe/Berlin`"
 }
 
-// durationText is a duration of whole minutes without the parts that are zero.
+// durationText returns a duration of whole minutes without the parts that are zero.
 func durationText(d time.Duration) string {
 	hours, minutes := d/time.Hour, d%time.Hour/time.Minute
 	switch {

@@ -79,7 +79,7 @@ func completeUnits(ctx context.Context, book *ledger.Ledger, config *config.Conf
 	return book.CompleteUnits(ctx, ledgerRules(config), meter.WindowAt(now, config.Interval), now)
 }
 
-// ledgerRules are the rules as the ledger knows them.
+// ledgerRules returns the rules as the ledger knows them.
 func ledgerRules(config *config.Config) (all []*meter.Rule) {
 	for _, r := range config.Rules {
 		all = append(all, r.Bills()...)

@@ -23,7 +23,7 @@ type machine struct {
 	ask  func(context.Context) (string, error)
 }
 
-// named is a machine with these ids.
+// named returns a machine with these ids.
 func named(t *testing.T, id, instance string) machine {
 	t.Helper()
 	m := machine{file: filepath.Join(t.TempDir(), "machine-id")}
@@ -62,7 +62,7 @@ func (s *site) runOn(m machine) (stop func()) {
 
 const setAside = "the ledger is of another machine"
 
-// usedOn is a site whose ledger, bound to the machine, has 3 units billed, and
+// usedOn returns a site whose ledger, bound to the machine, has 3 units billed, and
 // 2 open in a window of long ago.
 func usedOn(t *testing.T, m machine) *site {
 	t.Helper()
@@ -108,7 +108,7 @@ func TestACopiedDiskBillsNothingOfBefore(t *testing.T) {
 	}
 }
 
-// missed is how many bytes the ledger knows to have passed over.
+// missed returns how many bytes the ledger knows to have passed over.
 func (s *site) missed() (bytes int64) {
 	s.t.Helper()
 	book := must(ledger.OpenReader(filepath.Join(s.dir, "state")))
@@ -209,7 +209,7 @@ func TestUnitOfBeforeAndAfterARestart(t *testing.T) {
 	}
 }
 
-// remainder is what waits for its unit.
+// remainder returns what waits for its unit.
 func (s *site) remainder() (sum int64) {
 	s.t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "state", ledger.FileName)+"?mode=ro")

@@ -240,7 +240,7 @@ func (s *site) runUntil(ctx context.Context) (wait func()) {
 // machine is.
 const patience = 20 * time.Second
 
-// billed is what the API has accepted of the SKU.
+// billed returns what the API has accepted of the SKU.
 func (s *site) billed(sku string) (quantity int64) {
 	for _, total := range s.box.Totals() {
 		if total.SKU == sku {
@@ -257,7 +257,7 @@ func (s *site) wantBilled(sku string, want int64) {
 	}
 }
 
-// records are those of the ledger, read beside the agent.
+// records returns the records of the ledger, read beside the agent.
 func (s *site) records(states ...meter.State) (all []meter.Record) {
 	s.t.Helper()
 	r, err := ledger.OpenReader(filepath.Join(s.dir, "state"))
@@ -278,7 +278,7 @@ func (s *site) records(states ...meter.State) (all []meter.Record) {
 	return all
 }
 
-// counted is the quantity of all records of the SKU in the ledger.
+// counted returns the quantity of all records of the SKU in the ledger.
 func (s *site) counted(sku string) (quantity int64) {
 	for _, r := range s.records() {
 		if r.SKU == sku {

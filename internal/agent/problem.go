@@ -79,7 +79,7 @@ func (t *trouble) end(what string) {
 // sealed and sent within seconds of their end.
 const muchSkew = 30 * time.Second
 
-// cause is what an error says without the names of the request and the port it
+// cause returns what an error says without the names of the request and the port it
 // left from, which differ each time.
 func cause(err error) string {
 	var refusal *sender.Error
@@ -95,7 +95,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// deliveryHint is what an operator can do about a delivery that failed.
+// deliveryHint returns what an operator can do about a delivery that failed.
 func deliveryHint(err error) string {
 	var refusal *sender.Error
 	switch {

@@ -132,7 +132,7 @@ func inSeason(t *testing.T, name string, test func(t *testing.T, dir string)) {
 	})
 }
 
-// writesIn is an application that writes the time of a place in a layout.
+// writesIn returns an application that writes the time of a place in a layout.
 func writesIn(place, layout string) func(time.Time) string {
 	location := must(time.LoadLocation(place))
 	return func(now time.Time) string { return now.In(location).Format(layout) }

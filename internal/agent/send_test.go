@@ -154,7 +154,7 @@ func (s *sending) useRules(rules []*meter.Rule) {
 	}
 }
 
-// unsettled is the number of sealed records.
+// unsettled returns the number of sealed records.
 func (s *sending) unsettled() int {
 	_, sealed, err := s.book.Unsettled(s.t.Context())
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *sending) unsettled() int {
 	return sealed
 }
 
-// drained is how long it takes until nothing is left to deliver.
+// drained returns how long it takes until nothing is left to deliver.
 func (s *sending) drained(most time.Duration) time.Duration {
 	s.t.Helper()
 	start := time.Now()
@@ -257,7 +257,7 @@ func TestOutageOfFiftyMinutes(t *testing.T) {
 	}
 }
 
-// outOfOrder is the most by which a record is older than one that was stored
+// outOfOrder returns the most by which a record is older than one that was stored
 // before it.
 func outOfOrder(stored []sandbox.Stored) (most time.Duration) {
 	var latest time.Time

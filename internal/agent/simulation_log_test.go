@@ -127,7 +127,7 @@ func (l *appLog) closeLate() {
 	l.late = nil
 }
 
-// forms are the rotated files of the log.
+// forms returns the rotated files of the log.
 func (l *appLog) forms() []string {
 	dotted, err := filepath.Glob(l.path + ".*")
 	l.check(err)

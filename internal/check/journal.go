@@ -14,7 +14,7 @@ import (
 	"github.com/meterlog/meterlog/internal/rules"
 )
 
-// journalText says what a source of the journal chooses.
+// journalText returns what a source of the journal chooses.
 func journalText(j *rules.Journal) string {
 	var parts []string
 	for _, part := range []struct {

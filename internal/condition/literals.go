@@ -57,7 +57,7 @@ func lower(text []byte) []byte {
 	return text
 }
 
-// letter is 1 for a to z, else 0.
+// letter returns 1 for a to z, else 0.
 func letter(c byte) int {
 	if c-'a' < 26 {
 		return 1

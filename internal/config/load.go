@@ -186,7 +186,7 @@ func (l *loader) read(root *yaml.Node) {
 	l.readTests(o)
 }
 
-// id is a product's or SKU's identifier.
+// id returns a product's or SKU's identifier.
 func (l *loader) id(o *object, key string) string {
 	s := o.text(key, "")
 	node := o.at(key)
@@ -226,7 +226,7 @@ func (l *loader) readDelivery(top *object) {
 	d.CAFile = o.text("ca_file", "")
 }
 
-// endpoint is a key's base URL, without a slash at its end.
+// endpoint returns a key's base URL, without a slash at its end.
 func (l *loader) endpoint(o *object, key, absent string) string {
 	text := o.text(key, absent)
 	u, err := url.Parse(text)

@@ -16,7 +16,7 @@ type Problem struct {
 	Excerpt      string // the line of the file and, below it, a caret at the place; may be empty
 }
 
-// String is the problem as a compiler would print it: place, message, hint,
+// String returns the problem as a compiler would print it: place, message, hint,
 // and below it the excerpt.
 func (p Problem) String() string {
 	var b strings.Builder

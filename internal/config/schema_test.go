@@ -30,7 +30,7 @@ func compiledSchema(t *testing.T) *jsonschema.Schema {
 	return c.MustCompile("rules.schema.json")
 }
 
-// jsonValue is what an editor takes a YAML node for: YAML 1.2 knows no dates.
+// jsonValue returns what an editor takes a YAML node for: YAML 1.2 knows no dates.
 func jsonValue(node *yaml.Node) (any, error) {
 	switch node = resolve(node); node.Kind {
 	case yaml.DocumentNode:

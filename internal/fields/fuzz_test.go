@@ -53,7 +53,7 @@ var jsonSeeds = []string{
 	"{\"a\":\"in the\tmiddle of a word\"}", `{"a":"in the\\tmiddle of a word"}`, "{\"a\":\"in the\x80middle of a word\"}",
 }
 
-// floats is a decoded value with its whole numbers as encoding/json has them.
+// floats returns a decoded value with its whole numbers as encoding/json has them.
 func floats(v any) any {
 	switch v := v.(type) {
 	case int:

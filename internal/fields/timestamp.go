@@ -47,7 +47,7 @@ func (t *Timestamp) Read(v any, readAt time.Time) (time.Time, error) {
 	return Believed(at, readAt)
 }
 
-// ReadText is Read for a text.
+// ReadText does what Read does, for a text.
 func (t *Timestamp) ReadText(text []byte, readAt time.Time) (time.Time, error) {
 	if at, ok := t.Layouts[0].quick.parse(text, t.Location); ok {
 		return Believed(at, readAt)

@@ -27,7 +27,7 @@ type Process struct {
 	Sync func()
 }
 
-// Run is the Runner of this machine's journalctl.
+// Run runs this machine's journalctl. It is a Runner.
 func Run(ctx context.Context, args []string, complain func(line string)) (*Process, error) {
 	path, err := exec.LookPath("journalctl")
 	if err != nil {

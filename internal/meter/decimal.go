@@ -22,7 +22,7 @@ func Decimal(amount int64, decimals int) string {
 	return pointed(strconv.FormatInt(amount, 10), decimals)
 }
 
-// BigDecimal is Decimal for sums without limit.
+// BigDecimal does what Decimal does, for sums without limit.
 func BigDecimal(amount *big.Int, decimals int) string { return pointed(amount.String(), decimals) }
 
 // pointed puts the point into a whole number.

@@ -52,7 +52,7 @@ func (r *KeyRef) Neighbours() []int64 {
 // and key.
 func (r *KeyRef) Repeats(stretch, at int64) bool { return r.repeats(stretch*1000 + at) }
 
-// repeats is Repeats for a time in milliseconds.
+// repeats does what Repeats does, for a time in milliseconds.
 func (r *KeyRef) repeats(counted int64) bool {
 	apart := r.time() - counted
 	if r.Once.Within == 0 {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// keyedLine is a line of a rule with a key, in a stretch of an hour.
+// keyedLine returns a line of a rule with a key, in a stretch of an hour.
 func keyedLine(rule *Rule, once *Once, key uint64, stretch, start int64) Keyed {
 	k := Keyed{CountKey: CountKey{Rule: rule, Window: Window{stretch, stretch + 60}}, Amount: 1, Start: start, End: start + 1, Time: stretch}
 	k.Once, k.Stretch = once, Window{stretch, stretch + 3600}

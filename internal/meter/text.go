@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Clip is at most n bytes of s, for messages: valid UTF-8, marked where cut,
+// Clip returns at most n bytes of s, for messages: valid UTF-8, marked where cut,
 // and not bound to the memory of s.
 func Clip(s string, n int) string {
 	if len(s) > n {

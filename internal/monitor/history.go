@@ -56,7 +56,7 @@ func FindHistory(conf *config.Config, known []meter.Generation, globs map[string
 	return all
 }
 
-// Fate says what becomes of the lines.
+// Fate returns what becomes of the lines.
 func (h History) Fate() string {
 	switch {
 	case h.Source.StartAt == "end":
@@ -69,7 +69,7 @@ func (h History) Fate() string {
 	return "counted as usage of now; `start_at: end` at the source would leave them out"
 }
 
-// Anomaly is how the ledger keeps the history.
+// Anomaly returns how the ledger keeps the history.
 func (h History) Anomaly() *meter.Anomaly {
 	return &meter.Anomaly{Count: int64(h.Files), Bytes: h.Bytes, Example: fmt.Sprintf("%s; its lines are %s", h.Example, h.Fate())}
 }

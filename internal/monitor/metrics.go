@@ -143,7 +143,7 @@ func (c collector) collectLedger(ctx context.Context, counter func(*prometheus.D
 	return nil
 }
 
-// nothingWrong are the anomalies, and the bytes of those of files, before any.
+// nothingWrong returns the anomalies, and the bytes of those of files, before any.
 func (c collector) nothingWrong() (map[meter.AnomalyKey]int64, map[meter.AnomalyKind]int64) {
 	counts := map[meter.AnomalyKey]int64{{Kind: meter.BytesMissed}: 0, {Kind: meter.LineTooLong}: 0}
 	for _, rule := range c.of.Config.Rules {

@@ -86,7 +86,7 @@ type recordPage struct {
 
 func age(seconds int64) string { return (time.Duration(seconds) * time.Second).String() }
 
-// utcText is a time in seconds since 1970, for a person.
+// utcText returns a time in seconds since 1970, for a person.
 func utcText(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05") }
 
 func stateName(s meter.State) string { return strings.ReplaceAll(string(s), "_", " ") }
@@ -130,7 +130,7 @@ func (s Subject) servePage(w http.ResponseWriter, r *http.Request) error {
 	return write(w, "status", full)
 }
 
-// headline says in a few words whether usage is billed.
+// headline returns in a few words whether usage is billed.
 func headline(st Status) (billing bool, text string) {
 	stops := slices.ContainsFunc(st.Problems, func(p ProblemStatus) bool {
 		return p.Code == "not_running" || slices.Contains(healthCodes, p.Code)
@@ -186,7 +186,7 @@ func (full *statusPage) plot(from time.Time, sums []ledger.Sum) {
 	}
 }
 
-// billed is the part of a sum that is billed, or may be.
+// billed returns the part of a sum that is billed, or may be.
 func billed(s ledger.Sum) int64 {
 	units := new(big.Int).Add(s.Accepted, s.Waiting)
 	if units.Add(units, s.InDoubt); units.IsInt64() {

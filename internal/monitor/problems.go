@@ -168,7 +168,7 @@ func unbilledHint(u ledger.Unbilled) string {
 	return "nothing: the machine that counted them delivers them"
 }
 
-// anomalyMessage says what went wrong. The example holds a part of a log's line:
+// anomalyMessage returns what went wrong. The example holds a part of a log's line:
 // it is for people who may read the ledger, and not for everybody who may ask
 // the agent's address.
 func (s Subject) anomalyMessage(a ledger.Anomaly) string {
@@ -189,7 +189,7 @@ func (s Subject) anomalyMessage(a ledger.Anomaly) string {
 	return text
 }
 
-// historyMessage says what a source held before its first scan.
+// historyMessage returns what a source held before its first scan.
 func (s Subject) historyMessage(a ledger.Anomaly) string {
 	text := fmt.Sprintf("%s: %s with %d bytes were there before the first scan at %s", a.Subject, meter.Plural(a.Count, "file"), a.Bytes, a.Last.UTC().Format(time.RFC3339))
 	if s.Config != nil {

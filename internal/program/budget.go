@@ -82,7 +82,7 @@ func (b *budget) look(v any, depth int) error {
 	return b.spend(depth + 1)
 }
 
-// sizeOf is how many bytes or items a value has itself.
+// sizeOf returns how many bytes or items a value has itself.
 func sizeOf(v any) int {
 	switch v := v.(type) {
 	case string:
@@ -130,7 +130,7 @@ var bounded = map[string]func(b *budget, args []any) (any, error){
 	"__uniq":       uniq,
 }
 
-// withBudget is a bounded function as a program calls it.
+// withBudget returns a bounded function as a program calls it.
 func withBudget(f func(b *budget, args []any) (any, error)) func(...any) (any, error) {
 	return func(args ...any) (any, error) { return f(args[0].(*budget), args[1:]) }
 }
@@ -205,7 +205,7 @@ func toBase64(b *budget, args []any) (any, error) {
 	return original("toBase64", args)
 }
 
-// written is a function that makes a text of any value.
+// written returns a function that makes a text of any value.
 func written(name string) func(*budget, []any) (any, error) {
 	return func(b *budget, args []any) (any, error) {
 		before := b.left

@@ -59,7 +59,7 @@ var add = binaryInt("+", addExact, func(a, b any) any {
 	return runtime.Add(a, b)
 })
 
-// addNumbers is add where two strings are not to be joined.
+// addNumbers adds, and does not join two strings.
 func addNumbers(args ...any) (any, error) {
 	_, ok1 := args[0].(string)
 	_, ok2 := args[1].(string)
@@ -187,8 +187,8 @@ func sum(args ...any) (any, error) {
 	return total, nil
 }
 
-// toInt is expr's int, which cuts fractions off, but nil of nil, and fails where
-// the number does not fit.
+// toInt does what expr's int does, which cuts fractions off. It returns
+// nil for nil, and fails where the number does not fit.
 func toInt(args ...any) (any, error) {
 	switch v := args[0].(type) {
 	case float64:
@@ -209,7 +209,7 @@ func toInt(args ...any) (any, error) {
 	return builtin.Int(args[0]), nil
 }
 
-// toFloat is expr's float, but nil of nil.
+// toFloat does what expr's float does. It returns nil for nil.
 func toFloat(args ...any) (any, error) {
 	switch args[0] {
 	case nil:
@@ -220,7 +220,7 @@ func toFloat(args ...any) (any, error) {
 	return rounding(builtin.Float)(args...)
 }
 
-// date is expr's date with UTC for times without a zone.
+// date does what expr's date does, with UTC for times without a zone.
 func date(args ...any) (any, error) {
 	for _, arg := range args {
 		if arg == "Local" {
@@ -256,7 +256,7 @@ func fromJSON(args ...any) (any, error) {
 	return fields.DecodeJSON([]byte(text))
 }
 
-// extract is the first group of a compiled pattern in a text, "" where the
+// extract returns the first group of a compiled pattern in a text, "" where the
 // text is nil, the pattern does not match or the group takes no part.
 func extract(args ...any) (any, error) {
 	if args[0] == nil {
@@ -273,7 +273,7 @@ func extract(args ...any) (any, error) {
 	return text[from:to], nil
 }
 
-// matches is expr's operator with a pattern that is not constant.
+// matches does what expr's operator does, for a pattern that is not constant.
 func matches(args ...any) (any, error) {
 	if args[0] == nil || args[1] == nil {
 		return false, nil

@@ -61,7 +61,7 @@ func evaluationError(err error) error {
 var mixed = regexp.MustCompile(`^invalid operation: (string|int|float64) [-+*/%<>=]+ (string|int|float64)$`)
 var conversion = regexp.MustCompile(`^interface conversion: interface (?:\{\} )?is ([^,]+), not (.+)$`)
 
-// typeWord is a Go type in the words of this package's messages.
+// typeWord returns a Go type in the words of this package's messages.
 func typeWord(t string) string {
 	switch {
 	case t == "[]uint8":

@@ -81,7 +81,7 @@ func (untyped) Visit(node *ast.Node) {
 	}
 }
 
-// call is a call of one of the checked functions in place of a node.
+// call returns a call of one of the checked functions in place of a node.
 func call(name string, arguments ...ast.Node) *ast.CallNode {
 	return &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: arguments}
 }
@@ -157,7 +157,7 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 	ast.Patch(node, call("__member", n.Node, n.Property))
 }
 
-// path is the field that a chain of constant names and indexes leads to, or nil.
+// path returns the field that a chain of constant names and indexes leads to, or nil.
 func (p *patcher) path(n *ast.MemberNode) []fields.Step {
 	base, ok := n.Node.(*ast.IdentifierNode)
 	if !ok {
@@ -349,7 +349,7 @@ func exactFloat(v any) error {
 	return nil
 }
 
-// binaryInt is an operator on whole numbers, with what to do for all others.
+// binaryInt returns an operator on whole numbers, with what to do for all others.
 func binaryInt(sign string, exact func(a, b int) (int, bool), other func(a, b any) any) func(...any) (any, error) {
 	return func(args ...any) (any, error) {
 		a, b := args[0], args[1]
@@ -375,7 +375,7 @@ func exactPair(a, b any) error {
 	return exactFloat(b)
 }
 
-// compare is an ordering, false where either side is nil.
+// compare returns an ordering, false where either side is nil.
 func compare(order func(a, b any) bool) func(...any) (any, error) {
 	return func(args ...any) (any, error) {
 		if args[0] == nil || args[1] == nil {

@@ -177,7 +177,7 @@ func build(text string, ops []expr.Option) (program *vm.Program, err error) {
 	return expr.Compile(text, ops...)
 }
 
-// options are what every expression is compiled with.
+// options returns what every expression is compiled with.
 func options() []expr.Option {
 	ops := []expr.Option{
 		expr.Env(map[string]any{"line": "", "fields": map[string]any{}, "entry": map[string]any{}, "file": "", "source": ""}),

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// DidYouMean is a hint that names the candidate closest to word, or "".
+// DidYouMean returns a hint that names the candidate closest to word, or "".
 func DidYouMean(word string, candidates []string) string {
 	best, distance := "", 2+min(len(word)/5, 2) // the least that is too far
 	word = strings.ToLower(word)
@@ -24,7 +24,7 @@ func DidYouMean(word string, candidates []string) string {
 	return fmt.Sprintf("did you mean %q?", best)
 }
 
-// OneOf is a hint that names the closest candidate, or else all of them.
+// OneOf returns a hint that names the closest candidate, or else all of them.
 func OneOf(word string, candidates []string) string {
 	if hint := DidYouMean(word, candidates); hint != "" {
 		return hint
@@ -32,7 +32,7 @@ func OneOf(word string, candidates []string) string {
 	return "use one of " + strings.Join(candidates, ", ")
 }
 
-// editDistance is the number of characters to insert, delete, replace or swap
+// editDistance returns the number of characters to insert, delete, replace or swap
 // with their neighbour to make b of a.
 func editDistance(a, b string) int {
 	s, t := []rune(a), []rune(b)

@@ -222,7 +222,7 @@ func badPattern(s source, m *Mistake) bool {
 	return true
 }
 
-// Pattern says what is wrong with a regular expression, from what Go says
+// Pattern returns what is wrong with a regular expression, from what Go says
 // about it, and what to write instead, "" where that is not known.
 func Pattern(problem string) (message, hint string) {
 	problem = strings.TrimPrefix(problem, "error parsing regexp: ")
@@ -442,7 +442,7 @@ func foreignOperator(s source, m *Mistake) bool {
 	return true
 }
 
-// notCompared is a comparison with the negation of a value alone.
+// notCompared finds a comparison with the negation of a value alone.
 func notCompared(s source, m *Mistake) bool {
 	if g := mismatched.FindStringSubmatch(m.Message); g == nil || !slices.Contains([]string{"==", "!=", "<", ">", "<=", ">="}, g[1]) {
 		return false
@@ -501,7 +501,7 @@ func halfCondition(s source, m *Mistake) bool {
 	return true
 }
 
-// textAndNumber is a comparison of a text with a number or a boolean.
+// textAndNumber finds a comparison of a text with a number or a boolean.
 func textAndNumber(m *Mistake, operator string) bool {
 	number := textAndOther.FindStringSubmatch(m.Message)
 	switch {
@@ -519,7 +519,7 @@ var textAndOther = regexp.MustCompile(`\((?:mismatched types )?(?:string and (in
 
 var mismatched = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types`)
 
-// severalTexts is a list where one text must be, or a number with commas.
+// severalTexts finds a list where one text must be, or a number with commas.
 func severalTexts(s source, m *Mistake) bool {
 	if m.Message != `unexpected token Operator(",")` {
 		return false
@@ -549,7 +549,7 @@ var (
 	dateNumber  = regexp.MustCompile(`\b\d{4}-\d{2}-\d{2}\b`)
 )
 
-// elements is a character of a text, by its number.
+// elements finds a character of a text, by its number.
 func elements(s source, m *Mistake) bool {
 	if m.Message != "type string[int] is undefined" {
 		return false
@@ -558,7 +558,7 @@ func elements(s source, m *Mistake) bool {
 	return true
 }
 
-// foreignArrow is -> or :: before a name.
+// foreignArrow finds -> or :: before a name.
 func foreignArrow(s source, m *Mistake) bool {
 	g := arrow.FindStringSubmatch(string(s.masked))
 	if g == nil || !strings.HasPrefix(m.Message, "unexpected token") {
@@ -579,7 +579,7 @@ func strayBracket(s source, m *Mistake) bool {
 	return false
 }
 
-// strayNumber is a number with a unit, or a character that begins no name.
+// strayNumber finds a number with a unit, or a character that begins no name.
 func strayNumber(s source, m *Mistake) bool {
 	switch {
 	case strings.HasPrefix(m.Message, "bad number syntax"):
@@ -686,7 +686,7 @@ func (s source) subject() string {
 
 var simpleCall = regexp.MustCompile("^\\w+\\s*\\(\\s*([\\w.]+|\"[^\"]*\"|'[^']*'|`[^`]*`)\\s*(?:,\\s*(\"[^\"]*\"|'[^']*'|`[^`]*`)\\s*)?\\)")
 
-// method is something called on a text that texts do not have.
+// method finds something called on a text that texts do not have.
 func method(s source, m *Mistake) bool {
 	g := methodMessage.FindStringSubmatch(m.Message)
 	if g == nil || g[1] != "string" {
@@ -724,7 +724,7 @@ var foreignNames = map[string]string{
 	"message": "line", "msg": "line", "log": "line", "text": "line", "raw": "line", "_raw": "line", "filename": "file", "path": "file",
 }
 
-// foreignName is a name that nothing has.
+// foreignName finds a name that nothing has.
 func foreignName(s source, m *Mistake) bool {
 	name, ok := strings.CutPrefix(m.Message, "unknown name ")
 	if !ok {

@@ -221,7 +221,7 @@ func (s *Sandbox) SetFaults(faults ...Fault) {
 	}
 }
 
-// due says whether a fault happens to the request that asks. s.mu is held.
+// due reports whether a fault happens to the request that asks. s.mu is held.
 func (s *Sandbox) due(f *faultState) bool {
 	age := s.cfg.Now().Sub(s.started)
 	if age < f.After || f.For > 0 && age >= f.After+f.For || f.Times > 0 && f.done >= f.Times {

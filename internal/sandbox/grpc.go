@@ -73,7 +73,7 @@ func (grpcCodec) write(w http.ResponseWriter, message []byte) {
 	h.Set(http.TrailerPrefix+"Grpc-Status", "0")
 }
 
-// refusal is an empty message, which is gRPC's body of an error.
+// refusal returns an empty message, which is gRPC's body of an error.
 func (grpcCodec) refusal() []byte { return nil }
 
 // fail sends a status alone, in what gRPC calls trailers only.

@@ -281,7 +281,7 @@ func (p plan) reform(a answer) answer {
 	return a
 }
 
-// codeOf is the gRPC code that corresponds to a status of HTTP.
+// codeOf returns the gRPC code that corresponds to a status of HTTP.
 func codeOf(status int) codes.Code {
 	code, ok := map[int]codes.Code{
 		400: codes.InvalidArgument, 401: codes.Unauthenticated, 403: codes.PermissionDenied, 404: codes.NotFound,

@@ -193,7 +193,7 @@ func (s *Sandbox) AddProducts(products map[string][]string) {
 	s.cfg.Products = known
 }
 
-// now is the time by the API's clock.
+// now returns the time by the API's clock.
 func (s *Sandbox) now() time.Time { return s.cfg.Now().Add(s.cfg.Skew) }
 
 // Records lists what was accepted, in order of arrival.

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// services are the methods of gRPC beside Write: the ones that clients call
+// services returns the methods of gRPC beside Write: the ones that clients call
 // before it. Write itself is spoken by hand, so that faults can spoil it.
 func (s *Sandbox) services() *grpc.Server {
 	server := grpc.NewServer()

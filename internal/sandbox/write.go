@@ -72,8 +72,8 @@ func invalid(format string, args ...any) *apiError {
 	return &apiError{code: codes.InvalidArgument, status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
 }
 
-// write is the method itself. partial is the index of a record that a fault
-// rejects, -1 for none.
+// write stores the records of a request, and returns its answer. partial is
+// the index of a record that a fault rejects, -1 for none.
 func (s *Sandbox) write(r writeRequest, partial int) (answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -59,7 +59,7 @@ func (s Screen) Paint(colour, text string) string {
 // text moves the cursor.
 func (s Screen) Fit(text string, used int) string { return s.FitMarked(text, used, nil) }
 
-// FitMarked is fit with parts of the text, byte ranges in order, in bold. If it
+// FitMarked does what Fit does, with parts of the text, byte ranges in order, in bold. If it
 // must cut, it shows the first of them.
 func (s Screen) FitMarked(text string, used int, marks [][2]int) string {
 	if s.Width == 0 {
@@ -271,7 +271,7 @@ func foldedRows(rows [][]string, left, width int) []string {
 	return folded
 }
 
-// Shortened is a path whose beginning is left out where it is too long to stand
+// Shortened returns a path whose beginning is left out where it is too long to stand
 // beside the other columns.
 func Shortened(path string) string {
 	const most = 34
@@ -321,7 +321,7 @@ func writeWrappedIn(w io.Writer, width int, first, indent, text string) {
 	}
 }
 
-// SizeText is a size for people.
+// SizeText returns a size for people.
 func SizeText(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	size, unit := float64(n), 0
@@ -334,7 +334,7 @@ func SizeText(n int64) string {
 	return fmt.Sprintf("%.1f %s", size, units[unit])
 }
 
-// TimeText is a span for people.
+// TimeText returns a span for people.
 func TimeText(d time.Duration) string {
 	switch {
 	case d == 0:
@@ -347,7 +347,7 @@ func TimeText(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// Brief is a duration without the parts that are zero.
+// Brief returns a duration without the parts that are zero.
 func Brief(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

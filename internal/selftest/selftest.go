@@ -145,7 +145,7 @@ func (c *Count) sortWindows() {
 	c.Windows = slices.Compact(c.Windows)
 }
 
-// compare says where the counts of a rule are not what is expected.
+// compare returns where the counts of a rule are not what is expected.
 func compare(want config.Expectation, counts []Count, rule *rules.Rule) (all []string) {
 	if want.Each == nil {
 		sum := Count{Rule: rule.Name, SKU: counts[0].SKU, Decimals: rule.Decimals}
@@ -178,7 +178,7 @@ func compare(want config.Expectation, counts []Count, rule *rules.Rule) (all []s
 	return all
 }
 
-// differences says where a count is not what is expected.
+// differences returns where a count is not what is expected.
 func differences(want config.Expectation, got Count, rule *rules.Rule) (all []string) {
 	if want.Units != nil && *want.Units != got.Units {
 		text := fmt.Sprintf("%s counted %d, expected %d", got.Rule, got.Units, *want.Units)
@@ -246,7 +246,7 @@ func compareErrors(t config.Test, got []Trouble) (all []string) {
 	return all
 }
 
-// text says what went wrong on how many lines.
+// text returns what went wrong on how many lines.
 func (e Trouble) text() string {
 	lines := meter.Plural(e.Count, "line")
 	switch e.Kind {

@@ -233,7 +233,7 @@ func (f *folder) unmoved() error {
 	return &GoneError{f.dir, change(FileName, err)}
 }
 
-// change says what became of a file that is not as it was, by what lstat says.
+// change returns what became of a file that is not as it was, by what lstat says.
 func change(name string, err error) string {
 	switch {
 	case err == nil:

@@ -182,13 +182,13 @@ func (c *billCount) add(amount int64) {
 	c.high += carry
 }
 
-// amount is the sum of the lines' quantities.
+// amount returns the sum of the lines' quantities.
 func (c *billCount) amount() *big.Int {
 	sum := new(big.Int).SetUint64(c.high)
 	return sum.Lsh(sum, 64).Add(sum, new(big.Int).SetUint64(c.low))
 }
 
-// units are the whole ones that the amount buys.
+// units returns the whole ones that the amount buys.
 func (c *billCount) units(r *meter.Rule) *big.Int {
 	return new(big.Int).Quo(c.amount(), big.NewInt(r.Per))
 }
@@ -267,7 +267,7 @@ type (
 	}
 )
 
-// json is the last line of --format json.
+// json returns the last line of --format json.
 func (t *trialTally) json(config *config.Config) string {
 	s := PublishedSummary{Files: t.files, Lines: t.lines, Bytes: t.bytes, Rules: []publishedCount{}, Errors: []publishedErrors{},
 		NotParsed: []publishedNotParsed{}, Times: []publishedTimes{}, Repeated: []publishedRepeated{}}

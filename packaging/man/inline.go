@@ -39,7 +39,7 @@ func inline(markdown string) string {
 	return guarded(b.String())
 }
 
-// address is where a link leads, unless it is to another file of the sources.
+// address returns where a link leads, unless it is to another file of the sources.
 func address(url string) string {
 	if !strings.Contains(url, "://") {
 		return ""

@@ -59,7 +59,7 @@ func median[T time.Duration | int64 | float64](values []T) T {
 // rule is one of a configuration that is measured.
 type rule struct{ when, sku, quantity string }
 
-// configuration is one source with rules.
+// configuration returns a configuration of one source with rules.
 func configuration(path, source string, rules []rule) string {
 	absolute, _ := filepath.Abs(path)
 	var b strings.Builder

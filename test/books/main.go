@@ -72,7 +72,7 @@ func run(ctx context.Context) error {
 	return prune(ctx)
 }
 
-// begun is the first window of the records. The last one is settled long ago.
+// begun returns the first window of the records. The last one is settled long ago.
 func begun() time.Time { return time.Now().Add(-365 * 24 * time.Hour).Truncate(time.Minute) }
 
 // fill counts, seals and settles the records.

@@ -16,7 +16,7 @@ import (
 // perTick is how many lines the courier prints at a time: 1,600 a second.
 const perTick = 8
 
-// printLines is an application that knows of no log: it prints to standard output,
+// printLines plays an application that knows of no log: it prints to standard output,
 // from where systemd takes its lines to the journal. It runs until SIGTERM, and then
 // notes its sums.
 func printLines(args []string) error {

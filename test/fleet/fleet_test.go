@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// summed is a fleet that is large enough for its limits to hold over chance, when
+// summed returns a fleet that is large enough for its limits to hold over chance, when
 // seconds are summed by five.
 func summed(s setting) result {
 	s.agents, s.seed = 5000, 1

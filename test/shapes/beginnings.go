@@ -23,7 +23,7 @@ func banner(last string) string {
 	return b.String() + last
 }
 
-// beginnings are files that begin like other files and hold other lines.
+// beginnings returns the shapes of files that begin like other files and hold other lines.
 func beginnings() []shape {
 	var shapes []shape
 	for name, header := range headers {
@@ -162,7 +162,7 @@ func (r *run) countedHeaderRotated(down bool) {
 	r.settled()
 }
 
-// jobs are files with one line each, and all hold the same line. Each of them
+// jobs returns the shapes of files with one line each, and all hold the same line. Each of them
 // counts.
 func jobs() []shape {
 	var shapes []shape

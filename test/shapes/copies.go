@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// copies are files that hold what another file holds. A copy counts nothing, in
+// copies returns the shapes of files that hold what another file holds. A copy counts nothing, in
 // whatever folder, under whatever name, plain or compressed.
 func copies() []shape {
 	everything := []string{"**/app*"}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cuts are logs whose beginning is cut off to keep them small.
+// cuts returns the shapes of logs whose beginning is cut off to keep them small.
 func cuts() []shape {
 	const padded = `yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy`
 	scripts := []change{
@@ -84,7 +84,7 @@ func cuts() []shape {
 	return shapes
 }
 
-// restores are logs that come back older than they were read: a power failure,
+// restores returns the shapes of logs that come back older than they were read: a power failure,
 // a backup, a snapshot, log2ram. Bytes that are gone were counted. Lines that
 // are written after it count.
 func restores() []shape {
@@ -223,7 +223,7 @@ func (r *run) powerFailure(what string, newline bool) {
 	r.settled()
 }
 
-// mirrors are logs that another machine writes and rsync brings here, each time
+// mirrors returns the shapes of logs that another machine writes and rsync brings here, each time
 // in a new file or in place.
 func mirrors() []shape {
 	var shapes []shape
@@ -310,7 +310,7 @@ func (r *run) mirror(mode string, late, down, archive bool) {
 	}
 }
 
-// overwritten are rotated files that are destroyed on purpose.
+// overwritten returns the shapes of rotated files that are destroyed on purpose.
 func overwritten() []shape {
 	var shapes []shape
 	for _, c := range []change{

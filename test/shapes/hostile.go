@@ -36,7 +36,7 @@ type attack struct {
 	do       func(*run)
 }
 
-// hostile are folders that try to stop the agent. Meanwhile another log, the
+// hostile returns the shapes of folders that try to stop the agent. Meanwhile another log, the
 // canary, counts within a second or so; every command answers; SIGTERM ends the
 // agent in time. Each attack comes once while the agent runs, and once before
 // it starts.

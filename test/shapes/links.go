@@ -29,7 +29,7 @@ func (r *run) both(name string, n int, skus ...string) {
 	}
 }
 
-// links are logs with several names, in one source or in several. A file counts
+// links returns the shapes of logs with several names, in one source or in several. A file counts
 // once for each of its sources.
 func links() []shape {
 	var shapes []shape

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// folders are logs whose folder changes.
+// folders returns the shapes of logs whose folder changes.
 func folders() []shape {
 	var shapes []shape
 	for _, down := range []bool{false, true} {
@@ -136,7 +136,7 @@ type feeder struct {
 	err error
 }
 
-// loggers are programs that rotate what they are fed.
+// loggers returns the shapes of programs that rotate what they are fed.
 func loggers() []shape {
 	const pause = 150 * time.Millisecond
 	var shapes []shape
@@ -248,7 +248,7 @@ func loggers() []shape {
 	)
 }
 
-// python are the handlers of Python's standard library.
+// python returns the shapes of the handlers of Python's standard library.
 func python() []shape {
 	handlers := []struct{ name, handler string }{
 		{"rotating", `logging.handlers.RotatingFileHandler("app.log", maxBytes=3000, backupCount=400)`},
@@ -300,7 +300,7 @@ for line in sys.stdin:
 	return shapes
 }
 
-// logrotated are the modes of logrotate.
+// logrotated returns the shapes of the modes of logrotate.
 func logrotated() []shape {
 	modes := []struct{ name, directives string }{
 		{"create", "create 0644"},

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// reused are inodes that go to the next file as soon as a file is removed.
+// reused returns the shapes of inodes that go to the next file as soon as a file is removed.
 func reused() []shape {
 	var shapes []shape
 	for _, kind := range []string{"live", "rotated", "archive"} {
@@ -132,7 +132,7 @@ func (r *run) takeInode(inode uint64) string {
 	return last
 }
 
-// machines are copies of the disk and snapshots.
+// machines returns the shapes of copies of the disk and snapshots.
 func machines() []shape {
 	return []shape{
 		{name: "machine/clone", short: true, expect: []string{"gap"}, do: func(r *run) {

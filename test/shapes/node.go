@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// node are loggers of Node.js that rotate their files. They run where the
+// node returns the shapes of loggers of Node.js that rotate their files. They run where the
 // variable SHAPES_NODE_MODULES names a folder with their packages:
 // npm install winston winston-daily-rotate-file rotating-file-stream log4js bunyan pino-roll
 func node() []shape {

@@ -135,7 +135,7 @@ var archiveNames = []string{
 	"archive/%/app.log",                // a folder for each
 }
 
-// archives are rotations into names that need not tell that they are rotated.
+// archives returns the shapes of rotations into names that need not tell that they are rotated.
 func archives() []shape {
 	both := []string{"*.log", "*/**/*.log"}
 	var changes []change

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// scale are many files, with the limits that hold for them.
+// scale returns the shapes of many files, with the limits that hold for them.
 func scale() []shape {
 	return []shape{
 		{name: "scale/20000-files-1000-descriptors", alone: true, needs: []string{"prlimit"}, do: func(r *run) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// tornLines are lines whose end comes after the rotation.
+// tornLines returns the shapes of lines whose end comes after the rotation.
 func tornLines() []shape {
 	var shapes []shape
 	for _, how := range []string{"copytruncate", "rename", "rename-gzip-later", "copytruncate-gzip-later"} {
