@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -151,6 +152,16 @@ func parseCursor(cursor string) (p position) {
 	}
 	p.understood = found == 5
 	return p
+}
+
+// beforeFirst returns a cursor of the place before an entry: no entry is at it, and all
+// others are behind it. It returns "" for a cursor that is not understood.
+func beforeFirst(cursor string) string {
+	p := parseCursor(cursor)
+	if !p.understood || p.number == 0 {
+		return ""
+	}
+	return fmt.Sprintf("s=%s;i=%x;b=%032d;m=0;t=0;x=0", p.id, p.number-1, 0)
 }
 
 func parseHex(text string) (n uint64, ok bool) {

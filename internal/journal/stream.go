@@ -160,8 +160,8 @@ func (s *Stream) start(now time.Time) bool {
 }
 
 // begin finds where the first start begins. At the end, or before the first entry of
-// the query, the last entry of the journal is the position. Otherwise the stream
-// reads all entries.
+// the query, the last entry of the journal is the position. Otherwise it is a place
+// before the first entry, so that a vacuum from now on is a gap.
 func (s *Stream) begin(now time.Time) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -171,14 +171,16 @@ func (s *Stream) begin(now time.Time) error {
 	} else if err != nil {
 		return err
 	}
+	s.cursor, s.ours, s.written = last.Cursor, false, last.Written
 	if !s.cfg.AtEnd {
-		if _, err := newest(ctx, s.cfg.Machine.Run, s.cfg.Query); !errors.Is(err, errEmpty) {
+		if _, err := newest(ctx, s.cfg.Machine.Run, s.cfg.Query); err == nil {
+			s.cursor, s.written = beforeFirst(firstFrom(ctx, s.cfg.Machine.Run)), time.Unix(0, 0)
+		} else if !errors.Is(err, errEmpty) {
 			return err
 		}
 	}
-	s.cursor, s.ours, s.written = last.Cursor, false, last.Written
 	s.now = &meter.Generation{
-		ID: s.cfg.NewID(), Path: s.cfg.Path, Mark: []byte(last.Cursor), EOFAt: -1, Born: now.UnixNano(), MTime: last.Written.UnixNano(),
+		ID: s.cfg.NewID(), Path: s.cfg.Path, Mark: []byte(s.cursor), EOFAt: -1, Born: now.UnixNano(), MTime: s.written.UnixNano(),
 		State: meter.Live, Query: s.cfg.Query.String(),
 	}
 	s.change()

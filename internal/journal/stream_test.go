@@ -295,6 +295,24 @@ func TestStreamHeldWhileTheJournalIsVacuumed(t *testing.T) {
 	})
 }
 
+// A vacuum between the first start and the first commit is a gap: the journal had the
+// entries when the source began.
+func TestStreamMissesWhatWasDeletedBeforeItReadAnything(t *testing.T) {
+	test(t, func(t *testing.T, r *reading) {
+		r.write(1, 20)
+		r.stream.Next(time.Now()) // it has read nothing yet
+		r.commit()
+		r.stream.Close()
+		r.fake.Vacuum(5) // of 26
+		r.start()
+		r.read()
+		r.commit()
+		if n, entries := r.gaps(); n != 1 || entries != 21 || r.seen[20] != 1 {
+			t.Errorf("%d gaps of %d entries, and counted are %v", n, entries, r.seen)
+		}
+	})
+}
+
 // The last entry of a unit that seldom prints is deleted with all others of its
 // time. That is no gap, over a restart as well.
 func TestStreamOfAUnitThatSeldomPrints(t *testing.T) {

@@ -234,6 +234,20 @@ func (j *Journal) Deleted() int {
 	return j.deleted
 }
 
+// placeOf returns the place that a cursor names. There need not be an entry.
+func placeOf(cursor string) (p place, ok bool) {
+	parts := map[string]string{}
+	for part := range strings.SplitSeq(cursor, ";") {
+		key, value, _ := strings.Cut(part, "=")
+		parts[key] = value
+	}
+	var monotonic, wall int64
+	_, err := fmt.Sscanf(parts["i"]+" "+parts["m"]+" "+parts["t"], "%x %x %x", &p.number, &monotonic, &wall)
+	p.sequence, p.boot = parts["s"], parts["b"]
+	p.monotonic, p.wall = time.Duration(monotonic)*time.Microsecond, time.UnixMicro(wall)
+	return p, err == nil && p.sequence != "" && p.boot != ""
+}
+
 // Find returns the entry of a cursor; nil if there was none.
 func (j *Journal) Find(cursor string) *Entry {
 	j.mu.Lock()

@@ -67,7 +67,7 @@ type process struct {
 	complain func(string)
 	kill     context.CancelFunc
 
-	cursor string
+	from   *place // nil: from the beginning
 	query  []string
 	follow bool
 	last   bool // only the last entry
@@ -93,13 +93,13 @@ func (j *Journal) Run(ctx context.Context, args []string, complain func(string))
 	ctx, kill := context.WithCancel(ctx)
 	in, out := io.Pipe()
 	p := &process{journal: j, out: out, left: j.cutAfter, complain: complain, kill: kill, ignored: maps.Clone(j.broken)}
-	p.read(args)
+	valid := p.read(args)
 	j.running[p] = true
 	failing := j.failing
 	ended := make(chan error, 1)
 	go func() {
 		err := errors.New("exit status 1")
-		if !failing {
+		if !failing && valid {
 			err = p.print(ctx)
 		}
 		j.mu.Lock()
@@ -112,12 +112,14 @@ func (j *Journal) Run(ctx context.Context, args []string, complain func(string))
 	return &journalctl.Process{Output: in, Wait: func() error { return <-ended }, Sync: func() {}}, nil
 }
 
-// read reads the arguments.
-func (p *process) read(args []string) {
+// read reads the arguments. It reports whether journalctl takes them.
+func (p *process) read(args []string) (valid bool) {
+	valid = true
 	for _, arg := range args {
 		switch name, value, _ := strings.Cut(arg, "="); {
 		case name == "--cursor":
-			p.cursor = value
+			at, ok := placeOf(value)
+			p.from, valid = &at, ok
 		case arg == "--follow":
 			p.follow = true
 		case arg == "--lines=1":
@@ -126,13 +128,11 @@ func (p *process) read(args []string) {
 			p.query = append(p.query, arg)
 		}
 	}
+	return valid
 }
 
 // print prints entries until the end of ctx or, if it does not follow, of the journal.
 func (p *process) print(ctx context.Context) error {
-	if p.cursor != "" && p.journal.Find(p.cursor) == nil {
-		return errors.New("exit status 1: Failed to seek to cursor: Invalid argument")
-	}
 	p.skipBroken()
 	for printed := 0; ; {
 		fresh, changed := p.fresh(printed)
@@ -174,8 +174,8 @@ func (p *process) fresh(number int) (list []*Entry, changed chan struct{}) {
 	defer j.mu.Unlock()
 	start, _ := slices.BinarySearchFunc(j.entries, number+1, func(e *Entry, n int) int { return e.Number - n })
 	list = slices.Clone(j.entries[start:])
-	if from := j.all[p.cursor]; from != nil {
-		list = slices.DeleteFunc(list, func(e *Entry) bool { return !e.from(from.at) })
+	if p.from != nil {
+		list = slices.DeleteFunc(list, func(e *Entry) bool { return !e.from(*p.from) })
 	}
 	if !p.last {
 		return list, j.changed
