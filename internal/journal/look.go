@@ -138,16 +138,21 @@ func (p *printed) Close() error {
 	return err
 }
 
-// ErrGone says that entries are not in the journal any more.
-var ErrGone = errors.New("the journal has these entries no more")
-
-// Entries calls take with the events of a generation from one offset to another.
-// It returns ErrGone if the journal does not have all of them.
-func Entries(ctx context.Context, g meter.Generation, from, to int64, take func(meter.Block)) error {
+// Entries calls take with the events of a generation from one offset to another, as
+// far as the journal still has them. It returns how many it does not have any more.
+func Entries(ctx context.Context, g meter.Generation, from, to int64, take func(meter.Block)) (gone int64, err error) {
 	return entries(ctx, journalctl.Run, g, from, to, take)
 }
 
-func entries(ctx context.Context, run journalctl.Runner, g meter.Generation, from, to int64, take func(meter.Block)) error {
+func entries(ctx context.Context, run journalctl.Runner, g meter.Generation, from, to int64, take func(meter.Block)) (gone int64, err error) {
+	first, number, err := oldest(ctx, run, g)
+	if err != nil || first == "" {
+		return to - from, err
+	}
+	gone = min(max(0, number-from), to-from)
+	if number >= to {
+		return gone, nil
+	}
 	b := meter.Block{Generation: g.ID, Path: g.Path}
 	hand := func() {
 		if len(b.Data) > 0 {
@@ -155,14 +160,14 @@ func entries(ctx context.Context, run journalctl.Runner, g meter.Generation, fro
 		}
 		b.Data, b.Events = nil, nil
 	}
-	number, begun := int64(0), false
+	begun := false
 	args := append([]string{"--cursor=" + string(g.Head)}, queryOf(g)...)
-	err := each(ctx, run, args, func(e fields.Entry) bool {
-		if !begun && e.Cursor != string(g.Head) {
+	err = each(ctx, run, args, func(e fields.Entry) bool {
+		if !begun && e.Cursor != first {
 			return false
 		}
 		begun = true
-		if number >= from && number < to && e.Fields["MESSAGE_ID"] != suppressedID && !e.Written.IsZero() && len(e.Message) <= meter.MaxLine {
+		if number >= from && e.Fields["MESSAGE_ID"] != suppressedID && !e.Written.IsZero() && len(e.Message) <= meter.MaxLine {
 			b.Data = append(append(b.Data, e.Message...), '\n')
 			b.Events = append(b.Events, meter.Event{End: len(b.Data), From: number, To: number + 1, At: e.At, Entry: e.Fields})
 			if len(b.Data) >= batchSize {
@@ -172,11 +177,34 @@ func entries(ctx context.Context, run journalctl.Runner, g meter.Generation, fro
 		number++
 		return number < to
 	})
-	if err == nil && number < to {
-		err = ErrGone
+	if err == nil && !begun {
+		err = errors.New("the journal deletes entries at this moment: ask again")
 	}
-	if err == nil {
-		hand()
+	if err != nil {
+		return 0, err
 	}
-	return err
+	hand()
+	return gone + max(0, to-number), nil
+}
+
+// oldest returns the cursor of the first entry of a generation that the journal still
+// has, and its offset. If the first entry of the generation is gone, oldest counts back
+// from the last one. The cursor is "" if the journal has none of them.
+func oldest(ctx context.Context, run journalctl.Runner, g meter.Generation) (cursor string, offset int64, err error) {
+	n, last := int64(0), ""
+	args := append([]string{"--cursor=" + string(g.Head), "--output-fields=MESSAGE_ID"}, queryOf(g)...)
+	err = each(ctx, run, args, func(e fields.Entry) bool {
+		if n++; n == 1 {
+			cursor = e.Cursor
+		}
+		last = e.Cursor
+		return cursor != string(g.Head) && last != string(g.Mark) && n < g.Offset
+	})
+	switch {
+	case err != nil || cursor == string(g.Head):
+		return cursor, 0, err
+	case last != string(g.Mark):
+		return "", 0, nil
+	}
+	return cursor, g.Offset - n, nil
 }

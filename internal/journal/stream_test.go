@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -259,8 +258,8 @@ func TestStreamMissesWhatWasDeleted(t *testing.T) {
 			t.Errorf("counted: %v", r.seen)
 		}
 		at := r.places[40] // what came after the gap can be read again
-		if err := entries(t.Context(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != nil {
-			t.Error(err)
+		if gone, err := entries(t.Context(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != nil || gone > 0 {
+			t.Error(gone, err)
 		}
 		r.crash() // the gap is known
 		r.write(41, 50)
@@ -571,19 +570,44 @@ func TestEntriesAreReadAgain(t *testing.T) {
 		r.expect(1, 50, 0)
 		for n, at := range r.places {
 			found := 0
-			err := entries(t.Context(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(b meter.Block) {
+			gone, err := entries(t.Context(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(b meter.Block) {
 				if b.Events[0].From == at.offset && slices.Equal(numbers(b.Data), []int{n}) {
 					found++
 				}
 			})
-			if err != nil || found != 1 {
-				t.Fatalf("message %d: %d times, %v", n, found, err)
+			if err != nil || gone > 0 || found != 1 {
+				t.Fatalf("message %d: %d times, %d gone, %v", n, found, gone, err)
 			}
 		}
-		r.fake.Vacuum(10)
-		at := r.places[50]
-		if err := entries(context.Background(), r.fake.Run, r.ledger[at.generation], at.offset, at.offset+1, func(meter.Block) {}); err != ErrGone {
-			t.Errorf("what was deleted: %v", err)
+	})
+}
+
+// A vacuum of the first entries of a generation leaves the others where they were.
+func TestEntriesAreReadAgainAfterAVacuum(t *testing.T) {
+	test(t, func(t *testing.T, r *reading) {
+		r.write(1, 60)
+		r.expect(1, 60, 0)
+		g := r.ledger[r.places[60].generation]
+		r.write(61, 70)        // as nobody has committed yet
+		r.fake.Vacuum(13 + 14) // 51 is the first left
+		for _, c := range []struct{ from, to int64 }{{0, 60}, {10, 30}, {25, 55}, {58, 60}} {
+			var got []int
+			gone, err := entries(t.Context(), r.fake.Run, g, c.from, c.to, func(b meter.Block) { got = append(got, numbers(b.Data)...) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := max(c.from+1, 51)
+			var want []int
+			for n := first; n <= c.to; n++ {
+				want = append(want, int(n))
+			}
+			if !slices.Equal(got, want) || gone != c.to-c.from-int64(len(want)) {
+				t.Errorf("from %d to %d: %d gone, and left are %v, want %v", c.from, c.to, gone, got, want)
+			}
+		}
+		r.fake.Vacuum(10) // all of it
+		if gone, err := entries(t.Context(), r.fake.Run, g, 20, 40, func(meter.Block) { t.Error("it has an entry") }); gone != 20 || err != nil {
+			t.Errorf("%d gone, %v", gone, err)
 		}
 	})
 }

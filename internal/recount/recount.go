@@ -117,17 +117,32 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 	return f
 }
 
-// recountJournal reads the entries of a contribution again.
+// recountJournal reads the entries of a contribution again, as far as the journal has
+// them.
 func (r *Recounter) recountJournal(ctx context.Context, f *Finding, p *pass) {
-	err := journal.Entries(ctx, p.Generation, p.start, p.end, p.count)
-	switch {
-	case errors.Is(err, journal.ErrGone):
-		f.Outcome, f.Note = Gone, "the journal does not have these entries any more"
-	case err != nil:
+	gone, err := journal.Entries(ctx, p.Generation, p.start, p.end, p.count)
+	if err != nil {
 		f.Note = err.Error()
-	default:
+		return
+	}
+	if gone < p.end-p.start {
 		f.File = p.Generation.Path
 		p.finish(f, p.account)
+	}
+	if gone > 0 {
+		p.judgeRest(f, gone)
+	}
+}
+
+// judgeRest judges what is left of the entries of a contribution.
+func (p *pass) judgeRest(f *Finding, gone int64) {
+	if p.own.Lines > p.Lines && len(p.together) == 0 {
+		return // more than was billed: it differs
+	}
+	f.Outcome = Gone
+	if f.Note = "the journal does not have these entries any more"; f.File != "" {
+		f.Note = fmt.Sprintf("the journal does not have %d of these %d entries any more: what is left comes to %s and %s", gone, p.end-p.start,
+			meter.Plural(f.Found.Lines, "line"), meter.Decimal(f.Found.Amount, p.Decimals))
 	}
 }
 

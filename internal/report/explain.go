@@ -83,7 +83,7 @@ func (e *Explanation) Print(w io.Writer) {
 	case recount.Different:
 		fmt.Fprintln(w, s.Paint(screen.Red, "different")+": counted again, its lines do not come to the same")
 	case recount.Gone:
-		fmt.Fprintln(w, "gone: not all of its lines exist any more; what there is comes to the same")
+		fmt.Fprintln(w, "gone: not all of its lines exist any more; what is left comes to no more than was billed")
 	case recount.Unknown:
 		fmt.Fprintln(w, "unknown: nobody can know whether its lines come to the same")
 	}
