@@ -126,9 +126,9 @@ func (r *reader) readAll(ctx context.Context) error {
 	if r.fields != nil {
 		args = append(args, "--output-fields="+strings.Join(slices.Concat(neededFields(), r.fields, r.query.fields()), ","))
 	}
-	last, at := "", parseCursor(from)
+	last, at := "", r.positions.of(from)
 	err := each(ctx, r.run, args, func(e fields.Entry) bool {
-		now := parseCursor(e.Cursor)
+		now := r.positions.of(e.Cursor)
 		if from != "" && now.upTo(at, r.boot) {
 			return ctx.Err() == nil
 		}

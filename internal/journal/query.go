@@ -169,13 +169,39 @@ func parseHex(text string) (n uint64, ok bool) {
 		return 0, false
 	}
 	for _, c := range []byte(text) {
-		digit := strings.IndexByte("0123456789abcdef", c)
-		if digit < 0 {
+		switch {
+		case '0' <= c && c <= '9':
+			n = n<<4 | uint64(c-'0')
+		case 'a' <= c && c <= 'f':
+			n = n<<4 | uint64(c-'a'+10)
+		default:
 			return 0, false
 		}
-		n = n<<4 | uint64(digit)
 	}
 	return n, true
+}
+
+// positions remembers the cursors that were parsed last, because a reader asks for the
+// position of each several times.
+type positions struct {
+	last [4]struct {
+		cursor string
+		at     position
+	}
+	next int
+}
+
+// of returns the position of a cursor.
+func (p *positions) of(cursor string) position {
+	for i := range p.last {
+		if p.last[i].cursor == cursor {
+			return p.last[i].at
+		}
+	}
+	known := &p.last[p.next]
+	p.next = (p.next + 1) % len(p.last)
+	known.cursor, known.at = cursor, parseCursor(cursor)
+	return known.at
 }
 
 // upTo reports whether an entry is the other or one before it. boot is the boot

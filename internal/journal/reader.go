@@ -74,6 +74,8 @@ type reader struct {
 	units   []string  // whose lost messages concern the source
 	current batch
 
+	positions positions
+
 	safe   *atomic.Pointer[string] // of the stream
 	files  func() string           // changes when files of the journal are deleted
 	state  string                  // what files returned last
@@ -200,7 +202,7 @@ func (r *reader) lines(ctx context.Context, process *journalctl.Process, begun f
 	in := bufio.NewReaderSize(process.Output, 64<<10)
 	defer r.flush(ctx)
 	known, expected := r.cursor, r.atCursor()
-	from, written := parseCursor(known), r.written
+	from, written := r.positions.of(known), r.written
 	filter := known != "" && !expected
 	met := false // the entry of the cursor
 	for {
@@ -227,7 +229,7 @@ func (r *reader) lines(ctx context.Context, process *journalctl.Process, begun f
 			continue
 		}
 		if filter {
-			at := parseCursor(entry.Cursor)
+			at := r.positions.of(entry.Cursor)
 			older := at.upTo(from, r.boot)
 			if !at.understood || !from.understood {
 				older = !entry.Written.After(written)
@@ -285,7 +287,7 @@ func (r *reader) deleted(ctx context.Context, cursor string) (n int64, gap bool)
 	if r.firstFrom(ctx, "--cursor="+cursor) == cursor {
 		return 0, false
 	}
-	from, oldest := parseCursor(cursor), parseCursor(r.firstFrom(ctx))
+	from, oldest := r.positions.of(cursor), r.positions.of(r.firstFrom(ctx))
 	if !oldest.understood || oldest.id != from.id || oldest.number <= from.number {
 		return 0, true
 	}
@@ -299,7 +301,7 @@ func (r *reader) upTo(cursor string) string {
 		if safe == nil {
 			continue
 		}
-		at, later := parseCursor(cursor), parseCursor(*safe)
+		at, later := r.positions.of(cursor), r.positions.of(*safe)
 		if at.understood && at.id == later.id && later.number > at.number {
 			cursor = *safe
 		}
@@ -453,7 +455,7 @@ type jump struct{ from, to position }
 // jumpTo returns the jump from the last entry to this one, and false if they are
 // neighbours.
 func (r *reader) jumpTo(e fields.Entry) (j jump, jumps bool) {
-	j = jump{parseCursor(r.upTo(r.cursor)), parseCursor(e.Cursor)}
+	j = jump{r.positions.of(r.upTo(r.cursor)), r.positions.of(e.Cursor)}
 	if !j.from.understood || !j.to.understood {
 		return j, false
 	}
@@ -467,7 +469,7 @@ func (r *reader) noteJumps(ctx context.Context) {
 		return
 	}
 	if state := r.files(); state != r.state {
-		r.state, r.oldest = state, parseCursor(r.firstFrom(ctx))
+		r.state, r.oldest = state, r.positions.of(r.firstFrom(ctx))
 	}
 	lost, gap := int64(0), false
 	for _, j := range r.jumps {
