@@ -113,10 +113,14 @@ func Behind(ctx context.Context, g meter.Generation) (n int64, err error) {
 }
 
 // Since returns what journalctl prints of the entries that a query chooses, from a
-// time on: an entry a line.
-func Since(ctx context.Context, q Query, since time.Time) (io.ReadCloser, error) {
+// time on: an entry a line. With follow it goes on with new entries until ctx ends.
+func Since(ctx context.Context, q Query, since time.Time, follow bool) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	running, err := journalctl.Run(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", fmt.Sprintf("--since=@%d", since.Unix())}, q...), nil)
+	args := []string{"--output=json", "--all", "--no-pager", "--quiet", fmt.Sprintf("--since=@%d", since.Unix())}
+	if follow {
+		args = append(args, following...)
+	}
+	running, err := journalctl.Run(ctx, append(args, q...), nil)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -135,11 +135,15 @@ func (r *reader) work(ctx context.Context) {
 	}
 }
 
+// following has journalctl go on with new entries. Without --merge it would show the
+// present boot only.
+var following = []string{"--follow", "--no-tail", "--merge"}
+
 // arguments returns what journalctl is to print.
 func (r *reader) arguments() []string {
 	args := []string{"--output=json", "--all", "--no-pager", "--quiet"}
 	if r.follow {
-		args = append(args, "--follow", "--no-tail", "--merge") // without --merge it shows the present boot only
+		args = append(args, following...)
 	}
 	if r.fields != nil {
 		args = append(args, "--output-fields="+strings.Join(append(neededFields(), r.fields...), ","))

@@ -1,9 +1,11 @@
 package trial
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 	"sync"
@@ -21,6 +23,7 @@ type tailedLine struct {
 	number int // from 1 where the tail began, or where another file took the name
 	text   string
 	err    error
+	size   int64 // in bytes, of a line that was too long to be read; its text is ""
 }
 
 // newFilesPause is between looks for files that the sources' patterns match and
@@ -43,8 +46,12 @@ func (t *trial) follow(ctx context.Context, inputs []*input) (failed bool) {
 		if in.done || in.compressed || in.isStdin() {
 			return
 		}
-		own := ends.add(ctx, in.path)
 		following++
+		if in.live {
+			tails.Go(func() { in.listen(ctx, lines) })
+			return
+		}
+		own := ends.add(ctx, in.path)
 		tails.Go(func() { in.tail(ctx, own, lines) })
 	}
 	for _, in := range inputs {
@@ -92,6 +99,10 @@ func (t *trial) tailed(line tailedLine) {
 	}
 	in.tailed = true
 	whole := append([]byte(line.text), '\n')
+	if line.size > 0 {
+		t.skip(in, line.size)
+		return
+	}
 	text := logfile.DropBlanks(whole)
 	if len(text) < len(whole) {
 		start = 1
@@ -101,6 +112,36 @@ func (t *trial) tailed(line tailedLine) {
 		return
 	}
 	t.block(in, start, text)
+}
+
+// listen hands on the entries of the journal until ctx ends. Each text may hold several.
+func (in *input) listen(ctx context.Context, lines chan<- tailedLine) {
+	give := func(line tailedLine) {
+		line.in = in
+		select {
+		case lines <- line:
+		case <-ctx.Done():
+		}
+	}
+	printed, err := in.stream(ctx)
+	if err != nil {
+		give(tailedLine{err: err})
+		return
+	}
+	defer printed.Close()
+	entries := &lineReader{from: printed, wholeOnly: true}
+	for {
+		data, skipped, err := entries.next()
+		switch {
+		case err == io.EOF:
+			give(tailedLine{err: errors.New("journalctl ended")})
+			return
+		case err != nil:
+			give(tailedLine{err: err})
+			return
+		}
+		give(tailedLine{text: string(bytes.TrimSuffix(data, []byte("\n"))), size: skipped})
+	}
 }
 
 // tail hands on the lines that are written to the file from its offset on,

@@ -42,6 +42,7 @@ type input struct {
 	done       bool      // nothing more is to come
 
 	stream func(context.Context) (io.ReadCloser, error) // of a source without files: opens its lines
+	live   bool                                         // the stream goes on until its context ends
 }
 
 func (in *input) isStdin() bool { return in.path == "-" }
@@ -124,7 +125,7 @@ func matchedInputs(ctx context.Context, config *config.Config, source string, si
 				note("source %s: %v", s.Name, err)
 				continue
 			}
-			inputs = append(inputs, journalInput(s, since))
+			inputs = append(inputs, journalInput(s, since, await))
 			continue
 		}
 		if s.Every > 0 {
@@ -150,6 +151,8 @@ func matchedInputs(ctx context.Context, config *config.Config, source string, si
 	}
 	switch {
 	case len(inputs) > 0:
+	case missing && len(globs) == 0: // journals
+		return nil, true, ErrUnread
 	case await:
 		note("no file matches %s: waiting for one", strings.Join(globs, ", "))
 	case missing:
@@ -170,11 +173,12 @@ func clockInput(s *rules.Source, since, now time.Time) *input {
 		stream: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(lines)), nil }}
 }
 
-// journalInput returns the entries of a source of the journal.
-func journalInput(s *rules.Source, since time.Time) *input {
+// journalInput returns the entries of a source of the journal. With follow it has those
+// to come as well.
+func journalInput(s *rules.Source, since time.Time, follow bool) *input {
 	query := journal.NewQuery(journal.MachineID(), s.Journal.Units, s.Journal.Identifiers, s.Journal.Matches)
-	return &input{name: s.Stream(), path: s.Stream(), size: -1, sources: []string{s.Name}, done: true,
-		stream: func(ctx context.Context) (io.ReadCloser, error) { return journal.Since(ctx, query, since) }}
+	return &input{name: s.Stream(), path: s.Stream(), size: -1, sources: []string{s.Name}, done: !follow, live: follow,
+		stream: func(ctx context.Context) (io.ReadCloser, error) { return journal.Since(ctx, query, since, follow) }}
 }
 
 // newInputs returns the readable files of the sources, or of one, that are not

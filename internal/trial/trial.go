@@ -91,6 +91,9 @@ func (t *trial) run(ctx context.Context, inputs []*input) (failed bool) {
 		if ctx.Err() != nil {
 			return failed
 		}
+		if in.live {
+			continue
+		}
 		err := t.read(ctx, in)
 		if err == nil || ctx.Err() != nil {
 			continue
