@@ -33,7 +33,10 @@ func (l *loader) readRule(o *object) *rules.Rule {
 	}
 	table := isTable(o.values["sku_id"])
 	if !table {
-		r.SKU = l.id(o, "sku_id")
+		if r.SKU = l.id(o, "sku_id"); strings.HasPrefix(r.SKU, "fields.") {
+			at := o.at("sku_id")
+			l.warnAt(at.Line, at.Column, "write a table: sku_id: {by: "+r.SKU+", map: {small: dn2a…, large: dn2b…}}", "%q is a text here, and no field", "sku_id")
+		}
 	}
 	if r.Name = o.text("name", ""); r.Name != "" {
 		node := o.at("name")
@@ -58,6 +61,10 @@ func (l *loader) readRule(o *object) *rules.Rule {
 		r.QuantityText = node.Value
 		l.readQuantity(node, r)
 		l.checkFields(node, r, r.Quantity)
+		if at, ok := r.Quantity.Division(); ok && r.Decimals == 0 {
+			line, column := l.position(node, at)
+			l.warnAt(line, column, "let `per` divide, which carries the rest: write `per: 1024` in a line of its own", "quantity: a division that leaves a rest is no whole number, and such a line counts nothing")
+		}
 	}
 	if r.Per = meter.One(r.Decimals); o.values["per"] != nil {
 		node := o.values["per"]
@@ -258,7 +265,11 @@ func (l *loader) zeroQuantity(node *yaml.Node) {
 func (l *loader) expression(node *yaml.Node, key string, sources []string, compile func(string) (*rules.Expression, *remedy.Mistake)) *rules.Expression {
 	switch {
 	case node.Kind != yaml.ScalarNode:
-		l.fail(node, "put an expression that begins with [ or { in quotes", "%q must be an expression, not %s", key, describe(node))
+		hint := "put an expression that begins with [ or { in quotes"
+		if key == "key" && node.Kind == yaml.SequenceNode {
+			hint = "join several values with +: key: 'fields.a + \" \" + fields.b'"
+		}
+		l.fail(node, hint, "%q must be an expression, not %s", key, describe(node))
 		return nil
 	case node.ShortTag() == "!!null":
 		l.fail(node, "", "%q has no value", key)

@@ -56,7 +56,12 @@ func (t *Slots) Quantity(text string) (*Program, *remedy.Mistake) {
 	case reflect.Int, reflect.Int64, reflect.Float64, reflect.String, reflect.Interface:
 	default:
 		hint := ""
-		if typ.Kind() == reflect.Bool {
+		switch typ.Kind() {
+		case reflect.Slice, reflect.Array:
+			hint = "write items(…) for how many there are"
+		case reflect.Func:
+			return nil, &remedy.Mistake{Message: text + " is a function", Hint: "write a number, or what a line has: fields.bytes"}
+		case reflect.Bool:
 			hint = "a condition goes under when; a choice is written in quotes: 'condition ? 1 : 2'"
 		}
 		return nil, &remedy.Mistake{Message: fmt.Sprintf("a quantity must be a whole number, and this is %s", typeName(typ)), Hint: hint}

@@ -27,6 +27,7 @@ func (v *Inspection) Visit(node *ast.Node) {
 		return
 	}
 	v.warn(*node)
+	v.doubt(*node)
 	fail := func(message, hint string) {
 		v.Problem = &Mistake{(*node).Location().From, message, hint}
 	}
@@ -87,12 +88,12 @@ func textWarnings(text string) (warnings []Mistake) {
 	masked := mask(text)
 	at := func(i int) int { return utf8.RuneCountInString(masked[:i]) }
 	if i := strings.Index(masked, "//"); i >= 0 {
-		warnings = append(warnings, Mistake{at(i), "// begins a comment: what follows is not part of the expression", "write / for a division, or take the comment away"})
+		warnings = append(warnings, Mistake{at(i), "// begins a comment: what follows is not part of the expression", "let `per` divide, in a line of its own, or take the comment away"})
 	}
 	if m := dateNumber.FindStringIndex(masked); m != nil {
 		warnings = append(warnings, Mistake{at(m[0]), "a date without quotes is a subtraction: " + masked[m[0]:m[1]] + " is a number", `write it in quotes: "` + masked[m[0]:m[1]] + `"`})
 	}
-	return warnings
+	return append(warnings, doubtRange(masked)...)
 }
 
 // ofFields reports whether a node is a field. Only the line tells its kind, so a

@@ -1,6 +1,7 @@
 package remedy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -144,7 +145,7 @@ var wordPattern = regexp.MustCompile(`^[\pL_$][\pL\pN_$]*`)
 var remedies = []func(s source, m *Mistake) bool{
 	dashedField, specialField, numberedField, slashedPattern, badPattern, tilde, oddEquals, inRound, comparedByIs, foreignCondition,
 	typographicQuotes, comment, openQuote, foreignOperator, notCompared, notBefore, foreignFunction, method, foreignName, textInText, foreignChoice, capitals, escapes,
-	halfCondition, severalTexts, elements, foreignArrow, strayBracket, strayNumber, arguments, tooShort, unexpected,
+	halfCondition, severalTexts, elements, foreignArrow, everyElement, wrongWord, calledField, oneArgument, strayBracket, strayNumber, arguments, tooShort, unexpected,
 }
 
 var (
@@ -278,6 +279,10 @@ func oddEquals(s source, m *Mistake) bool {
 	switch masked := string(s.masked); {
 	case groups[0] == "!==":
 		m.Hint = "compare with !="
+	case strings.Contains(masked, "=<"):
+		m.Message, m.Hint = "there is no operator =< here", "write <="
+	case strings.Contains(masked, "=>") && !lambda.MatchString(masked):
+		m.Message, m.Hint = "there is no operator => here", "write >="
 	case strings.Contains(masked, "=>"):
 		m.Hint = "in a loop # is the element, and the YAML needs quotes: 'any(fields.list, # == 1)'"
 	case assignment.MatchString(masked):
@@ -495,6 +500,11 @@ func halfCondition(s source, m *Mistake) bool {
 		}
 	case "==", "!=", "<", ">", "<=", ">=":
 		return textAndNumber(m, g[1])
+	case "*", "/", "-", "%", "+":
+		if !strings.Contains(types, "string and int)") {
+			return false
+		}
+		m.Message, m.Hint = g[1]+" takes two numbers, and the left one is a text", "convert it with int(), as in int(extract(line, `size=(\\d+)`)) "+g[1]+" 2"
 	default:
 		return false
 	}
@@ -565,6 +575,61 @@ func foreignArrow(s source, m *Mistake) bool {
 		return false
 	}
 	m.Message, m.Hint = "a field is named with a point", fmt.Sprintf("write %s.%s", g[1], g[2])
+	return true
+}
+
+var (
+	lambda      = regexp.MustCompile(`[(,]\s*\(?\w+\)?\s*=>`)
+	libraryCall = regexp.MustCompile(`^\w+\.(\w+)\(`)
+	inLoop      = regexp.MustCompile(`\b(?:all|any|none|one|map|filter|find|findLast|findIndex|count|sum|groupBy|sortBy)\([^()]+,[^,()]*$`)
+	everyOne    = regexp.MustCompile(`(?:\b(\w+)\()?(\b[\w.]+)\[\*?\]\.(\w+)`)
+	postfix     = regexp.MustCompile(`([\w.]+)\s+(?:exists|as\s+(int|integer|float|string))\b`)
+)
+
+// everyElement is a field of all elements, as other languages write it.
+func everyElement(s source, m *Mistake) bool {
+	g, from := s.find(everyOne)
+	if g == nil {
+		return false
+	}
+	m.Offset, m.Message = from, "a field of every element is written with map"
+	m.Hint = fmt.Sprintf("write map(%s, .%s)", g[2], g[3])
+	if g[1] != "" {
+		m.Hint = fmt.Sprintf("write %s(map(%s, .%s))", g[1], g[2], g[3])
+	}
+	return true
+}
+
+// wrongWord is a word of another language behind a value.
+func wrongWord(s source, m *Mistake) bool {
+	g := postfix.FindStringSubmatch(string(s.masked))
+	word, _ := s.word()
+	switch {
+	case g == nil || word != "exists" && word != "as":
+		return false
+	case word == "exists":
+		m.Message, m.Hint = "there is no operator exists here", "write "+g[1]+" != nil"
+	default:
+		m.Message, m.Hint = "there is no operator as here", fmt.Sprintf("write %s(%s)", strings.TrimSuffix(g[2], "eger"), g[1])
+	}
+	return true
+}
+
+// calledField is a field that is asked for as a function is.
+func calledField(s source, m *Mistake) bool {
+	if !strings.HasSuffix(m.Message, "is not callable") || !strings.HasPrefix(m.Message, "map[") {
+		return false
+	}
+	m.Message, m.Hint = "fields is no function", "write fields.event, or fields[\"event\"]"
+	return true
+}
+
+// oneArgument is a loop without its condition.
+func oneArgument(s source, m *Mistake) bool {
+	if m.Message != "expected at least 2 arguments" {
+		return false
+	}
+	m.Message, m.Hint = "a loop takes a list and a condition", `write any(fields.items, .name == "x")`
 	return true
 }
 
@@ -646,6 +711,8 @@ func foreignFunction(s source, m *Mistake) bool {
 		m.Hint = "write ??: fields.n ?? 0"
 	case slices.Contains([]string{"substr", "substring", "slice", "left", "mid"}, plain):
 		m.Hint = "write line[0:5]"
+	case slices.Contains([]string{"today", "time", "clock", "timestamp", "current_timestamp", "uptime", "rand", "random", "uuid"}, plain):
+		m.Message, m.Hint = word+" is not available: the same line must always count the same", "take what the line has, and give the source a `timestamp`"
 	case plain == "not" || plain == "and" || plain == "or":
 		m.Hint = "write " + plain + " in small letters, with a blank behind it"
 	case nearest(word, functions) != "":
@@ -746,6 +813,14 @@ func foreignName(s source, m *Mistake) bool {
 		if name == "$" {
 			m.Hint = "write fields in the place of $"
 		}
+	case slices.Contains([]string{"Math", "math", "String", "strings", "Number"}, name) && libraryCall.MatchString(string(s.masked[s.at:])):
+		g := libraryCall.FindStringSubmatch(string(s.masked[s.at:]))
+		m.Message, m.Hint = "functions belong to no library here", "see docs/rules.md for the functions that there are"
+		if function := cmp.Or(foreignFunctions[strings.ToLower(g[1])], nearest(g[1], functions)); function != "" {
+			m.Hint = fmt.Sprintf("write %s(…)", function)
+		}
+	case inLoop.MatchString(string(s.masked[:s.at])):
+		m.Hint = "a field of the element begins with a point in a loop; write ." + name
 	case s.at > 0 && s.masked[s.at-1] == '[':
 		m.Hint = fmt.Sprintf("a name in brackets is written in quotes: [%q]", name)
 	case near != "":
@@ -802,10 +877,21 @@ func escapes(s source, m *Mistake) bool {
 
 func arguments(s source, m *Mistake) bool {
 	name, _ := s.word()
-	if !strings.HasPrefix(m.Message, "not enough arguments") && !strings.HasPrefix(m.Message, "too many arguments") || name != "extract" {
+	if !strings.HasPrefix(m.Message, "not enough arguments") && !strings.HasPrefix(m.Message, "too many arguments") {
 		return false
 	}
-	m.Message, m.Hint = "extract takes a text and a pattern", "write extract(line, `size=(\\d+)`)"
+	switch name {
+	case "extract":
+		m.Message, m.Hint = "extract takes a text and a pattern", "write extract(line, `size=(\\d+)`)"
+	case "bytes":
+		m.Message, m.Hint = "bytes takes one text with its unit", `write bytes("1.5 GiB"); where the line has no unit, multiply: fields.size * 1000000`
+	case "seconds":
+		m.Message, m.Hint = "seconds takes one text with its units", `write seconds("1h2m3.5s")`
+	case "items":
+		m.Message, m.Hint = "items takes one value, and returns how many it is", "write items(fields.recipients)"
+	default:
+		return false
+	}
 	return true
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -112,6 +114,9 @@ var seconds = map[string]int64{"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3
 // Number returns what to write for a number that YAML does not take for a
 // whole one. It returns "" if it cannot read the number either.
 func Number(key, text string) string {
+	if g := power.FindStringSubmatch(text); g != nil { // 1024^3, 1024*1024, GiB
+		return Number(key, product(g))
+	}
 	g := sizeUnit.FindStringSubmatch(text)
 	if g == nil {
 		return ""
@@ -132,4 +137,29 @@ func Number(key, text string) string {
 		return fmt.Sprintf("write %s: %s where the quantity is in seconds", key, n.Num())
 	}
 	return fmt.Sprintf("write %s: %s", key, n.Num())
+}
+
+// power is a number that is written as a power, a product or a unit alone.
+var power = regexp.MustCompile(`^\s*(?:(\d+)\s*(?:\^|\*\*)\s*(\d)|(\d+(?:\s*\*\s*\d+)+)|([KMGTkmgt]i?[Bb]))\s*$`)
+
+// product returns the number that power has found, or "".
+func product(g []string) string {
+	if g[4] != "" {
+		return "1" + g[4]
+	}
+	var factors []string
+	if g[3] != "" {
+		factors = strings.Split(g[3], "*")
+	} else {
+		times, _ := strconv.Atoi(g[2])
+		factors = slices.Repeat([]string{g[1]}, times)
+	}
+	n := big.NewInt(1)
+	for _, f := range factors {
+		factor, ok := new(big.Int).SetString(strings.TrimSpace(f), 10)
+		if !ok || n.Mul(n, factor).BitLen() > 62 {
+			return ""
+		}
+	}
+	return n.String()
 }

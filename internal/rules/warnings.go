@@ -21,6 +21,22 @@ func (e *Expression) FirstField() string {
 	return fields.PathText(e.Table.Paths[e.Slots[0]])
 }
 
+// Division returns the place of a division whose result is the expression's own.
+func (e *Expression) Division() (offset int, ok bool) {
+	if e == nil {
+		return 0, false
+	}
+	tree, err := parser.Parse(e.Text)
+	if err != nil {
+		return 0, false
+	}
+	b, ok := tree.Node.(*ast.BinaryNode)
+	if !ok || b.Operator != "/" {
+		return 0, false
+	}
+	return b.Location().From, true
+}
+
 // LooksAtNothing reports whether the expression is the same for every line of
 // every file.
 func (e *Expression) LooksAtNothing() bool {
