@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -79,26 +79,31 @@ func (t *trouble) end(what string) {
 // sealed and sent within seconds of their end.
 const muchSkew = 30 * time.Second
 
-// cause returns what an error says without the names of the request and the port it
-// left from, which differ each time.
+// changing is what differs each time in an error that stays the same: the port that a
+// request left from, and the clock in an error of a certificate.
+var changing = regexp.MustCompile(`(?:[\d.]+|\[[^\]]*\]):\d+->|current time \S+ is (?:before|after) `)
+
+// cause returns what an error says without the names of the request and without what
+// differs each time.
 func cause(err error) string {
 	var refusal *sender.Error
 	if errors.As(err, &refusal) {
 		err = refusal.Err
 	}
-	var network *net.OpError
-	if errors.As(err, &network) && network.Source != nil {
-		bare := *network
-		bare.Source = nil
-		return strings.ReplaceAll(err.Error(), network.Error(), bare.Error())
-	}
-	return err.Error()
+	return changing.ReplaceAllStringFunc(err.Error(), func(found string) string {
+		if strings.HasSuffix(found, "->") {
+			return ""
+		}
+		return "valid " + map[bool]string{true: "from ", false: "until "}[strings.HasSuffix(found, "before ")]
+	})
 }
 
 // deliveryHint returns what an operator can do about a delivery that failed.
 func deliveryHint(err error) string {
 	var refusal *sender.Error
 	switch {
+	case sender.Untrusted(err):
+		return sender.TrustHint
 	case errors.Is(err, sender.ErrNoToken):
 		return "attach a service account with the role marketplace.meteringAgent to the VM, or see auth: in the configuration"
 	case !errors.As(err, &refusal):
@@ -108,7 +113,7 @@ func deliveryHint(err error) string {
 	case http.StatusOK:
 		return "the API answers, and says nothing of the records: see its message, and ask with `meterlog check --online`; it is tried again"
 	case 0:
-		return "see whether this machine reaches delivery.endpoint; it is tried again"
+		return sender.ReachHint(err, "delivery.endpoint") + "; it is tried again"
 	case http.StatusUnauthorized:
 		return "the token is not accepted: see auth: in the configuration"
 	case http.StatusForbidden:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -213,13 +212,7 @@ func (o *onlineCheck) explain(a answer) {
 		o.wrong("token", "%v%s", cause, o.tokenAdvice(cause))
 	case refusal.Status == 0:
 		o.failed = true
-		advice := ": see whether this machine reaches " + o.config.Delivery.Endpoint + ", and the proxy it needs (HTTPS_PROXY)"
-		if unknown := (*net.DNSError)(nil); untrusted(cause) {
-			advice = trustAdvice
-		} else if errors.As(cause, &unknown) {
-			advice = ": see that delivery.endpoint is spelt right and this machine has a name server (resolvectl query " + unknown.Name + ")"
-		}
-		o.say("API", "NOT reached: %v%s", cause, advice)
+		o.say("API", "NOT reached: %v: %s", cause, sender.ReachHint(cause, o.config.Delivery.Endpoint))
 	case refusal.Status == http.StatusUnauthorized:
 		o.wrong("token", "%v%s", cause, o.tokenAdvice(cause))
 	case refusal.Status == http.StatusForbidden:
@@ -234,15 +227,10 @@ func (o *onlineCheck) explain(a answer) {
 	}
 }
 
-// untrusted reports whether a server's certificate is not trusted.
-func untrusted(err error) bool { return strings.Contains(err.Error(), "x509: ") }
-
-const trustAdvice = ": see that the clock is right (timedatectl) and delivery.endpoint is the API's; if a proxy of yours opens TLS, name its certificate in delivery.ca_file"
-
 func (o *onlineCheck) tokenAdvice(err error) string {
 	switch method := o.config.Auth.Method; {
-	case untrusted(err):
-		return trustAdvice
+	case sender.Untrusted(err):
+		return ": " + sender.TrustHint
 	case method == "key":
 		return ": see whether the key still exists (yc iam key list) and this machine reaches auth.iam_endpoint"
 	case method == "token":

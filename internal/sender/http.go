@@ -33,6 +33,12 @@ func newTransport(caFile string, proxy func(*http.Request) (*url.URL, error), di
 		MaxIdleConns:           4,
 		IdleConnTimeout:        20 * time.Second, // less than the pause between two windows: a connection that died unseen is not used again
 		MaxResponseHeaderBytes: 64 << 10,
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+			if answer.StatusCode != http.StatusOK {
+				return fmt.Errorf("proxyconnect: the proxy answers %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
+			}
+			return nil
+		},
 	}
 	if dial != nil {
 		t.Proxy = nil
