@@ -386,18 +386,7 @@ const keysPruned = 5000
 // and got no new key since then. It returns how many keys it deleted: until that is
 // 0, there may be more.
 func (l *Ledger) ForgetKeys(ctx context.Context, before time.Time) (n int, err error) {
-	for begun := time.Now(); time.Since(begun) < pruneFor; {
-		deleted := int64(0)
-		err := l.update(ctx, "forget keys", func(tx *transaction) (err error) {
-			deleted, err = tx.forgetKeys(before.Unix())
-			return err
-		})
-		n += int(deleted)
-		if err != nil || deleted < keysPruned {
-			return n, err
-		}
-	}
-	return n, nil
+	return l.inSlices(ctx, "forget keys", keysPruned, func(tx *transaction) (int64, error) { return tx.forgetKeys(before.Unix()) })
 }
 
 func (t *transaction) forgetKeys(before int64) (deleted int64, err error) {

@@ -102,21 +102,10 @@ func (r *Reader) OpenPeaks(ctx context.Context) (all []OpenPeaks, err error) {
 const peaksPruned = 5000
 
 // PrunePeaks deletes some peaks whose records were pruned, and stretches without
-// peaks, that were closed before the given time. It returns how many peaks it deleted: until that is 0, there may be
-// more.
+// peaks, that were closed before the given time. It returns how many peaks it deleted:
+// until that is 0, there may be more.
 func (l *Ledger) PrunePeaks(ctx context.Context, before time.Time) (n int, err error) {
-	for begun := time.Now(); time.Since(begun) < pruneFor; {
-		deleted := int64(0)
-		err := l.update(ctx, "prune peaks", func(tx *transaction) (err error) {
-			deleted, err = tx.prunePeaks(before.Unix())
-			return err
-		})
-		n += int(deleted)
-		if err != nil || deleted < peaksPruned {
-			return n, err
-		}
-	}
-	return n, nil
+	return l.inSlices(ctx, "prune peaks", peaksPruned, func(tx *transaction) (int64, error) { return tx.prunePeaks(before.Unix()) })
 }
 
 func (t *transaction) prunePeaks(before int64) (deleted int64, err error) {

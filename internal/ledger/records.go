@@ -283,15 +283,23 @@ const (
 // may be more. Unsettled records stay. A refused record stays as long as the
 // record that replaced it.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (n int, err error) {
+	return l.inSlices(ctx, "prune", pruneAtOnce, func(tx *transaction) (int64, error) { return tx.prune(before) })
+}
+
+// inSlices deletes in transactions of at most so many rows, until there are fewer or
+// pruneFor is over. It returns how many rows it deleted.
+func (l *Ledger) inSlices(ctx context.Context, operation string, atOnce int64, remove func(*transaction) (int64, error)) (n int, err error) {
 	for begun := time.Now(); time.Since(begun) < pruneFor; {
 		deleted := int64(0)
-		err := l.update(ctx, "prune", func(tx *transaction) (err error) {
-			deleted, err = tx.prune(before)
+		err := l.update(ctx, operation, func(tx *transaction) (err error) {
+			deleted, err = remove(tx)
 			return err
 		})
-		n += int(deleted)
-		if err != nil || deleted < pruneAtOnce {
+		if err != nil {
 			return n, err
+		}
+		if n += int(deleted); deleted < atOnce {
+			break
 		}
 	}
 	return n, nil
