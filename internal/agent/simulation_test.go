@@ -103,10 +103,10 @@ const (
 	no     dying = iota
 	before       // after the attempt was noted, and before the request leaves
 	after        // after the API has answered, and before that is noted
+	dead         // it is killed: nothing that it still does reaches the API or the next agent
 )
 
-// killed is what a kill panics with.
-type killed struct{}
+var errDead = errors.New("the agent is killed")
 
 func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	time.Sleep(14 * 24 * time.Hour) // to the middle of a month
@@ -187,11 +187,15 @@ func (s *simulation) check(err error) {
 // RoundTrip carries a request to the API, if the agent lives so long.
 func (s *simulation) RoundTrip(r *http.Request) (*http.Response, error) {
 	if s.dying == before {
-		panic(killed{})
+		s.die()
+	}
+	if s.dying == dead {
+		return nil, errDead
 	}
 	response, err := s.front.RoundTrip(r)
 	if s.dying == after {
-		panic(killed{})
+		s.die()
+		return nil, errDead
 	}
 	return response, err
 }
@@ -250,18 +254,28 @@ func (s *simulation) randomClock() time.Duration {
 	return time.Duration(s.chance.IntN(7200)-3600) * time.Second
 }
 
-// kill ends the agent at once: the next one finds what is on the
-// disk at this moment.
+// kill ends the agent at once.
 func (s *simulation) kill() {
-	state := filepath.Join(s.dir, "state")
+	s.die()
+	s.bury()
+}
+
+// die keeps what the disk holds at this moment: the next agent finds it.
+func (s *simulation) die() {
+	s.dying = dead
 	found := filepath.Join(s.dir, "found")
 	s.check(os.Mkdir(found, 0o755))
 	for _, name := range []string{ledger.FileName, ledger.FileName + "-wal"} {
-		s.check(copyFile(filepath.Join(found, name), filepath.Join(state, name)))
+		s.check(copyFile(filepath.Join(found, name), filepath.Join(s.dir, "state", name)))
 	}
+}
+
+// bury ends an agent that is dead.
+func (s *simulation) bury() {
+	state := filepath.Join(s.dir, "state")
 	s.agent.Close()
 	s.end()
-	s.check(errors.Join(os.RemoveAll(state), os.Rename(found, state)))
+	s.check(errors.Join(os.RemoveAll(state), os.Rename(filepath.Join(s.dir, "found"), state)))
 }
 
 func (s *simulation) end() {
@@ -400,18 +414,12 @@ func (s *simulation) commit() {
 
 // sendStep is one step of the send loop, which may be its last.
 func (s *simulation) sendStep() {
-	defer func() {
-		switch r := recover(); r.(type) {
-		case nil:
-		case killed:
-			s.note("killed")
-			s.kill()
-		default:
-			panic(r)
-		}
-	}()
 	s.ready(2 * requestTimeout)
 	s.agent.send.step(s.t.Context())
+	if s.dying == dead {
+		s.note("killed")
+		s.bury()
+	}
 }
 
 // failing has the ledger refuse some kind of write for a while.
@@ -617,7 +625,7 @@ func (s *simulation) do() {
 	case 9:
 		s.dying = []dying{before, after}[s.chance.IntN(2)]
 		s.note("the next request is the last: %d", s.dying)
-		s.agent.send.widest, s.agent.send.suspects.of = 1, nil // so that this goroutine makes it, which can be stopped
+		s.agent.send.widest, s.agent.send.suspects.of = 1, nil // so that no other request is under way when it dies
 		s.sendStep()
 		s.dying = no
 		if s.agent == nil {
