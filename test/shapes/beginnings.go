@@ -99,16 +99,12 @@ func (r *run) sharedHeader(header string, down bool) {
 	r.rest(2 * time.Second)
 	r.raw("b.log", header)
 	r.rest(2 * time.Second)
-	if down {
-		r.kill()
-	}
-	for _, name := range []string{"b.log", "c.log", "d.log"} {
-		r.raw(name, header)
-		r.write(name, 12)
-	}
-	if down {
-		r.start()
-	}
+	r.changing(down, func() {
+		for _, name := range []string{"b.log", "c.log", "d.log"} {
+			r.raw(name, header)
+			r.write(name, 12)
+		}
+	})
 	r.settled()
 	r.write("a.log", 5)
 	r.raw("e.log", header)
@@ -124,16 +120,12 @@ func (r *run) countedHeader(down bool) {
 	r.write("a.log", 30)
 	r.start()
 	r.settled()
-	if down {
-		r.kill()
-	}
-	for _, name := range []string{"b.log", "c.log", "d.log"} {
-		begin(name)
-		r.write(name, 12)
-	}
-	if down {
-		r.start()
-	}
+	r.changing(down, func() {
+		for _, name := range []string{"b.log", "c.log", "d.log"} {
+			begin(name)
+			r.write(name, 12)
+		}
+	})
 	r.settled()
 }
 
@@ -150,15 +142,11 @@ func (r *run) countedHeaderRotated(down bool) {
 	begin()
 	r.settled()
 	r.rest(8 * time.Second)
-	if down {
-		r.kill()
-	}
-	r.sh(shift + `mv app.log app.log.1`)
-	begin()
-	r.write("app.log", 12)
-	if down {
-		r.start()
-	}
+	r.changing(down, func() {
+		r.sh(shift + `mv app.log app.log.1`)
+		begin()
+		r.write("app.log", 12)
+	})
 	r.settled()
 }
 

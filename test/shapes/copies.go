@@ -72,41 +72,30 @@ func (r *run) copyOfFinished(script string, down bool) {
 	r.move("app.log", "app.log.1")
 	r.write("app.log", 10)
 	r.rest(9 * time.Second) // until the rotated file is quiet and finished
-	if down {
-		r.kill()
-	}
-	r.sh(script)
-	r.write("app.log", 10)
-	if down {
-		r.start()
-	}
+	r.changing(down, func() {
+		r.sh(script)
+		r.write("app.log", 10)
+	})
 	r.settled()
 }
 
 // growingCopy copies a log again and again over the same file, in place.
 func growingCopy(r *run) {
 	r.sh(`mkdir mirror`)
-	r.write("app.log", 60)
-	r.start()
-	r.settled()
-	for i := range 6 {
-		r.write("app.log", 30)
-		r.sh(`cat app.log > mirror/app.log`)
-		r.rest(1500 * time.Millisecond)
-		if i == 3 {
-			r.restart()
-		}
-	}
+	r.copiedAsItGrows(`cat app.log > mirror/app.log`)
 }
 
 // growingArchive writes an archive of the growing log each time under one name.
-func growingArchive(r *run) {
+func growingArchive(r *run) { r.copiedAsItGrows(`gzip -c app.log > app-support.log.gz`) }
+
+// copiedAsItGrows runs the script again and again while the log grows.
+func (r *run) copiedAsItGrows(script string) {
 	r.write("app.log", 60)
 	r.start()
 	r.settled()
 	for i := range 6 {
 		r.write("app.log", 30)
-		r.sh(`gzip -c app.log > app-support.log.gz`)
+		r.sh(script)
 		r.rest(1500 * time.Millisecond)
 		if i == 3 {
 			r.restart()

@@ -69,15 +69,11 @@ func cuts() []shape {
 			r.write("app.log", 400)
 			r.start()
 			r.settled()
-			if down {
-				r.kill()
-			}
-			r.write("app.log", 30)
-			r.sh(`tail -n 100 app.log > tmp; mv tmp app.log`)
-			r.write("app.log", 50)
-			if down {
-				r.start()
-			}
+			r.changing(down, func() {
+				r.write("app.log", 30)
+				r.sh(`tail -n 100 app.log > tmp; mv tmp app.log`)
+				r.write("app.log", 50)
+			})
 			r.settled()
 		}})
 	}

@@ -67,13 +67,9 @@ func links() []shape {
 					r.both("real/x", 50, "a", "b")
 					r.start()
 					r.settled()
-					if down {
-						r.kill()
-					}
-					r.sh(`rm a/x.log`)
-					if down {
-						r.start()
-					}
+					r.changing(down, func() {
+						r.sh(`rm a/x.log`)
+					})
 					r.rest(7 * time.Second)
 					r.both("real/x", 30, "b")
 					r.settled()
@@ -82,14 +78,10 @@ func links() []shape {
 					r.write("app.log", 60)
 					r.start()
 					r.settled()
-					if down {
-						r.kill()
-					}
-					r.sh(how + ` $PWD/app.log a-first.log; ` + how + ` $PWD/app.log z-last.log`)
-					r.write("app.log", 20)
-					if down {
-						r.start()
-					}
+					r.changing(down, func() {
+						r.sh(how + ` $PWD/app.log a-first.log; ` + how + ` $PWD/app.log z-last.log`)
+						r.write("app.log", 20)
+					})
 					r.settled()
 					r.sh(`rm app.log; : > app.log`)
 					r.write("app.log", 20)
@@ -105,15 +97,11 @@ func links() []shape {
 				r.both("app-1.log", 50, "a", "b")
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.both("app-1.log", 5, "a", "b")
-				r.sh(`: > app-2.log; ln -sfn app-2.log current.log`)
-				r.both("app-2.log", 30, "a", "b")
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.both("app-1.log", 5, "a", "b")
+					r.sh(`: > app-2.log; ln -sfn app-2.log current.log`)
+					r.both("app-2.log", 30, "a", "b")
+				})
 				r.settled()
 				r.both("app-2.log", 5, "a", "b")
 			}},
@@ -122,16 +110,12 @@ func links() []shape {
 				r.write("app-1.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.write("app-1.log", 5)
-				r.sh(`: > app-2.log; ln -sfn app-2.log current.log`)
-				r.write("app-2.log", 30)
-				r.write("app-1.log", 3) // the program has not switched yet
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.write("app-1.log", 5)
+					r.sh(`: > app-2.log; ln -sfn app-2.log current.log`)
+					r.write("app-2.log", 30)
+					r.write("app-1.log", 3) // the program has not switched yet
+				})
 				r.settled()
 			}},
 			shape{name: "link/folder-switched-capistrano/" + downName(down), patterns: []string{"current/log/*.log"}, short: down, do: func(r *run) {
@@ -139,16 +123,12 @@ func links() []shape {
 				r.write("releases/1/log/app.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.write("releases/1/log/app.log", 5)
-				r.sh(`ln -sfn releases/2 current`)
-				r.write("releases/2/log/app.log", 30)
-				r.write("releases/1/log/app.log", 3)
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.write("releases/1/log/app.log", 5)
+					r.sh(`ln -sfn releases/2 current`)
+					r.write("releases/2/log/app.log", 30)
+					r.write("releases/1/log/app.log", 3)
+				})
 				r.settled()
 			}},
 			shape{name: "link/container-log-whose-link-is-gone/" + downName(down), patterns: []string{"containers/*.log"}, do: func(r *run) {
@@ -156,14 +136,10 @@ func links() []shape {
 				r.write("pods/x/0.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.write("pods/x/0.log", 5)
-				r.sh(`rm containers/x.log`)
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.write("pods/x/0.log", 5)
+					r.sh(`rm containers/x.log`)
+				})
 				r.settled()
 			}},
 			shape{name: "link/container-log-rotated/" + downName(down), patterns: []string{"containers/*.log"}, do: func(r *run) {
@@ -171,16 +147,12 @@ func links() []shape {
 				r.write("pods/x/0.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.write("pods/x/0.log", 5)
-				r.sh(`mv pods/x/0.log pods/x/0.log.20261125-030000; : > pods/x/0.log`)
-				r.write("pods/x/0.log", 10)
-				r.sh(`gzip pods/x/0.log.20261125-030000`)
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.write("pods/x/0.log", 5)
+					r.sh(`mv pods/x/0.log pods/x/0.log.20261125-030000; : > pods/x/0.log`)
+					r.write("pods/x/0.log", 10)
+					r.sh(`gzip pods/x/0.log.20261125-030000`)
+				})
 				r.settled()
 			}})
 	}

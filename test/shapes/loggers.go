@@ -20,16 +20,12 @@ func folders() []shape {
 				r.write("2026-11-24/app.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.write("2026-11-24/app.log", 5)
-				r.sh(`mkdir 2026-11-25`)
-				r.write("2026-11-25/app.log", 30)
-				r.sh(`gzip 2026-11-24/app.log`)
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.write("2026-11-24/app.log", 5)
+					r.sh(`mkdir 2026-11-25`)
+					r.write("2026-11-25/app.log", 30)
+					r.sh(`gzip 2026-11-24/app.log`)
+				})
 				r.settled()
 			}},
 			shape{name: "folder/today-alone-is-followed/" + downName(down), patterns: []string{"today/app.log"}, do: func(r *run) {
@@ -37,15 +33,11 @@ func folders() []shape {
 				r.write("today/app.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.write("today/app.log", 5)
-				r.sh(`mv today 2026-11-24; mkdir today`)
-				r.write("today/app.log", 30)
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.write("today/app.log", 5)
+					r.sh(`mv today 2026-11-24; mkdir today`)
+					r.write("today/app.log", 30)
+				})
 				r.settled()
 			}},
 			shape{name: "folder/moved-below-two-stars/" + downName(down), patterns: []string{"**/*.log"}, do: func(r *run) {
@@ -53,16 +45,12 @@ func folders() []shape {
 				r.write("a/b/app.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.write("a/b/app.log", 5)
-				r.sh(`mv a c; mkdir -p a/b`)
-				r.write("a/b/app.log", 30)
-				r.write("c/b/app.log", 5)
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.write("a/b/app.log", 5)
+					r.sh(`mv a c; mkdir -p a/b`)
+					r.write("a/b/app.log", 30)
+					r.write("c/b/app.log", 5)
+				})
 				r.settled()
 			}},
 			shape{name: "folder/away-and-back/" + downName(down), patterns: []string{"mnt/*.log"}, do: func(r *run) {
@@ -70,13 +58,9 @@ func folders() []shape {
 				r.write("mnt/app.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				r.sh(`mv mnt ../away`)
-				if down {
-					r.start()
-				}
+				r.changing(down, func() {
+					r.sh(`mv mnt ../away`)
+				})
 				r.rest(14 * time.Second)
 				r.sh(`mv ../away mnt`)
 				r.write("mnt/app.log", 30)
@@ -87,18 +71,14 @@ func folders() []shape {
 				r.write("app-0.log", 60)
 				r.start()
 				r.settled()
-				if down {
-					r.kill()
-				}
-				for i := range 30 {
-					r.write(fmt.Sprintf("app-%d.log", i+1), 12)
-					if i%3 == 0 {
-						r.sh(fmt.Sprintf(`gzip app-%d.log`, i+1))
+				r.changing(down, func() {
+					for i := range 30 {
+						r.write(fmt.Sprintf("app-%d.log", i+1), 12)
+						if i%3 == 0 {
+							r.sh(fmt.Sprintf(`gzip app-%d.log`, i+1))
+						}
 					}
-				}
-				if down {
-					r.start()
-				}
+				})
 				r.settled()
 			}},
 		)

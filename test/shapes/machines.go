@@ -62,27 +62,23 @@ func (r *run) reuse(kind string, after time.Duration, down bool) {
 	began := time.Now()
 	inode := r.inode("g.log.1.gz")
 	r.rest(after)
-	if down {
-		r.kill()
-	}
-	r.must(os.Remove(r.path("g.log.1.gz")))
-	take := r.takeInode(inode)
-	switch kind {
-	case "live":
-		r.must(os.Rename(take, r.path("c.log")))
-		r.write("c.log", 200)
-	case "rotated": // a copy that is truncated
-		r.must(os.WriteFile(take, []byte(r.read("c.log")), 0o644))
-		r.must(os.Rename(take, r.path("c.log.1")))
-		r.must(os.Truncate(r.path("c.log"), 0))
-		r.write("c.log", 3)
-	case "archive":
-		r.sh(`gzip -c g.log > ` + take + `; : > g.log`)
-		r.must(os.Rename(take, r.path("g.log.2.gz")))
-	}
-	if down {
-		r.start()
-	}
+	r.changing(down, func() {
+		r.must(os.Remove(r.path("g.log.1.gz")))
+		take := r.takeInode(inode)
+		switch kind {
+		case "live":
+			r.must(os.Rename(take, r.path("c.log")))
+			r.write("c.log", 200)
+		case "rotated": // a copy that is truncated
+			r.must(os.WriteFile(take, []byte(r.read("c.log")), 0o644))
+			r.must(os.Rename(take, r.path("c.log.1")))
+			r.must(os.Truncate(r.path("c.log"), 0))
+			r.write("c.log", 3)
+		case "archive":
+			r.sh(`gzip -c g.log > ` + take + `; : > g.log`)
+			r.must(os.Rename(take, r.path("g.log.2.gz")))
+		}
+	})
 	r.settled()
 	for time.Since(began) < 75*time.Second {
 		r.rest(time.Second)

@@ -51,6 +51,17 @@ func newRun(ctx context.Context, s shape, dir string) (*run, error) {
 	return r, nil
 }
 
+// changing makes a change: under a running agent, or between a kill and a start.
+func (r *run) changing(down bool, change func()) {
+	if down {
+		r.kill()
+	}
+	change()
+	if down {
+		r.start()
+	}
+}
+
 // through runs the shape to its end and returns what was wrong.
 func (r *run) through() (err error) {
 	ctx, cancel := context.WithTimeout(r.ctx, *limit)
