@@ -21,7 +21,7 @@ asks nobody.
 
 --online asks the API, too, with validate_only: whether the token, the service
 account's role, the product and every SKU are accepted. Nothing is billed. It
-takes no longer than delivery.timeout for each 1000 SKUs, and may stand in
+takes no longer than delivery.timeout for each 1000 SKUs, and may be called in
 ExecStartPre=.
 
 With -v it also shows which texts are searched for to find the lines on which a
@@ -47,7 +47,7 @@ failed or something was not accepted, 2 when the configuration is wrong.`,
 		RunE:              func(c *cobra.Command, _ []string) error { return o.run(c) },
 	}
 	o.config = configFlag(c)
-	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "tell how the lines of each rule are found")
+	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show how the lines of each rule are found")
 	c.Flags().BoolVar(&o.online, "online", false, "ask the API whether it would accept what the rules bill")
 	c.Flags().StringVar(&o.format, "format", "text", "text or json")
 	c.MarkFlagFilename("config", "yaml", "yml")

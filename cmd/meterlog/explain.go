@@ -51,7 +51,9 @@ With --format json it prints one object: the record as from ` + "`meterlog recor
      "counted":[{"offset","quantity","line"}],"repeated_lines",
      "repeated":[{"offset","record","counted_at","line"}],
      "smaller_lines","smaller":[as in repeated]}],
-   "verdict"}`,
+   "verdict"}
+"ancestors" are the refused records that it replaces, "heirs" those that replace
+it.`,
 		Example: `  meterlog explain 6da9b1a4
   meterlog explain 6da9b1a4-7a2e-4c7b-8f0e-1e2d3c4b5a69 --lines 0`,
 		Args: cobra.ExactArgs(1),

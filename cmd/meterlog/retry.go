@@ -39,7 +39,7 @@ characters or more, or take all that were refused for one reason.
 
 Each record gets the SKU and product that its rule has now, in the
 configuration, and a new uuid; --sku and --product override that. A record of
-several rules that differ now is parted by what each rule gave to it. Windows,
+several rules that differ now is split by the share of each rule. Windows,
 timestamps and quantities stay. The refused records stay in the ledger. A record
 is queued again once; later its successor can be.
 

@@ -86,7 +86,7 @@ the sources as they appear. A line then counts when its newline is written.`,
 	c.Flags().StringVar(&o.format, "format", "text", "text or json")
 	c.Flags().StringVar(&o.since, "since", "1h", "where sources without files begin: a `time`, or an age such as 24h or 7d")
 	c.Flags().StringArrayVar(&o.rules, "rule", nil, "apply only the rule of this `name`; may be given several times")
-	c.Flags().BoolVar(&o.time, "time", false, "tell how long each rule took, elsewhere than on a terminal too")
+	c.Flags().BoolVar(&o.time, "time", false, "show how long each rule took, even without a terminal")
 	c.Flags().BoolVar(&o.summary, "summary", false, "leave the matches out")
 	c.Flags().BoolVar(&o.follow, "follow", false, "go on watching until Ctrl-C")
 	c.MarkFlagFilename("config", "yaml", "yml")

@@ -17,9 +17,9 @@ func newTotalsCommand() *cobra.Command {
 		Use:   "totals",
 		Short: "Sum the usage, to compare with the marketplace's statement",
 		Long: `totals sums the records in the ledger per product, SKU and hour, day or month in
-UTC, by the timestamps that the API got. What the API accepted stands apart
-from what waits, what is in doubt, and what is not billable: refused and not
-queued again, expired, or counted on another machine.
+UTC, by the timestamps that the API got. What the API accepted is shown
+apart from what waits, what is in doubt, and what is not billable: refused and
+not queued again, expired, or counted on another machine.
 
 Sums are exact, however large. They reach back as far as the ledger does: see
 retention: in the configuration.`,

@@ -88,7 +88,7 @@ func againstSchema(schema *jsonschema.Schema, text []byte) (isYAML bool, err err
 // beyondSchema are the mistakes of testdata/invalid that a JSON Schema cannot
 // express, each with the reason.
 var beyondSchema = map[string]string{
-	"auth-token-file":           "the token may stand in the environment",
+	"auth-token-file":           "the token may be in the environment",
 	"exclude-glob":              "a glob",
 	"line-separator":            "an expression",
 	"path-glob":                 "a glob",
