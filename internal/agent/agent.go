@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -123,9 +124,19 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	follow := tailer.Config{Sources: monitor.Sources(cfg.Rules), Known: known, Copies: copies, Globs: globs, NoWatch: cfg.noWatch, Open: cfg.Open, Log: cfg.Log}
+	follow.Finished = func(ids []int64) ([]meter.Generation, []meter.Copy, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), finishedWithin)
+		defer cancel()
+		return cfg.Ledger.GenerationsOf(ctx, ids)
+	}
+	input := newInput(cfg, follow)
+	if len(known) >= manyKnown {
+		known, follow.Known = nil, nil
+		debug.FreeOSMemory() // the input keeps little of them
+	}
 	return &Agent{
 		meter: &meterLoop{
-			tailer:    newInput(cfg, follow),
+			tailer:    input,
 			matcher:   matcher,
 			ledger:    cfg.Ledger,
 			health:    cfg.Health,
@@ -143,6 +154,12 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		keeper: &keeper{ledger: cfg.Ledger, health: cfg.Health, log: cfg.Log},
 	}, nil
 }
+
+// manyKnown is how many known files take memory that is worth giving back.
+const manyKnown = 10_000
+
+// finishedWithin bounds how long the follower waits for finished files of the ledger.
+const finishedWithin = 10 * time.Second
 
 // newMatcher returns the matcher of the configuration's rules. If one of them
 // remembers keys, it hashes their keys with the ledger's secret, and the tally keeps

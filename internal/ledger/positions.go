@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -11,24 +12,50 @@ import (
 // Generations returns the generations that are not forgotten, and the newest in any
 // case, oldest first.
 func (r *Reader) Generations(ctx context.Context) ([]meter.Generation, error) {
-	return query(ctx, r.db, "generations", func(rows *sql.Rows) (g meter.Generation, err error) {
-		var dev, ino int64
-		err = rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed,
-			&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Before, &g.Carry, &g.Query, &g.Left, (*nameList)(&g.Names))
-		g.Dev, g.Ino = uint64(dev), uint64(ino)
-		return g, err
-	}, `SELECT id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed, size, mtime, ctime, born, before, carry, query, left_to_other, names FROM generations
-		WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
+	return query(ctx, r.db, "generations", scanGeneration,
+		`SELECT `+generationColumns+` FROM generations WHERE state <> 'forgotten' OR id = (SELECT max(id) FROM generations) ORDER BY id`)
+}
+
+const generationColumns = `id, path, dev, ino, offset, head, mark, trail, compressed, eof_at, state, missed,
+	size, mtime, ctime, born, before, carry, query, left_to_other, names`
+
+func scanGeneration(rows *sql.Rows) (g meter.Generation, err error) {
+	var dev, ino int64
+	err = rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed,
+		&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Before, &g.Carry, &g.Query, &g.Left, (*nameList)(&g.Names))
+	g.Dev, g.Ino = uint64(dev), uint64(ino)
+	return g, err
+}
+
+// GenerationsOf returns the generations with these IDs, oldest first, and the files
+// that hold what is counted as one of them.
+func (r *Reader) GenerationsOf(ctx context.Context, ids []int64) ([]meter.Generation, []meter.Copy, error) {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	generations, err := query(ctx, r.db, "generations", scanGeneration,
+		`SELECT `+generationColumns+` FROM generations WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id`, string(list))
+	if err != nil {
+		return nil, nil, err
+	}
+	copies, err := query(ctx, r.db, "copies", scanCopy,
+		`SELECT `+copyColumns+` FROM copies WHERE generation_id IN (SELECT value FROM json_each(?))`, string(list))
+	return generations, copies, err
 }
 
 // Copies returns the files that hold what is counted elsewhere.
 func (r *Reader) Copies(ctx context.Context) ([]meter.Copy, error) {
-	return query(ctx, r.db, "copies", func(rows *sql.Rows) (c meter.Copy, err error) {
-		var dev, ino int64
-		err = rows.Scan(&dev, &ino, &c.Size, &c.MTime, &c.CTime, &c.Of)
-		c.Dev, c.Ino = uint64(dev), uint64(ino)
-		return c, err
-	}, `SELECT dev, ino, size, mtime, ctime, generation_id FROM copies`)
+	return query(ctx, r.db, "copies", scanCopy, `SELECT `+copyColumns+` FROM copies`)
+}
+
+const copyColumns = `dev, ino, size, mtime, ctime, generation_id`
+
+func scanCopy(rows *sql.Rows) (c meter.Copy, err error) {
+	var dev, ino int64
+	err = rows.Scan(&dev, &ino, &c.Size, &c.MTime, &c.CTime, &c.Of)
+	c.Dev, c.Ino = uint64(dev), uint64(ino)
+	return c, err
 }
 
 // Globs returns the patterns whose first scan has been committed, each with the

@@ -360,6 +360,9 @@ END;
 -- numbers of decimals are compared by it.
 ALTER TABLE peaks ADD COLUMN one INTEGER NOT NULL DEFAULT 1;
 UPDATE peaks SET one = (SELECT CAST('1' || substr('000000000', 1, decimals) AS INTEGER) FROM peak_bills WHERE id = bill_id);
+`, `
+-- Finished generations come from here when something asks for them, with their copies.
+CREATE INDEX copies_of ON copies (generation_id);
 `,
 }
 

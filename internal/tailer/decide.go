@@ -83,16 +83,21 @@ func (t *Tailer) forgetCopy(at logfile.Inode) {
 	}
 }
 
-// knowCopies takes up what an earlier run knew of copies.
-func (t *Tailer) knowCopies(copies []meter.Copy) {
-	byID := make(map[int64]*stream)
-	for _, s := range t.streams {
+// knowCopies takes up what is known of copies of the streams.
+func (t *Tailer) knowCopies(copies []meter.Copy, streams []*stream) {
+	if len(copies) == 0 {
+		return
+	}
+	byID := make(map[int64]*stream, len(streams))
+	for _, s := range streams {
 		byID[s.ID] = s
 	}
 	for _, c := range copies {
 		if s := byID[c.Of]; s != nil && s.State != meter.Lost {
 			at := logfile.FileState{Inode: logfile.Inode{Dev: c.Dev, Ino: c.Ino}, Size: c.Size, MTime: c.MTime, CTime: c.CTime}
-			t.copies[at.Inode] = copyOf{at, s}
+			if _, newer := t.copies[at.Inode]; !newer {
+				t.copies[at.Inode] = copyOf{at, s}
+			}
 		}
 	}
 }
@@ -243,9 +248,7 @@ func (t *Tailer) adopt(e entry, now time.Time) {
 
 // forget takes back the begin of a stream that came to nothing.
 func (t *Tailer) forget(s *stream) {
-	delete(t.byInode, s.inode())
-	t.streams = slices.DeleteFunc(t.streams, func(other *stream) bool { return other == s })
-	t.takeFromPaths(s)
+	t.remove(map[*stream]bool{s: true})
 }
 
 // baseline marks a rotated file as old: only lines that are appended from now on

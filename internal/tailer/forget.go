@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,19 +23,20 @@ const (
 
 // callCensus has the rotated forms of all paths looked at in this scan, if it is
 // time, and reports whether it is.
-func (t *Tailer) callCensus(now time.Time) bool {
+func (t *Tailer) callCensus(now time.Time) (bool, error) {
 	if t.lastCensus.IsZero() {
 		t.lastCensus = now
 	}
 	if now.Sub(t.lastCensus) < censusPause {
-		return false
+		return t.callAtRest()
 	}
 	t.lastCensus = now
 	t.barShared()
 	for path := range t.byPath {
 		t.rescan[path] = max(t.rescan[path], 1)
 	}
-	return true
+	t.rest.due = slices.Collect(maps.Keys(t.rest.ids))
+	return true, nil
 }
 
 // takeCensus forgets the generations that no file has held in the last censuses. A
@@ -48,13 +50,14 @@ func (t *Tailer) takeCensus(entries []entry, now time.Time) {
 		met[e.FileState] = true
 	}
 	for at, copy := range t.copies {
-		if !met[copy.FileState] {
+		if !met[copy.FileState] && t.listedForms[copy.stream.Path] {
 			t.forgetCopy(at)
 		}
 	}
 	gone := make(map[*stream]bool)
 	for _, s := range t.streams {
 		switch {
+		case !t.listedForms[s.Path]:
 		case !s.finished() || s.isOpen() || s.heldAt.Equal(now):
 			s.absentSince = time.Time{}
 		case s.absentSince.IsZero():
@@ -116,17 +119,35 @@ func (t *Tailer) barShared() {
 	}
 }
 
+// drop forgets streams.
 func (t *Tailer) drop(gone map[*stream]bool) {
+	t.remove(gone)
+	for s := range gone {
+		if s.State = meter.Forgotten; s.taken {
+			t.forgotten = append(t.forgotten, s.Generation)
+		}
+	}
+}
+
+// remove takes streams out of memory.
+func (t *Tailer) remove(gone map[*stream]bool) {
 	isGone := func(s *stream) bool { return gone[s] }
 	t.streams = slices.DeleteFunc(t.streams, isGone)
+	paths := make(map[string]bool)
 	for s := range gone {
-		t.takeFromPaths(s)
+		paths[s.Path] = true
+		for _, name := range s.Names {
+			paths[name] = true
+		}
 		if t.byInode[s.inode()] == s {
 			delete(t.byInode, s.inode())
 		}
 		t.takeFromIndex(s)
-		if s.State = meter.Forgotten; s.taken {
-			t.forgotten = append(t.forgotten, s.Generation)
+	}
+	for path := range paths {
+		t.byPath[path] = slices.DeleteFunc(t.byPath[path], isGone)
+		if len(t.byPath[path]) == 0 {
+			delete(t.byPath, path)
 		}
 	}
 	for name, s := range t.byName {

@@ -104,7 +104,10 @@ func (h *history) start() {
 	for _, id := range slices.Sorted(maps.Keys(h.committed)) {
 		known = append(known, h.committed[id])
 	}
-	h.tailer = New(Config{Sources: h.sources, Known: known, Copies: h.copies.list(), Globs: h.globs, NoWatch: true, Log: log, MaxLine: 4096, MaxOpen: h.maxOpen})
+	finished := func(ids []int64) ([]meter.Generation, []meter.Copy, error) {
+		return finished(h.committed, h.copies, ids)
+	}
+	h.tailer = New(Config{Sources: h.sources, Finished: finished, Known: known, Copies: h.copies.list(), Globs: h.globs, NoWatch: true, Log: log, MaxLine: 4096, MaxOpen: h.maxOpen})
 }
 
 // write appends whole lines to f, completing a torn one first.

@@ -35,7 +35,11 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 	defer t.putBack(arch)
 	result, lost := stranger, false
 	var of *stream // which it is a copy of
-	for _, s := range t.candidatesOf(e, arch) {
+	candidates, err := t.candidatesOf(e, arch)
+	if err != nil {
+		return unclear, nil
+	}
+	for _, s := range candidates {
 		if s.inode() == e.Inode {
 			continue
 		}
@@ -65,26 +69,31 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 // candidatesOf returns the generations that a rotated form may hold: the generations
 // of its path and, for an archive, generations that begin like it or have a similar
 // name.
-func (t *Tailer) candidatesOf(e entry, arch *logfile.Archive) []*stream {
+func (t *Tailer) candidatesOf(e entry, arch *logfile.Archive) ([]*stream, error) {
 	all := t.byPath[e.path]
 	if arch == nil {
-		return all
+		return all, nil
 	}
+	kin, err := t.kin(arch.Head)
+	if err != nil {
+		return nil, err
+	}
+	namesakes, err := t.namesakes(e, arch.Head)
 	all = slices.Clone(all)
-	for _, s := range append(t.kin(arch.Head), t.namesakes(e, arch.Head)...) {
+	for _, s := range append(kin, namesakes...) {
 		if !slices.Contains(all, s) {
 			all = append(all, s)
 		}
 	}
-	return all
+	return all, err
 }
 
 // namesakes returns the generations with this content from beginning to end, if
 // the archive's name is one of theirs with something before or after it. A short
 // archive is known by nothing else.
-func (t *Tailer) namesakes(e entry, head []byte) (found []*stream) {
+func (t *Tailer) namesakes(e entry, head []byte) (found []*stream, err error) {
 	if len(head) == meter.HeadSize || logfile.Alike(head) {
-		return nil
+		return nil, nil
 	}
 	dir, base := filepath.Split(logfile.Uncompressed(e.name))
 	ext := filepath.Ext(base)
@@ -94,6 +103,9 @@ func (t *Tailer) namesakes(e entry, head []byte) (found []*stream) {
 			continue
 		}
 		for _, name := range []string{stem[:i], stem[i:]} {
+			if err := t.wakePath(dir + name + ext); err != nil {
+				return nil, err
+			}
 			for _, s := range t.byPath[dir+name+ext] {
 				if s.Offset == int64(len(head)) && bytes.Equal(s.Head, head) {
 					found = append(found, s)
@@ -101,7 +113,7 @@ func (t *Tailer) namesakes(e entry, head []byte) (found []*stream) {
 			}
 		}
 	}
-	return found
+	return found, nil
 }
 
 // apart reports whether a name may end between the two characters.

@@ -144,9 +144,12 @@ func (t *Tailer) takeFromIndex(s *stream) {
 
 // kin returns the generations that begin as the file does, as far as that is
 // evidence, the newest first.
-func (t *Tailer) kin(head []byte) []*stream {
+func (t *Tailer) kin(head []byte) ([]*stream, error) {
 	if !isEvidence(head) {
-		return nil
+		return nil, nil
+	}
+	if err := t.wakeBehind(headKey(head)); err != nil {
+		return nil, err
 	}
 	all := t.byHead[headKey(head)]
 	kin := make([]*stream, 0, len(all))
@@ -163,7 +166,7 @@ func (t *Tailer) kin(head []byte) []*stream {
 			kin = append(kin, s)
 		}
 	}
-	return kin
+	return kin, nil
 }
 
 // placeOf returns where the generation's own file is, by the last scan. A family
@@ -319,7 +322,11 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, g := range t.kin(head) {
+	kin, err := t.kin(head)
+	if err != nil {
+		return false, err
+	}
+	for _, g := range kin {
 		if g == s {
 			continue
 		}
@@ -375,7 +382,11 @@ func (t *Tailer) askArchive(s *stream, now time.Time) (bool, error) {
 	e := entry{name: s.name, path: s.Path, FileState: s.seen, archived: true}
 	s.arch.Step()
 	s.arch.Advance()
-	for _, g := range t.kin(s.arch.Head) {
+	kin, err := t.kin(s.arch.Head)
+	if err != nil {
+		return false, err
+	}
+	for _, g := range kin {
 		if g == s {
 			continue
 		}

@@ -63,7 +63,7 @@ func (t *Tailer) scan(now time.Time) {
 		t.archives += weight(i.name)
 	}
 	entries, firsts := t.list(now)
-	if t.isBroken() {
+	if t.isBroken() || !t.wakeFor(entries) {
 		return
 	}
 	for _, e := range entries {
@@ -75,10 +75,16 @@ func (t *Tailer) scan(now time.Time) {
 	t.linksFirst(entries)
 	t.noteRotations(entries, now)
 	t.noteUnseen(entries, now)
-	census := t.callCensus(now)
+	census, err := t.callCensus(now)
+	if err != nil {
+		t.giveUpScan(err)
+	}
+	if err != nil || t.isBroken() {
+		return
+	}
 	t.noteTruncations(now)
 	forms, complete := t.rotatedForms(entries)
-	if t.isBroken() {
+	if t.isBroken() || !t.wakeFor(forms) {
 		return
 	}
 	entries = append(entries, forms...)
@@ -133,6 +139,7 @@ func (t *Tailer) scan(now time.Time) {
 		}
 	}
 	t.endInspections()
+	t.layToRest(now)
 	t.notLookedAt = t.passed
 	for pattern, first := range firsts {
 		t.globs[pattern], t.newGlobs[pattern] = first, first
@@ -228,7 +235,7 @@ func (t *Tailer) isNamed(name string) bool {
 // pathOf returns the followed path that name is a rotated form of, or name itself.
 func (t *Tailer) pathOf(name string, present map[string]bool) string {
 	for _, path := range t.basesOf(name) {
-		if present[path] || len(t.byPath[path]) > 0 {
+		if present[path] || t.isPath(path) {
 			return path
 		}
 	}
@@ -274,9 +281,12 @@ func (t *Tailer) noteRotations(entries []entry, now time.Time) {
 	}
 }
 
+// isPath reports whether generations of a path are known.
+func (t *Tailer) isPath(path string) bool { return len(t.byPath[path]) > 0 || t.rest.has(path) }
+
 // wasRead reports whether anything was read of a path.
 func (t *Tailer) wasRead(path string) bool {
-	return slices.ContainsFunc(t.byPath[path], func(s *stream) bool { return s.Offset > 0 })
+	return t.rest.has(path) || slices.ContainsFunc(t.byPath[path], func(s *stream) bool { return s.Offset > 0 })
 }
 
 // noteUnseen finds the compressed forms of names that are followed and were
@@ -387,7 +397,7 @@ func (t *Tailer) rotatedForms(known []entry) (forms []entry, complete bool) {
 			}
 			for _, name := range s.Names {
 				owner := s.Path
-				if len(t.byPath[name]) > 0 {
+				if t.isPath(name) {
 					owner = name
 				}
 				folders.Add(name, owner)

@@ -26,6 +26,7 @@ type scene struct {
 	copies    knownCopies
 	globs     map[string]time.Time
 	anomalies meter.Tally
+	inMemory  bool // finished generations stay in memory
 }
 
 // follow begins a scene in which patterns below its folder are followed.
@@ -88,6 +89,11 @@ func (s *scene) compressAs(name, ext string) {
 func (s *scene) start() {
 	s.cfg.Known, s.cfg.Copies = s.known(), s.copies.list()
 	s.cfg.Globs, s.cfg.NoWatch = s.globs, true
+	if !s.inMemory {
+		s.cfg.Finished = func(ids []int64) ([]meter.Generation, []meter.Copy, error) {
+			return finished(s.committed, s.copies, ids)
+		}
+	}
 	s.tailer = New(s.cfg)
 }
 
@@ -113,6 +119,23 @@ func (v *knownCopies) take(copies []meter.Copy) {
 			(*v)[at] = c
 		}
 	}
+}
+
+// finished returns generations as a ledger would, by their IDs.
+func finished(all map[int64]meter.Generation, copies knownCopies, ids []int64) (found []meter.Generation, of []meter.Copy, err error) {
+	for _, id := range ids {
+		g := all[id]
+		if g.State != meter.Done && g.State != meter.Gap {
+			return nil, nil, fmt.Errorf("generation %d is at rest, and %s", id, g.State)
+		}
+		found = append(found, g)
+	}
+	for _, c := range copies {
+		if slices.Contains(ids, c.Of) {
+			of = append(of, c)
+		}
+	}
+	return found, of, nil
 }
 
 func (v knownCopies) list() []meter.Copy { return slices.Collect(maps.Values(v)) }

@@ -188,16 +188,6 @@ func (t *Tailer) family(s *stream) []*stream {
 	return all
 }
 
-// takeFromPaths takes a stream out of the index by path.
-func (t *Tailer) takeFromPaths(s *stream) {
-	for _, path := range append([]string{s.Path}, s.Names...) {
-		t.byPath[path] = slices.DeleteFunc(t.byPath[path], func(other *stream) bool { return other == s })
-		if len(t.byPath[path]) == 0 {
-			delete(t.byPath, path)
-		}
-	}
-}
-
 // isNamed reports whether a link beside the generation's path leads to its file
 // still, by the inodes of the names that the scan has listed.
 func (s *stream) isNamed(at map[string]logfile.Inode) bool {

@@ -21,6 +21,11 @@ import (
 type Config struct {
 	Sources []Source
 
+	// Finished returns generations of the ledger by their IDs, with the verdicts on
+	// copies of them. Then finished generations need not stay in memory. If it is nil,
+	// they do.
+	Finished func(ids []int64) ([]meter.Generation, []meter.Copy, error)
+
 	Known  []meter.Generation   // what the ledger knows of files; empty at the first start
 	Copies []meter.Copy         // found by earlier scans
 	Globs  map[string]time.Time // patterns that were scanned before, with the time of their first scan
@@ -72,6 +77,7 @@ type Tailer struct {
 
 	streams          []*stream            // every generation whose path is followed, by ID
 	byPath           map[string][]*stream // the same, under each followed path that led to its file
+	rest             rest                 // finished generations that are not in streams
 	byInode          map[logfile.Inode]*stream
 	byName           map[string]*stream                  // by its present name
 	rotatedOpen      []*stream                           // those that were rotated and open at the last scan
@@ -147,6 +153,7 @@ func New(cfg Config) *Tailer {
 		leftGlobs:  make(map[string]bool),
 		byPath:     make(map[string][]*stream),
 		bases:      make(map[string][]string),
+		rest:       newRest(),
 		byInode:    make(map[logfile.Inode]*stream),
 		byName:     make(map[string]*stream),
 		states:     make(map[logfile.Inode]logfile.FileState),
@@ -171,10 +178,11 @@ func New(cfg Config) *Tailer {
 			t.globs[pattern] = first
 		}
 	}
-	for _, g := range cfg.Known {
+	known, copies := t.restKnown()
+	for _, g := range known {
 		t.know(g)
 	}
-	t.knowCopies(cfg.Copies)
+	t.knowCopies(copies, t.streams)
 	t.takeOver(cfg.Open)
 	t.cfg.Known, t.cfg.Copies, t.cfg.Globs, t.cfg.Open = nil, nil, nil, nil // they would only take memory
 	if !cfg.NoWatch {
@@ -185,11 +193,11 @@ func New(cfg Config) *Tailer {
 
 // know takes up a generation of an earlier run. One that is forgotten, or whose
 // path no source follows any more, is left as it is.
-func (t *Tailer) know(g meter.Generation) {
+func (t *Tailer) know(g meter.Generation) *stream {
 	t.lastID = max(t.lastID, g.ID)
 	sources := t.sourcesOf(g.Path)
 	if len(sources) == 0 || g.State == meter.Forgotten {
-		return
+		return nil
 	}
 	s := &stream{Generation: g, sources: sources, readTo: g.Offset, past: g.Trail, pastAt: g.Offset, taken: true, renewed: true}
 	if g.CTime != 0 {
@@ -199,6 +207,7 @@ func (t *Tailer) know(g meter.Generation) {
 	if !s.finished() {
 		t.rescan[s.Path] = 2
 	}
+	return s
 }
 
 func (t *Tailer) add(s *stream) {
@@ -601,7 +610,7 @@ func (t *Tailer) heed(hints hints, now time.Time) {
 			t.enqueue(s)
 		} else if t.sweep != nil {
 			rescan = true // the scan under way may have passed it
-		} else if e, ok := t.entry(name); ok && t.byInode[e.Inode] != nil {
+		} else if e, ok := t.entry(name); ok && t.ownerOf(e.Inode) != nil {
 			e.path = t.pathOf(name, nil)
 			t.rejoin(t.tellArchive(e), nil, now) // it was closed to make room
 		} else {
