@@ -3,6 +3,7 @@
 package glob
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -107,22 +108,37 @@ func Root(pattern string) string {
 // Fixed returns the folder that the patterns name literally on the way to a file. If
 // patterns match the file, the longest one decides, otherwise the shortest one above
 // the file. It returns "" for a file below no pattern.
-func Fixed(patterns []string, name string) string {
-	longest, shortest := "", ""
-	for _, pattern := range patterns {
+func Fixed(patterns []string, name string) string { return RootsOf(patterns).Of(name) }
+
+// Roots are patterns with the folder that each names literally, for those who ask
+// about many files.
+type Roots []rooted
+
+type rooted struct{ pattern, root, above string }
+
+// RootsOf returns the roots of patterns.
+func RootsOf(patterns []string) Roots {
+	roots := make(Roots, len(patterns))
+	for i, pattern := range patterns {
 		root := Root(pattern)
-		if !strings.HasPrefix(name, strings.TrimSuffix(root, "/")+"/") {
+		roots[i] = rooted{pattern, root, strings.TrimSuffix(root, "/") + "/"}
+	}
+	return roots
+}
+
+// Of returns what Fixed returns of a file.
+func (r Roots) Of(name string) string {
+	longest, shortest := "", ""
+	for _, at := range r {
+		if !strings.HasPrefix(name, at.above) {
 			continue
 		}
-		if len(root) > len(longest) && Match(pattern, name) {
-			longest = root
+		if len(at.root) > len(longest) && Match(at.pattern, name) {
+			longest = at.root
 		}
-		if shortest == "" || len(root) < len(shortest) {
-			shortest = root
+		if shortest == "" || len(at.root) < len(shortest) {
+			shortest = at.root
 		}
 	}
-	if longest != "" {
-		return longest
-	}
-	return shortest
+	return cmp.Or(longest, shortest)
 }

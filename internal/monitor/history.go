@@ -25,7 +25,7 @@ type History struct {
 // first scan yet: at a first start, or after a reload that brought the pattern.
 // It leaves out files that are followed already.
 func FindHistory(conf *config.Config, known []meter.Generation, globs map[string]time.Time) (all []History) {
-	followed := make(map[[2]uint64]bool)
+	followed, roots := make(map[[2]uint64]bool), conf.Roots()
 	for _, g := range known {
 		if g.Ino != 0 {
 			followed[[2]uint64{g.Dev, g.Ino}] = true
@@ -36,7 +36,7 @@ func FindHistory(conf *config.Config, known []meter.Generation, globs map[string
 		h := History{Source: s}
 		paths, _ := glob.Set{Paths: fresh, Exclude: s.Exclude}.Files() // others say what cannot be read
 		for _, path := range paths {
-			info, err := logfile.Stat(path, conf.RootOf(path))
+			info, err := logfile.Stat(path, roots.Of(path))
 			if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 				continue
 			}

@@ -98,7 +98,7 @@ func (r *Recounter) Recount(ctx context.Context, a ledger.Account, c ledger.Cont
 		r.recountJournal(ctx, &f, newPass(ctx, r, a, c, rule))
 		return f
 	}
-	content, err := logfile.NewDisk(r.config.RootOf).Find(c.Generation)
+	content, err := logfile.NewDisk(r.config.Roots().Of).Find(c.Generation)
 	if errors.Is(err, logfile.ErrGone) || c.Generation.Path == "" {
 		f.Outcome, f.Note = Gone, "no file holds these lines any more"
 		return f

@@ -167,13 +167,13 @@ func (s *Set) Source(name string) *Source {
 	return nil
 }
 
-// RootOf returns the folder that the sources name literally on the way to a file.
-func (s *Set) RootOf(path string) string {
+// Roots returns the folders that the sources name literally on the way to their files.
+func (s *Set) Roots() glob.Roots {
 	var patterns []string
 	for _, source := range s.Sources {
 		patterns = append(patterns, source.Paths...)
 	}
-	return glob.Fixed(patterns, path)
+	return glob.RootsOf(patterns)
 }
 
 // SourcesOf names the sources that follow a file of this absolute path, or a

@@ -169,7 +169,11 @@ func New(cfg Config) *Tailer {
 		inspected:   make(map[logfile.Inode]*inspection),
 	}
 	if t.disk.Open == nil {
-		t.disk = logfile.NewDisk(t.rootOf)
+		var patterns []string
+		for _, s := range cfg.Sources {
+			patterns = append(patterns, s.Paths...)
+		}
+		t.disk = logfile.NewDisk(glob.RootsOf(patterns).Of)
 	}
 	for pattern, first := range cfg.Globs {
 		if first.IsZero() {
@@ -230,15 +234,6 @@ func (t *Tailer) sourcesOf(path string) []string {
 		}
 	}
 	return names
-}
-
-// rootOf returns the fixed part of a pattern that leads to a file.
-func (t *Tailer) rootOf(name string) string {
-	var patterns []string
-	for _, s := range t.cfg.Sources {
-		patterns = append(patterns, s.Paths...)
-	}
-	return glob.Fixed(patterns, name)
 }
 
 // Close closes the files. The next Tailer reads again what Take has not returned.

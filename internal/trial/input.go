@@ -72,7 +72,7 @@ func findInputs(ctx context.Context, config *config.Config, source string, args 
 			}
 			in.sources = sourcesOf(config, in.path)
 			if len(config.SourcesOf(in.path)) > 0 {
-				in.root = config.RootOf(in.path)
+				in.root = config.Roots().Of(in.path)
 			}
 			if in.size, err = regularSize(name); err != nil && !(follow && errors.Is(err, fs.ErrNotExist)) {
 				note("%v", err)
@@ -146,7 +146,7 @@ func matchedInputs(ctx context.Context, config *config.Config, source string, si
 			if err != nil {
 				continue
 			}
-			inputs = append(inputs, &input{name: path, path: path, root: config.RootOf(path), size: size, sources: config.SourcesOf(path)})
+			inputs = append(inputs, &input{name: path, path: path, root: config.Roots().Of(path), size: size, sources: config.SourcesOf(path)})
 		}
 	}
 	switch {
@@ -192,7 +192,7 @@ func newInputs(conf *config.Config, source string, known []*input) (inputs []*in
 		for _, path := range paths {
 			has := func(in *input) bool { return in.path == path }
 			if size, err := regularSize(path); err == nil && !slices.ContainsFunc(known, has) && !slices.ContainsFunc(inputs, has) {
-				inputs = append(inputs, &input{name: path, path: path, root: conf.RootOf(path), size: size, sources: conf.SourcesOf(path)})
+				inputs = append(inputs, &input{name: path, path: path, root: conf.Roots().Of(path), size: size, sources: conf.SourcesOf(path)})
 			}
 		}
 	}
