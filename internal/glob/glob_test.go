@@ -98,3 +98,23 @@ func TestTwoStarsCrossNoLinks(t *testing.T) {
 		t.Errorf("a single star follows links to folders: got %q, %v", got, err)
 	}
 }
+
+// The folder that a pattern names literally decides which links may be followed.
+func TestFixed(t *testing.T) {
+	patterns := []string{"/var/log/*.log", "/var/log/app/*.log", "/var/log/app/today/a.log", "/srv/**/x.log", "/*.txt"}
+	for name, want := range map[string]string{
+		"/var/log/a.log":             "/var/log",
+		"/var/log/app/a.log":         "/var/log/app",
+		"/var/log/app/today/a.log":   "/var/log/app/today",
+		"/var/log/app/today/a.log.1": "/", // matched by none: the shortest above it
+		"/srv/a/b/x.log":             "/srv",
+		"/a.txt":                     "/",
+	} {
+		if got := Fixed(patterns, name); got != want {
+			t.Errorf("Fixed of %s is %q, want %q", name, got, want)
+		}
+	}
+	if got := Fixed(patterns[:3], "/srv/a.log"); got != "" {
+		t.Errorf("a file below no pattern has the folder %q", got)
+	}
+}
