@@ -66,6 +66,7 @@ func (s Subject) unhealthy(r *http.Request) (reasons []string) {
 	if err := s.Health.Alive(now); err != nil {
 		reasons = append(reasons, "not_alive: "+err.Error())
 	}
+	s.withoutFiles = true // no file makes the agent unhealthy, and very many cost seconds
 	st, err := s.Status(r.Context(), now)
 	if err != nil {
 		return append(reasons, "ledger_unreadable: "+err.Error())

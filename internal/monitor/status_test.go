@@ -276,6 +276,18 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// Very many files cost seconds to look at, and none makes the agent unhealthy: /healthz
+// looks at none.
+func TestHealthLooksAtNoFile(t *testing.T) {
+	s := newSite(t)
+	if s.get("/healthz"); s.Health.survey.of != nil {
+		t.Error("/healthz looked at the files")
+	}
+	if s.get("/status"); s.Health.survey.of == nil {
+		t.Error("/status looked at no file")
+	}
+}
+
 func TestServedStatus(t *testing.T) {
 	s := newSite(t)
 	s.count(noon, 3)

@@ -55,6 +55,10 @@ func (s *survey) keep(st *Status, of *config.Config, cost time.Duration) {
 
 // followed looks at the files as the agent would.
 func (s Subject) followed(ctx context.Context, st *Status, r *ledger.Reader) error {
+	if s.withoutFiles {
+		_, err := r.Globs(ctx)
+		return err
+	}
 	if s.Health == nil {
 		return s.survey(ctx, st, r)
 	}
