@@ -335,14 +335,19 @@ const endSize = 4 << 10
 
 // readLine returns the next line and its size. Of a line that is longer than
 // maxEntry it returns both ends. A line that the end of the output cuts off
-// is left out.
+// is left out. A line that begins as no entry does may never end, so readLine returns
+// what it has.
 func readLine(in *bufio.Reader) (line []byte, size int64, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
 		if size += int64(len(part)); err == nil && size == int64(len(part)) {
 			return part, size, nil
 		}
-		if line = append(line, part...); size > maxEntry {
+		line = append(line, part...)
+		if err == bufio.ErrBufferFull && line[0] != '{' {
+			return line, size, nil
+		}
+		if size > maxEntry {
 			line = append(line[:endSize], line[len(line)-endSize:]...)
 		}
 		if err == nil {

@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -534,6 +536,25 @@ func TestStreamSaysWhyTheJournalCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// A program that prints without end, and no entry, is ended at once.
+func TestReadLineGivesUpWhatIsNoEntry(t *testing.T) {
+	endless := bufio.NewReaderSize(io.MultiReader(strings.NewReader("{\n"), zeros{}), 64<<10)
+	if line, _, err := readLine(endless); string(line) != "{\n" || err != nil {
+		t.Errorf("%q, %v", line, err)
+	}
+	if line, size, err := readLine(endless); len(line) != 64<<10 || size != 64<<10 || err != nil {
+		t.Errorf("%d bytes of %d, %v", len(line), size, err)
+	}
+	if _, _, err := readLine(bufio.NewReader(strings.NewReader("torn"))); err != io.EOF {
+		t.Errorf("a torn line: %v", err)
+	}
+}
+
+// zeros is a reader without an end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestStreamToItsEnd(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
