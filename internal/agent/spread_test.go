@@ -163,6 +163,25 @@ func TestPoisonInAFleet(t *testing.T) {
 	}
 }
 
+// If questions with validate_only are not answered, an agent of a fleet delivers without
+// an answer after a minute.
+func TestFleetsAgentWithoutAnswersToQuestions(t *testing.T) {
+	for _, transport := range []string{sender.REST, sender.GRPC} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSending(t, transport, sandbox.Config{Latency: 50 * time.Millisecond}, spreadAs("machine-1"))
+			s.front.set(ills{refusesQuestions: true, noDate: true})
+			s.use(2)
+			time.Sleep(pace.Offset("machine-1", time.Minute) + 61*time.Second)
+			if n := len(s.box.Records()); n != 2 {
+				t.Errorf("%s: %d records are stored after a minute, want 2", transport, n)
+			}
+			s.front.set(ills{})
+			s.drained(time.Minute)
+			s.end()
+		})
+	}
+}
+
 // A service spreads its deliveries by the machine and the ledger. What somebody
 // waits for does not wait.
 func TestWhoSpreads(t *testing.T) {
