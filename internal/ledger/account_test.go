@@ -9,7 +9,7 @@ import (
 	"github.com/meterlog/meterlog/internal/meter"
 )
 
-// Ranges that overlap, and those that overlap them, are told with a
+// Ranges that overlap, and those that overlap them, are named with a
 // contribution; others of the rule and the generation are not.
 func TestAccount(t *testing.T) {
 	l := open(t, t.TempDir())
