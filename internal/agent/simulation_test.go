@@ -49,7 +49,7 @@ const (
 const simulated = `
 sources:
   - path: DIR/logs/GLOB
-TIMESTAMPrules:
+TIMESTAMPSTREAMSrules:
   - name: mails
     when: line contains "sent"
     sku_id: ` + sku + `
@@ -80,6 +80,10 @@ type simulation struct {
 	written usage
 	gauge   gaugeOracle
 	stamps  map[uint64]time.Time // by inode: the last time that the simulation gave a file
+	streams bool                 // there are sources without files: the journal and the clock
+	journal *appJournal
+	up      *upTime
+	text    string // of the configuration, with places for how long a stretch is, and its rule's name
 
 	front   *front
 	network pipes // to the API over gRPC; nil where it is REST
@@ -121,7 +125,8 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	if s.hour = s.chance.IntN(3) == 0; s.hour {
 		maxAge = time.Hour
 	}
-	s.burns = s.chance.IntN(2) == 0
+	s.streams = seed%8 == 0 // they take their time
+	s.burns = s.chance.IntN(2) == 0 && !s.streams
 	s.box = sandbox.New(sandbox.Config{
 		AnyToken: true, Seed: uint64(seed), MaxAge: maxAge,
 		DuplicateLast: s.chance.IntN(2) == 0, BurnRejected: s.burns,
@@ -145,12 +150,15 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	if s.chance.IntN(2) == 0 { // the same, in eighths
 		kilobytes = "    quantity: 'int(extract(line, \"size=([0-9]+)\")) / 8'\n    decimals: 3\n    per: 125\n"
 	}
-	s.configure(strings.NewReplacer("GLOB", glob, "TIMESTAMP", timestamp, "KILOBYTES", kilobytes).Replace(simulated))
+	s.text = strings.NewReplacer("GLOB", glob, "TIMESTAMP", timestamp, "KILOBYTES", kilobytes).Replace(simulated)
+	s.journal, s.up = newAppJournal(s, seed), newUpTime(s, seed)
+	s.arrange(s.up.every, "stretches")
 	s.check(os.Mkdir(filepath.Join(dir, "logs"), 0o755))
 	s.logs = append(s.logs, newAppLog(s, "app.log"))
 	if s.chance.IntN(3) == 0 {
 		s.logs = append(s.logs, newAppLog(s, "other.log"))
 	}
+	s.journal.print(s.journal.other()) // what is deleted before the first start is not missed
 	s.start(nil)
 	s.meterStep()
 	s.commit()                // what is rotated before the first commit does not count
@@ -200,8 +208,23 @@ func (s *simulation) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+// arrange configures the agents that are started from now on.
+func (s *simulation) arrange(every time.Duration, rule string) {
+	sources, rules := "", ""
+	if s.streams {
+		sources, rules = journalSource+everySource, journalRules+everyRule
+	}
+	s.configure(strings.NewReplacer("EVERY", every.String(), "RULE", rule).Replace(strings.Replace(s.text, "STREAMS", sources, 1) + rules))
+}
+
 // start starts an agent with the files that one before it had open.
 func (s *simulation) start(open map[int64]*os.File) {
+	s.startSince(open, time.Time{})
+	s.up.begins(0)
+}
+
+// startSince starts an agent that goes on where one before it was at a time.
+func (s *simulation) startSince(open map[int64]*os.File, since time.Time) {
 	book, err := ledger.Open(s.t.Context(), filepath.Join(s.dir, "state"))
 	s.check(err)
 	cfg := sender.Config{
@@ -212,7 +235,7 @@ func (s *simulation) start(open map[int64]*os.File) {
 	}
 	deliver, err := sender.New(cfg)
 	s.check(err)
-	s.agent, err = New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Open: open, Log: s.log, noWatch: true})
+	s.agent, err = New(s.t.Context(), Config{Rules: s.config, Ledger: book, Sender: deliver, Open: open, Since: since, Log: s.log, machine: machineOf(s.journal.Journal), noWatch: true})
 	s.check(err)
 	s.agent.meter.now = s.now
 	s.close = func() { s.check(errors.Join(deliver.Close(), book.Close())) }
@@ -238,12 +261,21 @@ func (s *simulation) now() time.Time {
 
 // setClock sets the clock by up to an hour from what is right, in whole seconds.
 func (s *simulation) setClock(to time.Duration) {
+	if s.streams && s.journal.volatile && to != 0 {
+		return
+	}
 	s.note("the clock is set to %+v", to)
 	for _, l := range s.logs {
 		l.mendLate(tornPatience)
 	}
 	s.set = s.set || to != s.clock
-	s.clock = to
+	if s.agent == nil {
+		s.clock = to
+	} else {
+		s.up.ends()
+		s.clock = to
+		s.up.begins(time.Since(s.up.read))
+	}
 	s.ahead = max(s.ahead, to)
 }
 
@@ -279,6 +311,7 @@ func (s *simulation) bury() {
 }
 
 func (s *simulation) end() {
+	s.up.ends()
 	s.close()
 	s.agent, s.close, s.dying = nil, nil, no
 }
@@ -310,10 +343,13 @@ func (s *simulation) stop() {
 // files that are open.
 func (s *simulation) reload() {
 	s.finish()
-	open := s.agent.Handover()
+	open, since := s.agent.Handover(), s.agent.Seen()
 	s.agent.Close()
 	s.end()
-	s.start(open)
+	if s.up.chance.IntN(3) == 0 {
+		s.up.reconfigure()
+	}
+	s.startSince(open, since)
 }
 
 func (s *simulation) finish() {
@@ -368,6 +404,7 @@ func (s *simulation) meterStep() {
 // loop is the meter loop's step. Where the clock was set, the tailer is not to
 // wait, which it does by time.Now: it is looked for it after a second.
 func (s *simulation) loop(ctx context.Context) {
+	s.up.goesOn()
 	if !s.set {
 		s.agent.meter.step(ctx)
 		return
@@ -383,6 +420,7 @@ func (s *simulation) read() {
 }
 
 func (s *simulation) readBlocks(most int) {
+	s.up.goesOn()
 	for range most {
 		block, ok := s.agent.meter.tailer.Next(s.now())
 		if !ok {
@@ -664,6 +702,26 @@ func (s *simulation) do() {
 	}
 }
 
+// disturb is something that happens to the journal, or a moment when the agent has
+// counted all of its time.
+func (s *simulation) disturb() {
+	if !s.streams {
+		return
+	}
+	if s.journal.chance.IntN(2) == 0 {
+		s.journal.act()
+	}
+	if s.agent == nil {
+		return
+	}
+	switch s.up.chance.IntN(24) {
+	case 0, 1:
+		s.up.settles()
+	case 2:
+		s.up.isReloaded()
+	}
+}
+
 // settle has everything written counted and delivered.
 func (s *simulation) settle() {
 	s.note("settle")
@@ -674,6 +732,7 @@ func (s *simulation) settle() {
 		l.close()
 	}
 	s.setClock(0)
+	s.journal.settle()
 	time.Sleep(s.ahead) // an event with a time in the API's future waits for it
 	quiet := 0
 	for round := range 400 {
@@ -686,7 +745,7 @@ func (s *simulation) settle() {
 		if quiet++; s.unsettled() > 0 || s.waitForPeaks() {
 			quiet = 0
 		}
-		if quiet > 20 && s.billed(sku)+s.lost()[sku] >= s.written.events {
+		if quiet > 20 && s.billed(sku)+s.lost()[sku] >= s.written.events && (!s.streams || s.journal.isRead()) {
 			break
 		}
 	}
@@ -739,9 +798,16 @@ func (s *simulation) verify() {
 	}
 	s.verifyPeaks()
 	s.verifyOnce()
+	if s.streams {
+		s.journal.verify()
+		s.up.verify()
+	}
 	for _, text := range s.anomalies() {
 		if kind, _, _ := strings.Cut(text, " "); slices.Contains([]string{string(meter.LatePeak), string(meter.LateKey), string(meter.Repeated)}, kind) {
 			continue // verifyPeaks and verifyOnce know
+		}
+		if strings.Contains(text, "journal:app") || strings.HasPrefix(text, string(meter.StretchMissed)) {
+			continue // the journal's and the clock's oracles know
 		}
 		if s.set && strings.HasPrefix(text, string(meter.BadTimestamp)) {
 			continue // an earlier event that was read later
@@ -839,6 +905,7 @@ func TestSimulation(t *testing.T) {
 				s := newSimulation(t, dir, seed)
 				for range 60 {
 					s.do()
+					s.disturb()
 				}
 				s.settle()
 				s.verify()
