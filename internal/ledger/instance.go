@@ -56,11 +56,12 @@ func (l *Ledger) BindMachine(ctx context.Context, id string, now time.Time) (for
 		}
 		return tx.leaveFiles()
 	})
+	l.bootCompared = l.bootCompared || err == nil
 	return foreign, err
 }
 
-// compareBoot finds out, once in a process, whether the machine was started again
-// since the ledger was bound last.
+// compareBoot finds out whether the machine was started again since the ledger was
+// bound last. A process does so once.
 func (l *Ledger) compareBoot(t *transaction) error {
 	if l.bootCompared {
 		return nil
@@ -70,7 +71,7 @@ func (l *Ledger) compareBoot(t *transaction) error {
 		return err
 	}
 	boot := store.BootID()
-	l.bootCompared, l.sameBoot = true, boot != "" && boot == last
+	l.sameBoot = boot != "" && boot == last
 	if boot == last {
 		return nil
 	}
