@@ -41,7 +41,7 @@ func (l *Ledger) Commit(ctx context.Context, b Batch, now time.Time) error {
 	var outcomes []meter.Outcome
 	var late meter.Tally // lines whose stretch was closed
 	err := l.update(ctx, "commit", func(tx *transaction) (err error) {
-		tx.doubt = l.doubt
+		tx.doubt, tx.filters = l.doubt, &l.filters
 		tally := b.Tally
 		if tally.Keyed.Len() > 0 {
 			if outcomes, err = tx.decide(&tally.Keyed, now); err != nil {

@@ -92,7 +92,7 @@ func (t *transaction) decide(keyed *meter.KeyedLines, now time.Time) ([]meter.Ou
 	if err := d.group(); err != nil {
 		return nil, err
 	}
-	var each, within []int32 // lines
+	var each, within []int32 // lines, in their order
 	for i := range keyed.Len() {
 		g := keyed.Line(i).Group
 		switch {
@@ -104,14 +104,17 @@ func (t *transaction) decide(keyed *meter.KeyedLines, now time.Time) ([]meter.Ou
 			within = append(within, int32(i))
 		}
 	}
-	if err := d.first(each); err != nil {
-		return nil, err
+	rows, err := d.rows(each)
+	if err == nil {
+		err = d.first(rows)
 	}
-	within, err := d.apart(within)
+	if err == nil {
+		rows, err = d.apart(within)
+	}
+	if err == nil {
+		err = d.first(rows)
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := d.first(within); err != nil {
 		return nil, err
 	}
 	for id := range d.touched {
@@ -179,6 +182,9 @@ func (d *decision) own(i int32) (int64, error) {
 		err = d.scan(`INSERT INTO stretches (rule, form, start, length, within, touched) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
 			[]any{g.Once.Rule, g.Once.Form, g.Stretch.Start, g.Stretch.End - g.Stretch.Start, int64(g.Once.Within / time.Second), d.now.Unix()}, &s.id)
 		d.stretches[stretchKey{g.Once.Rule, g.Once.Form, g.Stretch.Start}] = s
+		if g.Once.Within > 0 {
+			d.filters.begin(s.id)
+		}
 	}
 	d.groups[i].stretch = s.id
 	return s.id, err
@@ -230,12 +236,9 @@ func (d *decision) rows(lines []int32) ([]row, error) {
 	return rows, nil
 }
 
-// first inserts keys. A line whose key is there already is a repeat.
-func (d *decision) first(lines []int32) error {
-	rows, err := d.rows(lines)
-	if err != nil {
-		return err
-	}
+// first inserts keys, in the order of the table. A line whose key is there already is
+// a repeat.
+func (d *decision) first(rows []row) error {
 	for len(rows) > 0 {
 		n := sameStretch(rows)
 		if err := d.insert(rows[:n]); err != nil {
@@ -254,6 +257,7 @@ func (d *decision) insert(rows []row) error {
 		g := &d.groups[k.Group]
 		d.args = append(d.args, k.Hash[:], k.At, g.generation, k.Start, g.window)
 	}
+	d.filters.add(rows[0].stretch, rows)
 	// With OR IGNORE alone SQLite keeps no journal of the statement.
 	n, err := d.exec(`INSERT OR IGNORE INTO keys (stretch_id, hash, at, generation_id, offset, window) VALUES (?1, ?, ?, ?, ?, ?)`+
 		strings.Repeat(`, (?1, ?, ?, ?, ?, ?)`, len(rows)-1), d.args...)
@@ -305,32 +309,55 @@ func (d *decision) tellApart(rows []row) error {
 	return err
 }
 
-// apart returns the lines that are far enough from each counted line of their key. It
-// looks up what the ledger holds of the keys, and then takes the lines in their order.
-func (d *decision) apart(lines []int32) (first []int32, err error) {
+// apart returns the lines that are far enough from each counted line of their key, in
+// the order of the table. It looks up what the ledger holds of the keys, and then takes
+// the lines in their order.
+func (d *decision) apart(lines []int32) (first []row, err error) {
 	rows, err := d.rows(lines)
 	if err != nil {
 		return nil, err
 	}
-	known := make(map[*meter.Once]*meter.Keys)
-	for len(rows) > 0 { // in the order of the table, so that its pages are read once
-		n := sameStretch(rows)
-		once := d.once(rows[0].line)
-		if known[once] == nil {
-			known[once] = new(meter.Keys)
+	known := counted{make(map[*meter.Once]*meter.Keys), newFilterLayer(len(rows))}
+	met := newFilterLayer(len(rows))
+	for _, r := range rows {
+		if met.has(r.word) {
+			known.company.add(r.word)
 		}
-		if err := d.lookUp(rows[:n], known[once]); err != nil {
+		met.add(r.word)
+	}
+	for left := rows; len(left) > 0; { // in the order of the table, so that its pages are read once
+		n := 1
+		for n < len(left) && left[n].stretch == left[0].stretch {
+			n++
+		}
+		if err := d.lookUp(left[:n], &known); err != nil {
 			return nil, err
 		}
-		rows = rows[n:]
+		left = left[n:]
 	}
 	for _, line := range lines {
-		d.outcomes[line] = meter.RepeatOfKey
-		if ref := d.keyed.Ref(int(line)); known[ref.Once].First(&ref) {
-			first = append(first, line)
+		if !known.company.has(d.keyed.Line(int(line)).Hash.Word()) {
+			continue // its key is new
+		}
+		if ref := d.keyed.Ref(int(line)); !known.of(ref.Once).First(&ref) {
+			d.outcomes[line] = meter.RepeatOfKey
 		}
 	}
-	return first, nil
+	return slices.DeleteFunc(rows, func(r row) bool { return d.outcomes[r.line] == meter.RepeatOfKey }), nil
+}
+
+// counted is what is known of the keys of some lines.
+type counted struct {
+	keys    map[*meter.Once]*meter.Keys // that the ledger holds
+	company filterLayer                 // keys that the ledger holds or two lines have, and perhaps others
+}
+
+// of returns the known keys of a rule.
+func (c *counted) of(once *meter.Once) *meter.Keys {
+	if c.keys[once] == nil {
+		c.keys[once] = new(meter.Keys)
+	}
+	return c.keys[once]
 }
 
 // sameStretch returns how many rows, from the first on, one statement takes. They are
@@ -343,14 +370,12 @@ func sameStretch(rows []row) int {
 	return n
 }
 
-func (d *decision) once(line int32) *meter.Once {
-	return d.keyed.Group(int(line)).Once
-}
-
 // lookUp adds to known what the ledger holds of the keys of rows of one stretch, in
 // this stretch and its neighbours.
-func (d *decision) lookUp(rows []row, known *meter.Keys) error {
+func (d *decision) lookUp(rows []row, known *counted) error {
 	ref := d.keyed.Ref(int(rows[0].line))
+	keys := known.of(ref.Once)
+	var perhaps []row // that the stretch may hold
 	for _, start := range ref.Neighbours() {
 		s, err := d.stretch(ref.Once, start)
 		if err != nil {
@@ -359,21 +384,26 @@ func (d *decision) lookUp(rows []row, known *meter.Keys) error {
 		if s.id == 0 {
 			continue
 		}
-		d.args = append(d.args[:0], s.id)
-		for _, r := range rows {
-			d.args = append(d.args, d.keyed.Line(int(r.line)).Hash[:])
-		}
-		err = d.each(`SELECT hash, at FROM keys WHERE stretch_id = ? AND hash IN (?`+strings.Repeat(`, ?`, len(rows)-1)+`)`, func(rows *sql.Rows) error {
-			var hash keyHash
-			var at int64
-			if err := rows.Scan(&hash, &at); err != nil {
+		perhaps = d.filters.perhaps(s.id, rows, perhaps[:0])
+		for chunk := range slices.Chunk(perhaps, keysAtOnce) {
+			d.args = append(d.args[:0], s.id)
+			for _, r := range chunk {
+				d.args = append(d.args, d.keyed.Line(int(r.line)).Hash[:])
+			}
+			err = d.each(`SELECT hash, at FROM keys WHERE stretch_id = ? AND hash IN (?`+strings.Repeat(`, ?`, len(chunk)-1)+`)`, func(rows *sql.Rows) error {
+				var hash keyHash
+				var at int64
+				if err := rows.Scan(&hash, &at); err != nil {
+					return err
+				}
+				found := meter.KeyHash(hash)
+				keys.Add(found, start, at)
+				known.company.add(found.Word())
+				return nil
+			}, d.args...)
+			if err != nil {
 				return err
 			}
-			known.Add(meter.KeyHash(hash), start, at)
-			return nil
-		}, d.args...)
-		if err != nil {
-			return err
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -26,11 +27,16 @@ func keyedRules() map[*meter.Rule]*meter.Once {
 	return rules
 }
 
-// keyRef returns a key as a rule has it at a time.
+// keyRef returns a key as a rule has it at a time. The hashes of odd keys of a rule
+// begin alike.
 func keyRef(once *meter.Once, key int, at time.Time) meter.KeyRef {
 	ref := meter.KeyRef{Once: once}
-	copy(ref.Hash[:], once.Rule)
-	binary.BigEndian.PutUint32(ref.Hash[12:], uint32(key))
+	if sum := sha256.Sum256(fmt.Append(nil, once.Rule, key)); key%2 == 0 {
+		copy(ref.Hash[:], sum[:])
+	} else {
+		copy(ref.Hash[:], once.Rule)
+		binary.BigEndian.PutUint32(ref.Hash[12:], uint32(key))
+	}
 	switch {
 	case once.Within > 0:
 		ref.Stretch, ref.At = meter.StretchWithin(at, once.Within)

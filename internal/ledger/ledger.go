@@ -40,7 +40,8 @@ type Ledger struct {
 	sealed chan struct{}
 
 	binding sync.Mutex // keeps Commit and BindInstance apart; guards what follows
-	doubt   *doubt     // what was counted before, until BindInstance; nil where that is known to be of this machine
+	filters keyFilters
+	doubt   *doubt // what was counted before, until BindInstance; nil where that is known to be of this machine
 
 	bootCompared bool
 	sameBoot     bool // the machine was not started again since the process before this one
@@ -101,6 +102,7 @@ func (l *Ledger) update(ctx context.Context, operation string, f func(*transacti
 type transaction struct {
 	ctx        context.Context // of the call of update
 	doubt      *doubt          // the ledger's, for Commit
+	filters    *keyFilters     // the ledger's, for Commit
 	tx         *sql.Tx
 	changed    bool // a statement of exec has changed rows
 	statements map[string]*sql.Stmt

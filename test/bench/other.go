@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// otherRules measures rules with a table, with decimals and with a peak over the
-// lines of the keyed logs.
+// otherRules measures rules with a table, with decimals, with within and with a peak
+// over the lines of the keyed logs.
 func otherRules(r *report) error {
 	const sum = int64(million) * (million - 1) / 2
 	totals := func(want map[string]int64) func([]byte) error {
@@ -34,6 +34,7 @@ func otherRules(r *report) error {
 		{"a table", `{name: b, when: fields.bytes != nil, quantity: fields.bytes, sku_id: {by: fields.event, map: {request: s, reply: t}}}`, 1, totals(map[string]int64{"s": sum})},
 		{"decimals", `{name: b, when: fields.bytes != nil, quantity: fields.bytes, decimals: 3, per: 7, sku_id: s}`, 1, totals(map[string]int64{"s": sum / 7})},
 		{"a peak", `{name: b, when: fields.bytes != nil, quantity: fields.bytes, sku_id: s, peak: {each: day}}`, 1, open("1 peak of b: 999999 of s")},
+		{"`once` with within", `{name: b, when: fields.bytes != nil, sku_id: s, once: {key: fields.user.id, within: 24h}}`, million, totals(map[string]int64{"s": million})},
 		{"peaks of 100,000 keys", `{name: b, when: fields.bytes != nil, quantity: fields.bytes, sku_id: s, peak: {each: day, key: fields.user.id}}`, 100_000, open("100000 peaks of b: 94999950000 of s")},
 	} {
 		m, size, err := catchUpRule(r.binary, c.keys, c.rule, c.check)
