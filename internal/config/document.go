@@ -310,11 +310,18 @@ func describe(node *yaml.Node) string {
 	return node.ShortTag()
 }
 
+// missingHints say by mapping and key what to write for a missing key.
+var missingHints = map[string]string{
+	"once key":   "name what tells one from another: key: fields.user.id",
+	"sku_id by":  "name the value that chooses the SKU: by: fields.size",
+	"sku_id map": "write map: {small: dn2…, large: dn2…}",
+}
+
 // require notes the keys that are missing.
 func (o *object) require(names ...string) {
 	for _, name := range names {
 		if o.values[name] == nil && !slices.Contains(o.meant, fmt.Sprintf("did you mean %q?", name)) {
-			o.doc.fail(o.node, "", "%s has no %q", o.what, name)
+			o.doc.fail(o.node, missingHints[o.what+" "+name], "%s has no %q", o.what, name)
 		}
 	}
 }

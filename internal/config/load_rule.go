@@ -135,7 +135,11 @@ func (l *loader) readMax(node *yaml.Node, r *rules.Rule) {
 		return
 	}
 	n, problem := l.decimal(node, r.Decimals)
+	whole, isWhole := l.wholeNumber(node)
 	switch {
+	case isWhole && whole < 1:
+		l.fail(node, "", "\"max\" must be above 0: %s", node.Value)
+		return
 	case problem != "" && r.Decimals == 0:
 		l.fail(node, remedy.Number("max", node.Value), "\"max\" must be a whole number, not %s", valueOf(node))
 		return

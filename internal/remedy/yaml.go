@@ -2,6 +2,7 @@ package remedy
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"regexp"
 	"slices"
@@ -132,6 +133,9 @@ func Number(key, text string) string {
 	}
 	if n.Mul(n, new(big.Rat).SetInt64(factor)); factor == 0 || !n.IsInt() {
 		return ""
+	}
+	if !n.Num().IsInt64() {
+		return fmt.Sprintf("write at most %d", math.MaxInt64)
 	}
 	if isTime {
 		return fmt.Sprintf("write %s: %s where the quantity is in seconds", key, n.Num())
