@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,7 +55,7 @@ INSERT INTO generations (id, path, dev, ino, offset, head, mark, compressed, eof
 	SELECT 900, path || '.1', dev, 1, offset, head, mark, 0, -1, 'lost', 0, updated_at, randomblob(200), size, x'616263', id, '/a' || char(0) || '/b' || char(0)
 	FROM generations WHERE path LIKE '%app.log';
 INSERT INTO peak_stretches (rule, form, start, length, part, closes) SELECT rule, form, start - 86400, length, 0, closes - 86400 FROM peak_stretches LIMIT 1;
-INSERT INTO peaks SELECT (SELECT max(id) FROM peak_stretches), hash, amount, bill_id, generation_id, start_offset, end_offset, 0, one FROM peaks LIMIT 3;
+INSERT OR IGNORE INTO peaks SELECT (SELECT max(id) FROM peak_stretches), hash, amount, bill_id, generation_id, start_offset, end_offset, 0, one FROM peaks LIMIT 3;
 `
 
 // damagedValues are what the test puts into columns: values of the right type that
@@ -64,6 +65,22 @@ var damagedValues = []any{
 	"", "x", "\x00", "\xff\xfe", "-1", "%s%n", "9999-99-99T99:99:99Z", "2026-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z", "99999-01-01T00:00:00Z",
 	strings.Repeat("x", 1<<20), strings.Repeat("\x00", 9), "9223372036854775808", "forgotten", "live", "open", "sealed",
 	[]byte{}, []byte("x"), make([]byte, 15), make([]byte, 17), make([]byte, 64), bytes.Repeat([]byte("y"), 100_000),
+}
+
+// damage is a value for a column of some rows.
+type damage struct {
+	column string // with its table
+	value  any
+	where  string
+}
+
+// knownDamages ended a process once.
+var knownDamages = []damage{
+	{"shares decimals", int64(-5), "true"},
+	{"shares decimals", int64(1 << 40), "true"},
+	{"peak_bills decimals", int64(-1 << 40), "true"},
+	{"records quantity", int64(-1 << 40), "random() % 2"},
+	{"generations offset", int64(-1), "true"},
 }
 
 // TestDamagedRows puts wrong values into columns of a ledger whose pages are whole,
@@ -90,9 +107,15 @@ func TestDamagedRows(t *testing.T) {
 	uuids = append(uuids, "00000000-0000-4000-8000-000000000000")
 	columns := e.column(e.path("state"), `SELECT m.name || ' ' || c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
 		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' ORDER BY 1`)
-	for range 8 {
-		table, column, _ := strings.Cut(columns[random.IntN(len(columns))], " ")
-		value, some := damagedValues[random.IntN(len(damagedValues))], []string{"true", "random() % 2"}[random.IntN(2)]
+	damages := slices.Clone(knownDamages)
+	for range 6 {
+		damages = append(damages, damage{
+			columns[random.IntN(len(columns))], damagedValues[random.IntN(len(damagedValues))], []string{"true", "random() % 2"}[random.IntN(2)],
+		})
+	}
+	for _, d := range damages {
+		table, column, _ := strings.Cut(d.column, " ")
+		value, some := d.value, d.where
 		what := fmt.Sprintf("METERLOG_TEST_SEED=%d: %s.%s = %.30q where %s", seed, table, column, fmt.Sprint(value), some)
 		fmt.Println(what) // a panic does not say it
 		if !e.damage(table, column, value, some) {

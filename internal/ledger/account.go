@@ -145,7 +145,7 @@ func (t *transaction) record(where string, args ...any) (r meter.Record, err err
 func (t *transaction) origin(uuid string, a *Account) error {
 	err := t.each(`SELECT rule, per, decimals, carried, units FROM shares JOIN records ON id = record_id WHERE uuid = ? ORDER BY rule`, func(rows *sql.Rows) error {
 		var s Share
-		err := rows.Scan(&s.Rule, &s.Per, &s.Decimals, &s.Carried, &s.Units)
+		err := rows.Scan(&s.Rule, &s.Per, (*places)(&s.Decimals), &s.Carried, &s.Units)
 		a.Shares = append(a.Shares, s)
 		return err
 	}, uuid)
@@ -176,7 +176,7 @@ func (t *transaction) contributions(where string, args ...any) (list []Contribut
 		var from, to string
 		var dev, ino int64
 		g := &c.Generation
-		err := rows.Scan(&c.UUID, &from, &to, &c.Rule, &c.SKU, &c.Start, &c.End, &c.Lines, &c.Amount, &c.Decimals, &g.ID,
+		err := rows.Scan(&c.UUID, &from, &to, &c.Rule, &c.SKU, &c.Start, &c.End, &c.Lines, &c.Amount, (*places)(&c.Decimals), &g.ID,
 			&g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Compressed, &g.EOFAt, &g.State, &g.Missed, &g.Carry, &g.Query, (*nameList)(&g.Names))
 		g.Dev, g.Ino = uint64(dev), uint64(ino)
 		if err == nil && from != "" {

@@ -146,7 +146,7 @@ func (t *transaction) peaksOf(stretch int64) (all []peakRow, err error) {
 	err = t.each(`SELECT hash, amount, decimals, bill_id, generation_id, start_offset, end_offset
 		FROM peaks JOIN peak_bills ON id = bill_id WHERE stretch_id = ? ORDER BY hash`, func(rows *sql.Rows) error {
 		var p peakRow
-		err := rows.Scan((*keyHash)(&p.hash), &p.amount, &p.decimals, &p.bill, &p.generation, &p.start, &p.end)
+		err := rows.Scan((*keyHash)(&p.hash), &p.amount, (*places)(&p.decimals), &p.bill, &p.generation, &p.start, &p.end)
 		all = append(all, p)
 		return err
 	}, stretch)
@@ -226,9 +226,12 @@ func (w *closer) count(s closingStretch, sum *peakSum) (record int64, err error)
 // peakBill returns what a peak bills.
 func (t *transaction) peakBill(id int64) (b peakBill, err error) {
 	err = t.scan(`SELECT product_id, sku_id, per, decimals, made_with, late_read FROM peak_bills WHERE id = ?`, []any{id},
-		&b.product, &b.sku, &b.per, &b.decimals, &b.madeWith, &b.lateRead)
+		&b.product, &b.sku, &b.per, (*places)(&b.decimals), &b.madeWith, &b.lateRead)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("bill %d of its peaks is missing", id)
+	}
+	if err == nil && b.per < 1 {
+		err = fmt.Errorf("bill %d of its peaks is damaged: per is %d", id, b.per)
 	}
 	return b, err
 }

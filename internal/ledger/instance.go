@@ -326,7 +326,7 @@ func (t *transaction) setAside(d *doubt, sameBoot bool, now time.Time) (f Foreig
 	}
 	for key, remainder := range d.remainders {
 		var decimals int
-		if err := t.scan(`UPDATE remainders SET remainder = remainder - ? WHERE rule = ? AND sku_id = ? RETURNING decimals`, []any{remainder, key.rule, key.sku}, &decimals); err != nil {
+		if err := t.scan(`UPDATE remainders SET remainder = remainder - ? WHERE rule = ? AND sku_id = ? RETURNING decimals`, []any{remainder, key.rule, key.sku}, (*places)(&decimals)); err != nil {
 			return f, err
 		}
 		f.Remainders++

@@ -296,6 +296,25 @@ func TestDamagedHash(t *testing.T) {
 	}
 }
 
+// Decimal places that no rule can have are damage, and so is a unit of nothing.
+func TestDamagedBills(t *testing.T) {
+	for _, damage := range []string{"per = 0", "per = -7", "decimals = -1", "decimals = 10"} {
+		l := open(t, t.TempDir())
+		check(t, func() error { _, err := l.BindMachine(t.Context(), "m1", noon); return err }())
+		g, tally := gauges()[1], new(meter.Tally)
+		tally.AddSample(g.ref(1, noon), meter.Sample{Rule: g.rule, Generation: 1, End: 1, Amount: 5})
+		check(t, l.Commit(t.Context(), Batch{Tally: tally, Generations: []meter.Generation{{ID: 1, Offset: 1, State: meter.Live, EOFAt: -1}}}, noon))
+		_, err := l.db.Exec(`UPDATE peak_bills SET ` + damage)
+		check(t, err)
+		if f, err := l.BindMachine(t.Context(), "m2", noon); err == nil {
+			t.Errorf("with %s the peaks were set aside: %+v", damage, f)
+		}
+		if n, err := l.ClosePeaks(t.Context(), Closing{Now: noon, Read: noon.Add(48 * time.Hour), Interval: time.Minute}); err == nil {
+			t.Errorf("with %s %d stretches were closed", damage, n)
+		}
+	}
+}
+
 // The secret is made once.
 func TestKeySecret(t *testing.T) {
 	dir := t.TempDir()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/store"
 )
 
@@ -157,4 +158,17 @@ func parseInstant(text string) time.Time {
 		return time.Time{}
 	}
 	return t
+}
+
+// places is a number of decimal places as a row of the ledger holds it.
+type places int
+
+// Scan copies the number. It returns an error if no rule can have so many places.
+func (p *places) Scan(value any) error {
+	n, ok := value.(int64)
+	if !ok || n < 0 || n > meter.MaxDecimals {
+		return fmt.Errorf("%v is no number of decimal places", value)
+	}
+	*p = places(n)
+	return nil
 }

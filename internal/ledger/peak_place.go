@@ -87,7 +87,7 @@ func (r *Reader) OpenPeaks(ctx context.Context) (all []OpenPeaks, err error) {
 		var at place
 		var p OpenPeaks
 		var closes int64
-		err = rows.Scan(&at.stretch, &at.bill, &p.Rule, &p.ProductID, &p.SKU, &p.Stretch.Start, &p.Stretch.End, &closes, &p.Decimals)
+		err = rows.Scan(&at.stretch, &at.bill, &p.Rule, &p.ProductID, &p.SKU, &p.Stretch.Start, &p.Stretch.End, &closes, (*places)(&p.Decimals))
 		if sum := sums[at]; sum != nil {
 			p.Peaks, p.Amount, p.Closes = sum.Peaks, sum.Amount, time.Unix(closes, 0).UTC()
 			all = append(all, p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/meterlog/meterlog/internal/meter"
@@ -24,6 +25,9 @@ func scanGeneration(rows *sql.Rows) (g meter.Generation, err error) {
 	err = rows.Scan(&g.ID, &g.Path, &dev, &ino, &g.Offset, &g.Head, &g.Mark, &g.Trail, &g.Compressed, &g.EOFAt, &g.State, &g.Missed,
 		&g.Size, &g.MTime, &g.CTime, &g.Born, &g.Before, &g.Carry, &g.Query, &g.Left, (*nameList)(&g.Names))
 	g.Dev, g.Ino = uint64(dev), uint64(ino)
+	if err == nil && (g.Offset < 0 || g.EOFAt < -1) {
+		err = fmt.Errorf("generation %d of %s is damaged: its offset is %d, and its end %d", g.ID, g.Path, g.Offset, g.EOFAt)
+	}
 	return g, err
 }
 

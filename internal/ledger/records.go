@@ -89,6 +89,9 @@ func scanRecord(rows *sql.Rows) (meter.Record, error) {
 	if r.Timestamp, err = time.Parse(windowLayout, timestamp); err != nil {
 		return meter.Record{}, fmt.Errorf("record %s: %w", r.UUID, err)
 	}
+	if r.Quantity < 1 {
+		return meter.Record{}, fmt.Errorf("record %s is damaged: its quantity is %d", r.UUID, r.Quantity)
+	}
 	r.OpenedAt, r.SettledAt = parseInstant(opened), parseInstant(settled)
 	return r, nil
 }

@@ -41,7 +41,7 @@ func (l *Ledger) KeepRemainders(ctx context.Context, rules []*meter.Rule, now ti
 		aside = nil
 		err := tx.each(`SELECT rule, sku_id, made_with, remainder, decimals FROM remainders WHERE remainder > 0 ORDER BY rule, sku_id`, func(rows *sql.Rows) error {
 			var s SetAside
-			err := rows.Scan(&s.Rule, &s.SKU, &s.MadeWith, &s.Remainder, &s.Decimals)
+			err := rows.Scan(&s.Rule, &s.SKU, &s.MadeWith, &s.Remainder, (*places)(&s.Decimals))
 			r := current[remainderKey{s.Rule, s.SKU}]
 			if s.Now = latest[s.Rule]; s.Now != "" && (r == nil || s.Decimals != r.Decimals || s.MadeWith != "" && s.MadeWith != r.Unit) {
 				aside = append(aside, s)

@@ -79,7 +79,7 @@ func sparkline(quantities []int64) string {
 	most := slices.Max(quantities)
 	var line strings.Builder
 	for _, q := range quantities {
-		if q == 0 {
+		if q <= 0 {
 			line.WriteRune('·')
 			continue
 		}

@@ -411,10 +411,10 @@ func (t *Tailer) askArchive(s *stream, now time.Time) (bool, error) {
 		}
 		behind, err := logfile.RunIn(lines, io.LimitReader(archive.From(0), mostUnpacked))
 		archive.Close()
-		if behind == 0 || err != nil {
+		at := behind + g.Offset - lines[len(lines)-1].End // the bytes that were read since the trail
+		if behind == 0 || err != nil || at < behind {
 			continue
 		}
-		at := behind + g.Offset - lines[len(lines)-1].End // the bytes that were read since the trail
 		from := max(0, at-meter.MarkSize)
 		mark := make([]byte, at-from)
 		n, err := s.arch.ReadAt(mark, from)
