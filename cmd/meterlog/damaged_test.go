@@ -85,9 +85,9 @@ var knownDamages = []damage{
 
 // TestDamagedRows puts wrong values into columns of a ledger whose pages are whole,
 // and then uses every command. Damage may be an error and may show wrong numbers. It
-// ends no process and leaves no command hanging. METERLOG_TEST_SEED runs one seed again.
+// ends no process and leaves no command hanging. METERLOG_TEST_SEED runs another seed.
 func TestDamagedRows(t *testing.T) {
-	seed := rand.Uint64()
+	seed := uint64(1)
 	if text := os.Getenv("METERLOG_TEST_SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
