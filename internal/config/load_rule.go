@@ -137,7 +137,7 @@ func (l *loader) readMax(node *yaml.Node, r *rules.Rule) {
 	n, problem := l.decimal(node, r.Decimals)
 	whole, isWhole := l.wholeNumber(node)
 	switch {
-	case isWhole && whole < 1:
+	case isWhole && whole < 1, problem == "" && n < 1:
 		l.fail(node, "", "\"max\" must be above 0: %s", node.Value)
 		return
 	case problem != "" && r.Decimals == 0:
@@ -145,9 +145,6 @@ func (l *loader) readMax(node *yaml.Node, r *rules.Rule) {
 		return
 	case problem != "":
 		l.fail(node, remedy.Number("max", node.Value), "\"max\" must be a number: %s", problem)
-		return
-	case n < 1:
-		l.fail(node, "", "\"max\" must be above 0: %s", node.Value)
 		return
 	}
 	constant, isConstant := r.Constant, r.Quantity == nil
