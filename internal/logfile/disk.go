@@ -23,7 +23,8 @@ type Disk struct {
 	Open    func(name string) (File, error)
 	Stat    func(name string) (fs.FileInfo, error)
 	ReadDir func(name string) ([]fs.DirEntry, error)
-	Refresh func() // forgets which folders are links, before a scan; may be nil
+	BornAt  func(f File) int64 // [BornAt]
+	Refresh func()             // forgets which folders are links, before a scan; may be nil
 }
 
 // NewDisk returns the disk of this machine, with the link policy of [Open]. rootOf
@@ -40,6 +41,7 @@ func NewDisk(rootOf func(name string) string) Disk {
 		},
 		Stat:    g.stat,
 		ReadDir: os.ReadDir,
+		BornAt:  BornAt,
 		Refresh: func() { clear(g.linkEnds) },
 	}
 }

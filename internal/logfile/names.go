@@ -64,10 +64,12 @@ func RotatedFrom(name string) []string {
 
 func isSeparator(c byte) bool { return c == '.' || c == '-' || c == '_' }
 
+// yymmdd is how many digits a date has at least.
+const yymmdd = 6
+
 // isInserted reports whether a mark before the extension comes from a rotation: .1,
 // or a date. worker-1.log is a file of its own beside worker.log.
 func isInserted(separator byte, mark string) bool {
-	const yymmdd = 6
 	mark = strings.TrimLeft(mark, "_-") // pm2-logrotate writes app-out__2026-01-01_00-00-00.log
 	return isNumbered(mark) && (separator == '.' || isSeparator(separator) && digits(mark) >= yymmdd)
 }
@@ -95,6 +97,37 @@ func isTAI64N(base string) bool {
 
 func isRotationMark(text string) bool {
 	return isNumbered(text) || slices.Contains(words, strings.TrimRight(text, "0123456789"))
+}
+
+// Newer reports whether a rotated form of a path was rotated after another one, by the
+// numbers or the dates in their names. The path itself is the newest. known is false if
+// the names do not tell.
+func Newer(name, other, path string) (newer, known bool) {
+	a, b := rotationMark(name, path), rotationMark(other, path)
+	switch {
+	case a == b:
+		return false, false
+	case a == "" || b == "":
+		return a == "", true
+	case digits(a) == len(a) && digits(b) == len(b) && len(a) <= mostCounted && len(b) <= mostCounted:
+		return len(a) < len(b) || len(a) == len(b) && a < b, true // app.log.1 is newer than app.log.2
+	case digits(a) >= yymmdd && digits(b) >= yymmdd && len(a) == len(b):
+		return a > b, true
+	}
+	return false, false
+}
+
+// mostCounted is how many digits the number of a rotated form has at most. More are a
+// date.
+const mostCounted = 4
+
+// rotationMark returns what a rotation added to the name of a path, or the whole name.
+func rotationMark(name, path string) string {
+	base, of := strings.TrimSuffix(filepath.Base(name), Compression(name)), filepath.Base(path)
+	if mark, ok := strings.CutPrefix(base, of); ok {
+		return strings.TrimLeft(mark, ".-_")
+	}
+	return base
 }
 
 // Families maps folders to names, and names to the paths that own their rotated forms.

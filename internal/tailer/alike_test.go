@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -136,4 +137,26 @@ func TestLinesThatAreAllAlike(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The inode of a finished file goes to an archive of other lines, and all are alike.
+func TestInodeOfAlikeLinesGoesToAnArchive(t *testing.T) {
+	s := follow(t, "app.log")
+	s.alike("app.log", 5)
+	s.count(5)
+	s.rename("app.log", "app.log.1")
+	s.alike("app.log", 30)
+	s.count(30)
+	s.pass(10 * time.Second)
+	s.count(0)
+	s.kill()
+	text, err := os.ReadFile(s.path("app.log"))
+	s.check(err)
+	s.check(os.WriteFile(s.path("app.log.1"), compressed(t, ".gz", string(text)), 0o644))
+	s.check(os.Chtimes(s.path("app.log.1"), s.now, s.now))
+	s.rename("app.log.1", "app.log.1.gz")
+	s.check(os.Remove(s.path("app.log")))
+	s.pass(time.Minute)
+	s.alike("app.log", 31)
+	s.count(31)
 }

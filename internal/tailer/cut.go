@@ -112,8 +112,9 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 	if f == nil || s.Offset == 0 || v == logfile.Same || v == logfile.Unread || !t.mayHaveLostPower(s, e) {
 		return false
 	}
+	wasFinished := s.finished()
 	c, found, err := s.cutOf(f, e.Size, v)
-	if err == nil && found && s.finished() {
+	if err == nil && found && wasFinished {
 		found, err = logfile.EndsBlank(f, e.Size) // else it is a copy, or another file
 		c.at = e.Size
 	}
@@ -127,10 +128,9 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 	if held {
 		return false
 	}
+	var fresh *stream
 	if err == nil && !unsure {
-		t.takeFromIndex(s)
-		err = s.jump(f, c.at)
-		s.cutTo = c.at
+		fresh, err = t.goOnBehind(s, e, f, c.at, now)
 	}
 	if err != nil {
 		t.fail(e.name, err)
@@ -140,14 +140,37 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 		return true
 	}
 	t.cfg.Log.Warn("the end of what was read of a file is gone, as after a power failure: going on behind it", "path", e.name, "offset", c.at)
-	if !s.finished() {
-		s.EOFAt = -1
-		if !c.exact {
-			t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, 0,
-				fmt.Sprintf("%s lost more of its end than can be found out: reading goes on at offset %d, and what was written since then before it may be missed", e.name, c.at))
+	if !wasFinished && !c.exact {
+		t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, 0,
+			fmt.Sprintf("%s lost more of its end than can be found out: reading goes on at offset %d, and what was written since then before it may be missed", e.name, c.at))
+	}
+	t.attach(fresh, e, f, nil, now)
+	return true
+}
+
+// goOnBehind ends a generation that lost its end in its own file, and begins another
+// one for the file, which goes on at the offset. What was read of the first one stays
+// known: a copy may hold it still.
+func (t *Tailer) goOnBehind(s *stream, e entry, f logfile.File, at int64, now time.Time) (*stream, error) {
+	t.takeFile(s)
+	if s.lostAt = now; !s.finished() { // a generation that was lost keeps its trail
+		s.State, s.EOFAt = meter.Done, s.Offset
+	}
+	fresh := t.begin(s.Path, e.FileState, meter.Live)
+	for _, name := range s.Names {
+		t.goBy(fresh, name)
+	}
+	for _, next := range t.family(s) {
+		if next.Before == s.ID && s.ID != 0 {
+			next.Before, next.changed = fresh.ID, true
 		}
 	}
-	t.index(s)
-	t.attach(s, e, f, nil, now)
-	return true
+	fresh.Left = s.Left
+	if err := fresh.jump(f, at); err != nil {
+		t.forget(fresh)
+		return nil, err
+	}
+	fresh.cutTo, fresh.asked = at, true
+	t.index(fresh)
+	return fresh, nil
 }

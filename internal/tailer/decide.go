@@ -29,13 +29,13 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 		if blank != nil {
 			t.markLost(blank, now)
 		}
-		if s.ID != 0 && !s.heldAt.Equal(now) && t.placeOf(s) == gone {
-			if t.isBusy(s) {
-				t.undecided = true
-				t.rescan[e.path] = max(t.rescan[e.path], 2)
+		if s.ID != 0 && !s.heldAt.Equal(now) {
+			place := t.placeOf(s)
+			if place == hidden || place == gone && t.isBusy(s) {
+				t.leaveUnclear(e)
 				return
 			}
-			if t.extends(e, s, now) {
+			if place == gone && t.extends(e, s, now) {
 				return
 			}
 		}
@@ -45,12 +45,12 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 			t.fail(e.name, nil)
 		}
 	case unclear:
-		t.undecided = true
-		t.rescan[e.path] = max(t.rescan[e.path], 2)
+		if t.leaveUnclear(e); s != nil {
+			t.unclear = t.unclear[:len(t.unclear)-1] // it is no other piece of the log
+		}
 	case stranger:
 		if e.archived && t.unfinished(e, entries, now) {
-			t.undecided = true
-			t.rescan[e.path] = max(t.rescan[e.path], 2)
+			t.leaveUnclear(e)
 			return
 		}
 		if blank == nil {
@@ -59,6 +59,13 @@ func (t *Tailer) decide(e entry, entries []entry, now time.Time) {
 			t.attach(blank, e, f, arch, now)
 		}
 	}
+}
+
+// leaveUnclear leaves it to the next scan to tell what a file is.
+func (t *Tailer) leaveUnclear(e entry) {
+	t.undecided = true
+	t.unclear = append(t.unclear, e)
+	t.rescan[e.path] = max(t.rescan[e.path], 2)
 }
 
 // copyOf says that a file in this state holds what is counted as another's.
@@ -129,11 +136,7 @@ func (t *Tailer) beginsAs(e entry, s *stream) bool {
 	}
 	defer logfile.CloseFile(f)
 	defer t.putBack(arch)
-	if arch != nil {
-		return logfile.BeginsAlike(arch.Head, s.Head)
-	}
-	head, err := logfile.ReadAt(f, 0, meter.HeadSize)
-	return err == nil && logfile.BeginsAlike(head, s.Head)
+	return beginsAs(f, arch, s.Head)
 }
 
 // extends goes on with a generation whose own file is gone in a file that holds
@@ -188,8 +191,7 @@ func (t *Tailer) movedTo(e entry, entries []entry, now time.Time) bool {
 			continue
 		}
 		if t.isBusy(s) {
-			t.undecided = true
-			t.rescan[e.path] = max(t.rescan[e.path], 2)
+			t.leaveUnclear(e)
 			return true
 		}
 		f, arch, match := t.open(e, s)

@@ -20,6 +20,7 @@ type faults map[string]error
 
 func (f faults) disk() logfile.Disk {
 	return logfile.Disk{
+		BornAt: logfile.BornAt,
 		Open: func(name string) (logfile.File, error) {
 			if err := f["open "+name]; err != nil {
 				return nil, &fs.PathError{Op: "open", Path: name, Err: err}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -93,11 +94,13 @@ func (h *history) copyAside() {
 	} else {
 		h.check(os.WriteFile(to, data, 0o644))
 	}
+	h.copied = append(h.copied, to)
 	h.note("copy %s to %s", filepath.Base(from), filepath.Base(to))
 }
 
 // archiveAside rotates the log into a file of any name. Enough of the log is
-// committed to know the file again: no pattern need match its name.
+// committed to know the file again. If no pattern matches the name, then all of the log
+// is committed and nobody writes to it: after a restart, nothing leads to such a file.
 func (h *history) archiveAside() {
 	data, err := os.ReadFile(h.path)
 	h.check(err)
@@ -105,10 +108,17 @@ func (h *history) archiveAside() {
 		return
 	}
 	to := h.asideName()
-	if h.torn[h.app] == "" && h.rand.IntN(2) == 0 {
+	packs := h.torn[h.app] == "" && h.rand.IntN(2) == 0
+	if !h.follows(to) && (h.countedOf(data) < len(data) || h.torn[h.app] != "") {
+		return
+	}
+	if packs {
 		to += ".gz"
 		h.pack(to, data)
 		h.check(os.Remove(h.path))
+		h.app.Close()
+	} else if !h.follows(to) {
+		h.check(os.Rename(h.path, to))
 		h.app.Close()
 	} else {
 		h.check(os.Rename(h.path, to))
@@ -134,6 +144,7 @@ func (h *history) removeRead() {
 		if read {
 			h.note("remove %s", filepath.Base(name))
 			h.check(os.Remove(name))
+			h.copied = slices.DeleteFunc(h.copied, func(copy string) bool { return copy == name })
 		}
 	}
 }
@@ -168,6 +179,15 @@ func contentOf(name string) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
+// hasHardLink reports whether another name keeps the log's file if the path leads to a
+// new one. A new file that begins like a log which is there is another log by rule, and
+// counts from its first byte.
+func (h *history) hasHardLink() bool {
+	info, err := os.Stat(h.path)
+	h.check(err)
+	return info.Sys().(*syscall.Stat_t).Nlink > 1
+}
+
 // cutBeginning cuts off lines that were committed, in place or in a new file.
 func (h *history) cutBeginning() {
 	data, err := os.ReadFile(h.path)
@@ -180,7 +200,7 @@ func (h *history) cutBeginning() {
 		return
 	}
 	h.note("cut off %d of %d bytes", from, len(data))
-	if h.torn[h.app] != "" || h.rand.IntN(2) == 0 {
+	if h.torn[h.app] != "" || h.rand.IntN(2) == 0 || h.hasHardLink() {
 		h.check(os.WriteFile(h.path, data[from:], 0o644))
 		return
 	}
@@ -196,7 +216,7 @@ func (h *history) restoreOlder() {
 	data, err := os.ReadFile(h.path)
 	h.check(err)
 	offset := h.countedOf(data)
-	if h.torn[h.app] != "" || offset < evidence {
+	if h.torn[h.app] != "" || offset < evidence || h.hasHardLink() {
 		return
 	}
 	kept := bytes.LastIndexByte(data[:evidence+h.rand.IntN(offset-evidence+1)], '\n') + 1
@@ -204,9 +224,7 @@ func (h *history) restoreOlder() {
 		return
 	}
 	h.kill()
-	for lost := range strings.Lines(string(data[offset:])) {
-		h.want[strings.TrimLeft(strings.TrimSuffix(lost, "\n"), "\x00")]--
-	}
+	h.lose(string(data[offset:]))
 	h.note("restore %d of %d bytes", kept, offset)
 	h.check(os.WriteFile(h.path+".new", data[:kept], 0o644))
 	h.check(os.Rename(h.path+".new", h.path))
@@ -288,6 +306,7 @@ func TestHistoriesAside(t *testing.T) {
 			h.aside = true
 			if h.rand.IntN(3) == 0 {
 				h.maxOpen = 2 + h.rand.IntN(3)
+				h.note("descriptors %d", h.maxOpen)
 			}
 			if h.rand.IntN(3) == 0 {
 				h.kill()

@@ -46,19 +46,22 @@ type history struct {
 	globs     map[string]time.Time
 	aside     bool           // people and other programs touch the log as well
 	asides    int            // files that they made
+	copied    []string       // those of them that are copies
 	maxOpen   int            // descriptors of the tailer; 0: its default
 	got       map[string]int // committed
 	fresh     map[string]int // read and not committed
 	anomalies meter.Tally
 	sources   []Source
 	stamps    map[logfile.Inode]int64
+	births    map[logfile.Inode]int64
+	gone      map[logfile.Inode]bool // no name of the folder leads to them
 }
 
 func newHistory(t *testing.T, seed int64) *history {
 	dir := t.TempDir()
 	h := &history{
 		t: t, rand: rand.New(rand.NewPCG(uint64(seed), 1)), path: filepath.Join(dir, "app.log"), now: time.Now(),
-		stamps: make(map[logfile.Inode]int64), torn: make(map[*os.File]string), want: make(map[string]int),
+		stamps: make(map[logfile.Inode]int64), births: make(map[logfile.Inode]int64), gone: make(map[logfile.Inode]bool), torn: make(map[*os.File]string), want: make(map[string]int),
 		committed: make(map[int64]meter.Generation), globs: make(map[string]time.Time),
 		got: make(map[string]int), fresh: make(map[string]int),
 		sources: []Source{{Name: "app", Paths: []string{h0(dir, "app.log")}}},
@@ -107,7 +110,9 @@ func (h *history) start() {
 	finished := func(ids []int64) ([]meter.Generation, []meter.Copy, error) {
 		return finished(h.committed, h.copies, ids)
 	}
-	h.tailer = New(Config{Sources: h.sources, Finished: finished, Known: known, Copies: h.copies.list(), Globs: h.globs, NoWatch: true, Log: log, MaxLine: 4096, MaxOpen: h.maxOpen})
+	disk := logfile.OS
+	disk.BornAt = h.bornAt
+	h.tailer = New(Config{disk: disk, Sources: h.sources, Finished: finished, Known: known, Copies: h.copies.list(), Globs: h.globs, NoWatch: true, Log: log, MaxLine: 4096, MaxOpen: h.maxOpen})
 }
 
 // write appends whole lines to f, completing a torn one first.
@@ -237,21 +242,35 @@ func (h *history) compress(i int) {
 	h.check(os.Remove(in.Name()))
 }
 
-// stamp gives what was written since the last stamp the history's own time, which is
-// later than that of the stamp before.
+// stamp gives what was written and made since the last stamp the history's own time,
+// which is later than that of the stamp before.
 func (h *history) stamp() {
 	h.now = h.now.Add(time.Millisecond)
 	files, err := os.ReadDir(filepath.Dir(h.path))
 	h.check(err)
+	there := make(map[logfile.Inode]bool)
 	for _, f := range files {
 		info, err := f.Info()
 		h.check(err)
 		at := logfile.FileStateOf(info)
+		if there[at.Inode] = true; h.gone[at.Inode] || h.births[at.Inode] == 0 {
+			h.births[at.Inode] = h.now.UnixNano()
+		}
 		if h.stamps[at.Inode] != at.MTime {
 			h.check(os.Chtimes(h0(filepath.Dir(h.path), f.Name()), h.now, h.now))
 			h.stamps[at.Inode] = h.now.UnixNano()
 		}
 	}
+	for at := range h.births {
+		h.gone[at] = !there[at]
+	}
+}
+
+// bornAt returns when a file was made by the history's time.
+func (h *history) bornAt(f logfile.File) int64 {
+	info, err := f.Stat()
+	h.check(err)
+	return h.births[logfile.FileStateOf(info).Inode]
 }
 
 // read has the tailer read for a moment.
@@ -317,11 +336,7 @@ func (h *history) losePower() {
 			return
 		}
 		h.kill()
-		for _, lost := range strings.SplitAfter(string(data[offset:]), "\n") {
-			if strings.HasSuffix(lost, "\n") {
-				h.want[strings.TrimSuffix(strings.TrimLeft(lost, "\x00"), "\n")]--
-			}
-		}
+		h.lose(string(data[offset:]))
 		delete(h.torn, h.app)
 		h.check(os.Truncate(h.path, int64(kept)))
 		fragment := string(data[bytes.LastIndexAny(data[:kept], "\n\x00")+1 : kept])
@@ -337,6 +352,32 @@ func (h *history) losePower() {
 		h.read()
 		h.commit()
 	}
+}
+
+// lose no longer wants the lines that were not committed, unless a followed copy holds
+// them.
+func (h *history) lose(text string) {
+	copied := make(map[string]bool)
+	for _, name := range h.copied {
+		if !h.follows(name) {
+			continue
+		}
+		data, err := contentOf(name)
+		h.check(err)
+		for line := range strings.Lines(string(data)) {
+			copied[line] = true
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasSuffix(line, "\n") && !copied[line] {
+			h.want[strings.TrimSuffix(strings.TrimLeft(line, "\x00"), "\n")]--
+		}
+	}
+}
+
+// follows reports whether the tailer looks at files of this name.
+func (h *history) follows(name string) bool {
+	return h.sources[0].follows(name) || slices.Contains(logfile.RotatedFrom(name), h.path)
 }
 
 // appendAfterCut appends lines of which the first is one with what is left of
@@ -434,6 +475,7 @@ func (h *history) run(steps int) {
 				h.kill()
 				for range h.rand.IntN(6) {
 					h.writerStep()
+					h.stamp()
 				}
 				h.note("start")
 				h.start()
@@ -484,11 +526,29 @@ func (h *history) verify() {
 		}
 	}
 	if lost+repeated > 0 {
+		h.tellWrong()
 		h.t.Fatalf("%d lines lost, %d repeated of %d (%.60s); anomalies %v\nafter:\n%s", lost, repeated, len(h.want), example, h.anomalies.Anomalies, strings.Join(h.step, "\n"))
 	}
 	for key, a := range h.anomalies.Anomalies {
 		if a.Count != 0 {
 			h.t.Errorf("%v happened to nobody: %+v\nafter:\n%s", key, *a, strings.Join(h.step, "\n"))
+		}
+	}
+}
+
+// tellWrong prints the lines that were lost or repeated, if one history is replayed.
+func (h *history) tellWrong() {
+	if *seedFlag < 0 {
+		return
+	}
+	for _, line := range slices.Sorted(maps.Keys(h.want)) {
+		if h.got[line] != h.want[line] {
+			fmt.Fprintf(os.Stderr, "read %d times, want %d: %.70q\n", h.got[line], h.want[line], line)
+		}
+	}
+	for _, line := range slices.Sorted(maps.Keys(h.got)) {
+		if _, written := h.want[line]; !written {
+			fmt.Fprintf(os.Stderr, "never written: %.70q\n", line)
 		}
 	}
 }

@@ -37,11 +37,12 @@ func (t *Tailer) rejoin(e entry, entries []entry, now time.Time) {
 	}
 	f, arch, match := t.open(e, s)
 	switch {
-	case f != nil && s.Born != 0 && logfile.BornAt(f) != s.Born: // the inode was given to another file
+	case f != nil && s.Born != 0 && t.disk.BornAt(f) != s.Born: // the inode was given to another file
 		logfile.CloseFile(f)
 		t.detach(s, e, now)
 	case match == logfile.Same && (t.cameBackAlike(s, e) || t.wasTruncated(s, e, entries)):
 		logfile.CloseFile(f)
+		t.putBack(arch)
 		t.detach(s, e, now)
 	case match == logfile.Same || s.Offset == 0 && !s.finished() && f != nil:
 		t.attach(s, e, f, arch, now)
@@ -75,9 +76,10 @@ func (t *Tailer) mayHaveLostPower(s *stream, e entry) bool {
 }
 
 // cameBackAlike reports whether a finished generation's inode has come back to
-// the path with lines that are all alike: it was given to a new file.
+// the path, or to an archive, with lines that are all alike: it was given to a new file.
 func (t *Tailer) cameBackAlike(s *stream, e entry) bool {
-	return s.finished() && !e.rotated() && s.isNewTo(e) && logfile.Alike(s.Head)
+	packed := e.archived && !s.Compressed
+	return s.finished() && (!e.rotated() || packed) && s.isNewTo(e) && logfile.Alike(s.Head)
 }
 
 // wasTruncated reports whether a file that this process has not seen, and that
@@ -159,8 +161,12 @@ func (t *Tailer) attach(s *stream, e entry, f logfile.File, arch *logfile.Archiv
 		t.anomalies.TakeBack(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, s.Missed)
 	}
 	s.metAt, s.renewed, s.lostAt = now, false, time.Time{}
-	if f != nil && s.Born == 0 {
-		s.Born, s.changed = logfile.BornAt(f), true
+	if f != nil && (s.Born == 0 || s.Offset == 0) {
+		born := t.disk.BornAt(f)
+		if s.Born != 0 && s.Born != born && !s.carries() {
+			s.Before = 0 // nothing was read of the file that had the inode
+		}
+		s.Born, s.changed = born, true
 	}
 	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.Size, "was", s.State)
 	t.forgetCopy(e.Inode)
@@ -234,17 +240,30 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 		s.lostAt = now
 	}
 	s.unsure = false
+	var exact *entry // it holds what was consumed and no more: perhaps a copy that was made earlier
 	for _, e := range t.candidates(s, entries) {
 		f, arch, match := t.open(e, s)
-		if match == logfile.Same {
-			if owner := t.byInode[e.Inode]; owner != nil {
-				t.markLost(owner, now)
-			}
-			t.attach(s, e, f, arch, now)
+		more := true
+		if match == logfile.Same && isEvidence(s.Head) {
+			more, match = t.holdsMore(f, arch, e, s)
+		}
+		if match == logfile.Same && more {
+			t.take(s, e, f, arch, now)
 			return
 		}
 		logfile.CloseFile(f)
+		t.putBack(arch)
 		s.unsure = s.unsure || match == logfile.Unread
+		if match == logfile.Same && exact == nil {
+			exact = &e
+		}
+	}
+	if exact != nil && !s.unsure {
+		if f, arch, match := t.open(*exact, s); match == logfile.Same {
+			t.take(s, *exact, f, arch, now)
+			return
+		}
+		s.unsure = true
 	}
 	if complete && !s.unsure {
 		s.searched++
@@ -252,6 +271,30 @@ func (t *Tailer) search(s *stream, entries []entry, complete bool, now time.Time
 	if complete && !s.unsure && now.Sub(s.lostAt) >= t.cfg.Search {
 		t.giveUp(s)
 	}
+}
+
+// holdsMore reports whether a file that holds the generation holds more than was
+// consumed. The match is Unread until that is known.
+func (t *Tailer) holdsMore(f logfile.File, arch *logfile.Archive, e entry, s *stream) (bool, logfile.Match) {
+	if f != nil {
+		return e.Size > s.Offset, logfile.Same
+	}
+	if arch.EndsAt(s.Offset) {
+		return false, logfile.Same
+	}
+	more, err := arch.Reaches(s.Offset + 1)
+	if err != nil {
+		return false, logfile.Unread
+	}
+	return more, logfile.Same
+}
+
+// take gives a lost generation the file that holds it.
+func (t *Tailer) take(s *stream, e entry, f logfile.File, arch *logfile.Archive, now time.Time) {
+	if owner := t.byInode[e.Inode]; owner != nil {
+		t.markLost(owner, now)
+	}
+	t.attach(s, e, f, arch, now)
 }
 
 // candidates lists the files that may hold a lost generation, the oldest first. If

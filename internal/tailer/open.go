@@ -125,7 +125,7 @@ func (t *Tailer) makeRoom() bool {
 			continue
 		}
 		t.opened++
-		if s.file != nil && !s.seen.Unlinked && (t.surveying || s.isIdle()) {
+		if s.file != nil && !s.seen.Unlinked && (t.surveying || s.isIdle() || s.waiting) {
 			idle = append(idle, s)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 // origin compares a rotated form with every generation of its path. With
-// copied it returns the generation.
+// copied it returns the generation. With unclear it may return a generation that begins
+// as the file does.
 func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 	settled := t.settled(e.FileState, now)
 	switch {
@@ -34,7 +35,8 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 	defer logfile.CloseFile(file)
 	defer t.putBack(arch)
 	result, lost := stranger, false
-	var of *stream // which it is a copy of
+	var of *stream    // which it is a copy of
+	var begun *stream // which begins as it does
 	candidates, err := t.candidatesOf(e, arch)
 	if err != nil {
 		return unclear, nil
@@ -58,12 +60,24 @@ func (t *Tailer) origin(e entry, now time.Time) (answer, *stream) {
 		if from == unclear {
 			result = unclear
 			lost = lost || s.State == meter.Lost
+			if beginning, err := s.beginning(); err == nil && isEvidence(beginning) && beginsAs(file, arch, beginning) {
+				begun = s
+			}
 		}
 	}
 	if of != nil && !lost { // the search for a lost one comes first
 		return copied, of
 	}
-	return result, nil
+	return result, begun
+}
+
+// beginsAs reports whether an open file has these first bytes.
+func beginsAs(f logfile.File, arch *logfile.Archive, want []byte) bool {
+	if arch != nil {
+		return logfile.BeginsAlike(arch.Head, want)
+	}
+	head, err := logfile.ReadAt(f, 0, meter.HeadSize)
+	return err == nil && logfile.BeginsAlike(head, want)
 }
 
 // candidatesOf returns the generations that a rotated form may hold: the generations
@@ -184,7 +198,7 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 	switch match, err := a.Holds(&s.Generation); {
 	case err != nil:
 		return unclear
-	case match == logfile.Same && t.archiveOnlyLooksAlike(a, s, now):
+	case match == logfile.Same && (t.archiveOnlyLooksAlike(a, s, now) || t.goesOnOtherwise(a, s)):
 		return stranger
 	case match == logfile.Same && s.finished() && t.isHeld(s, now) && t.reaches(a, s.Offset+1):
 		return stranger // it has the same header
@@ -232,6 +246,21 @@ func (t *Tailer) archiveOnlyLooksAlike(a *logfile.Archive, s *stream, now time.T
 	}
 	size := t.sizeOf(s)
 	return size >= s.Offset && t.reaches(a, size+1)
+}
+
+// goesOnOtherwise reports whether an archive differs from the generation's own file
+// behind the position.
+func (t *Tailer) goesOnOtherwise(a *logfile.Archive, s *stream) bool {
+	if s.file == nil || s.finished() {
+		return false
+	}
+	own, err := logfile.ReadAt(s.file, s.Offset, meter.MarkSize)
+	if err != nil || len(own) == 0 {
+		return false
+	}
+	found := make([]byte, len(own))
+	n, _ := a.ReadAt(found, s.Offset) // if that takes more than a step, then the archive is pending
+	return !bytes.Equal(found[:n], own[:n])
 }
 
 // reaches reports whether an archive is known to hold this many bytes. Until that is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"slices"
@@ -118,8 +119,15 @@ func headKey(head []byte) uint64 { return maphash.Bytes(headSeed, head[:meter.He
 
 // index takes a generation into the index by content, once its beginning is known.
 func (t *Tailer) index(s *stream) {
+	if s.opening != nil && s.Offset > 0 {
+		t.takeFromIndex(s)
+		s.opening = nil
+	}
 	switch {
 	case s.indexed:
+	case s.opening != nil && isEvidence(s.opening):
+		s.key, s.indexed = headKey(s.opening), true
+		t.byHead[s.key] = append(t.byHead[s.key], s)
 	case isEvidence(s.Head):
 		t.takeFromIndex(s)
 		s.key, s.indexed = headKey(s.Head), true
@@ -154,7 +162,7 @@ func (t *Tailer) kin(head []byte) ([]*stream, error) {
 	all := t.byHead[headKey(head)]
 	kin := make([]*stream, 0, len(all))
 	for i := range all {
-		if s := all[len(all)-1-i]; bytes.Equal(s.Head, head[:meter.HeadSize]) {
+		if s := all[len(all)-1-i]; bytes.Equal(s.Head, head[:meter.HeadSize]) || bytes.Equal(s.opening, head[:meter.HeadSize]) {
 			kin = append(kin, s)
 		}
 	}
@@ -178,9 +186,11 @@ func (t *Tailer) placeOf(s *stream) place {
 			return gone
 		}
 		return there
+	case s.State == meter.Lost: // also if a copy of its beginning is there
+		return gone
 	case s.arch != nil || s.metAt.Equal(t.lastScan) || s.heldAt.Equal(t.lastScan):
 		return there
-	case s.State == meter.Lost || t.listedForms[s.Path]:
+	case t.listedForms[s.Path]:
 		return gone
 	}
 	if at, err := t.disk.State(s.lastName()); err == nil && at.Inode == s.inode() {
@@ -193,6 +203,13 @@ func (t *Tailer) placeOf(s *stream) place {
 // relate compares a plain file with a generation whose beginning it has. at is
 // where the file goes on, if it is forked.
 func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, error) {
+	if s.Offset == 0 { // its own file tells the rest
+		begins, err := s.beginsWith(t.disk, f, size)
+		if begins {
+			return facts{relation: part, own: there}, 0, err
+		}
+		return facts{}, 0, err
+	}
 	facts := facts{own: t.placeOf(s), finished: s.finished(), more: size > s.Offset, busy: t.isBusy(s)}
 	var at int64
 	s.Trail = t.lastTrail(s)
@@ -230,6 +247,7 @@ func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, er
 	if s.arch != nil && !s.finished() {
 		facts.own = hidden // its end is still to come
 	}
+	t.cfg.Log.Debug("DBG relate", "gen", s.ID, "match", int(match), "facts", fmt.Sprintf("%+v", facts), "size", size, "goff", s.Offset, "trail", len(s.Trail), "err", err)
 	return facts, at, err
 }
 
@@ -243,8 +261,12 @@ func (t *Tailer) endHolds(f io.ReaderAt, size int64, s *stream, own place) (prov
 		if size < last.End {
 			last = lines[i-1]
 		}
-		text, err := logfile.ReadAt(f, last.Start, int(last.End-last.Start))
-		return err == nil, err == nil && logfile.TrailHash(text) == last.Hash, err
+		text, err := logfile.ReadAt(f, last.Start, int(size-last.Start))
+		if err != nil || int64(len(text)) < last.End-last.Start {
+			return false, false, err
+		}
+		line, rest := text[:last.End-last.Start], text[last.End-last.Start:]
+		return true, logfile.TrailHash(line) == last.Hash && bytes.IndexByte(rest, '\n') < 0, nil
 	}
 	if own != there || !s.finished() && s.file == nil {
 		return false, true, nil
@@ -316,8 +338,13 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.seen = logfile.FileStateOf(info)
 	size := info.Size()
+	if shrunk := size < s.seen.Size; shrunk || s.shrunkAt.Equal(t.lastScan) {
+		t.seeShrunk(s, shrunk)
+		s.seen = logfile.FileStateOf(info)
+		return false, nil
+	}
+	s.seen = logfile.FileStateOf(info)
 	head, err := logfile.ReadAt(s.file, 0, meter.HeadSize)
 	if err != nil {
 		return false, err
@@ -367,8 +394,20 @@ func (t *Tailer) ask(s *stream, now time.Time) (bool, error) {
 			return false, t.obey(judge(facts{relation: headless, own: t.placeOf(g), finished: g.finished()}), s, g, at, now)
 		}
 	}
-	s.asked, s.askedTo = size >= meter.HeadSize, size
+	if s.asked, s.askedTo = size >= meter.HeadSize, size; s.asked {
+		s.opening = head
+		t.index(s)
+	}
 	return true, nil
+}
+
+// seeShrunk has a scan look for the copy of what a file held before it was truncated.
+// Nothing of the file was read, so nothing else tells of the truncation.
+func (t *Tailer) seeShrunk(s *stream, shrunk bool) {
+	if shrunk {
+		s.shrunkAt, t.nextScan = t.lastScan, t.lastScan
+	}
+	t.rescan[s.Path] = max(t.rescan[s.Path], 2)
 }
 
 // askArchive is ask for a compressed file. It comes after the plain files that wait to

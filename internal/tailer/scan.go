@@ -1,6 +1,7 @@
 package tailer
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"path/filepath"
@@ -118,8 +119,12 @@ func (t *Tailer) scan(now time.Time) {
 			t.search(s, entries, complete && !t.isHidden(s.Path), now)
 		}
 	}
-	for _, e := range entries {
-		if !t.breathe() || !t.awaitRoom() {
+	if t.opened+len(entries) > t.cfg.MaxOpen {
+		entries = longestFirst(entries)
+	}
+	t.unclear = t.unclear[:0]
+	for i, e := range entries {
+		if !t.breathe() || !t.awaitRoom(entries[i:]) {
 			return
 		}
 		t.decide(e, entries, now)
@@ -152,6 +157,20 @@ func (t *Tailer) scan(now time.Time) {
 		cost = t.sweep.cost + time.Since(t.sweep.began)
 	}
 	t.scheduleScan(entries, now, took, cost)
+}
+
+// longestFirst returns the entries with the longest plain files first and archives last.
+// Where files are read before all can be open, a copy comes after what it was made from.
+func longestFirst(entries []entry) []entry {
+	sorted := slices.Clone(entries)
+	length := func(e entry) int64 {
+		if e.archived {
+			return -1
+		}
+		return e.Size
+	}
+	slices.SortStableFunc(sorted, func(a, b entry) int { return cmp.Compare(length(b), length(a)) })
+	return sorted
 }
 
 // A scan of files at rest costs at most so small a part of a core, while it comes
@@ -450,6 +469,9 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 			return
 		}
 		if at != s.seen {
+			if s.Offset == 0 && at.Size < s.seen.Size {
+				t.seeShrunk(s, true)
+			}
 			if at.Size != s.seen.Size {
 				s.grewAt, s.ending = now, false
 			}
@@ -467,7 +489,7 @@ func (t *Tailer) lookAgain(s *stream, now time.Time) {
 	if s.grewAt.IsZero() || now.Before(s.grewAt) { // it was taken over, or the clock was set back
 		s.grewAt = now
 	}
-	if s.Before != 0 && !s.begun() || s.isUnasked() && s.seen.Size > 0 {
+	if (s.Before != 0 || s.waiting) && !s.begun() || s.awaited && s.readTo > s.Offset || s.isUnasked() && s.seen.Size > 0 {
 		t.enqueue(s) // it may have waited
 	}
 	quiet := now.Sub(s.grewAt)

@@ -59,6 +59,25 @@ func (s *scene) append(name, text string) {
 	s.check(os.Chtimes(s.path(name), s.now, s.now))
 }
 
+// dated has new files made at the scene's time, which goes on with each.
+func (s *scene) dated() (made func(name string)) {
+	births := make(map[logfile.Inode]int64)
+	s.cfg.disk = logfile.OS
+	s.cfg.disk.BornAt = func(f logfile.File) int64 {
+		info, err := f.Stat()
+		s.check(err)
+		return births[logfile.FileStateOf(info).Inode]
+	}
+	return func(name string) {
+		s.t.Helper()
+		info, err := os.Stat(s.path(name))
+		s.check(err)
+		s.pass(time.Millisecond)
+		births[logfile.FileStateOf(info).Inode] = s.now.UnixNano()
+		s.check(os.Chtimes(s.path(name), s.now, s.now))
+	}
+}
+
 func (s *scene) rename(from, to string) {
 	s.t.Helper()
 	s.check(os.Rename(s.path(from), s.path(to)))

@@ -83,13 +83,17 @@ func (t *Tailer) askNow() {
 }
 
 // awaitRoom lets the open files be read, if no more can be opened, so that some can
-// be closed. The scan has found all files by then. It reports whether the scan may
-// go on.
-func (t *Tailer) awaitRoom() bool {
+// be closed. The scan has found all files by then, and has still to judge the rest. It
+// reports whether the scan may go on.
+func (t *Tailer) awaitRoom(rest []entry) bool {
 	if t.sweep == nil || t.opened < t.cfg.MaxOpen {
 		return true
 	}
+	t.orderCopies()
 	t.askNow()
+	told := t.unclear
+	t.unclear = slices.DeleteFunc(slices.Concat(told, rest), func(e entry) bool { return t.byInode[e.Inode] != nil })
+	defer func() { t.unclear = told }()
 	t.sweep.waiting = true
 	for len(t.queue) > 0 && !t.sweep.ended {
 		clear(t.states)

@@ -43,6 +43,8 @@ type stream struct {
 	pastAt      int64     // the position that it was committed with
 	asked       bool      // what the file is was settled: it may count from its first byte
 	askedTo     int64     // how much of its beginning there was when that was asked last
+	opening     []byte    // the first bytes of its file, while nothing of them was read
+	shrunkAt    time.Time // the last scan before its file was found truncated, unread
 	indexed     bool      // it is found by its first bytes, which are evidence
 	begins      bool      // it is found by its first bytes, which are few
 	key         uint64    // in the index by content
@@ -53,6 +55,7 @@ type stream struct {
 	countedTorn bool      // its last line counted without its end, which came later
 
 	awaited    bool      // the generation after it waits until it is read
+	waiting    bool      // its first line may be the end of a line in a copy
 	waitsSince time.Time // since when it has waited for the generation before it
 	searched   int       // how many whole scans looked for it
 
@@ -157,8 +160,11 @@ func (s *stream) holds(want []byte, offset int64) error {
 // beginning returns the first bytes of the stream. If nothing was consumed, it reads
 // them from the file.
 func (s *stream) beginning() ([]byte, error) {
-	if s.file == nil || len(s.Head) > 0 {
+	switch {
+	case len(s.Head) > 0:
 		return s.Head, nil
+	case s.file == nil:
+		return s.opening, nil
 	}
 	return logfile.ReadAt(s.file, 0, meter.HeadSize)
 }

@@ -101,6 +101,7 @@ type Tailer struct {
 	surveying        bool                                // nothing is read on: what is open may be closed
 	outOfDescriptors bool                                // a file could not be opened for want of descriptors
 	undecided        bool                                // the scan could not tell what a file is
+	unclear          []entry                             // files that the last scan could not tell
 	forgotten        []meter.Generation                  // since the last Take
 	lastID           int64
 	nextScan         time.Time
@@ -322,13 +323,19 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 			return meter.Block{}, err
 		}
 	}
-	if s.Before != 0 && !s.begun() && t.waits(s, now) {
+	if !s.begun() && t.waits(s, now) {
 		return meter.Block{}, nil
 	}
 	buf := t.buffer
 	n, err := s.read(buf, s.Offset)
 	if err != nil {
 		return meter.Block{}, err
+	}
+	if s.opening != nil && s.file != nil && s.Offset == 0 && errors.Is(s.holds(s.opening[:meter.MarkSize], 0), logfile.ErrReplaced) {
+		t.takeFromIndex(s)
+		s.opening, s.asked = nil, false
+		t.seeShrunk(s, true)
+		return meter.Block{}, nil
 	}
 	if s.isUnasked() && int64(n) > s.askedTo { // it grew since the last question
 		t.enqueue(s)
@@ -369,6 +376,8 @@ func (t *Tailer) readBlock(s *stream, now time.Time) (meter.Block, error) {
 		return meter.Block{}, nil
 	case n == len(buf) || whole > 0 && whole < n:
 		t.enqueue(s) // more may follow
+	case whole == 0 && n > 0 && t.atEnd(s) && t.isCarriedLater(s):
+		return meter.Block{}, nil
 	case whole == 0 && n > 0 && t.atEnd(s) && t.carry(s, buf[:n]):
 		return meter.Block{}, nil
 	case whole == 0 && s.ending && t.atEnd(s):
@@ -480,7 +489,7 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 		return
 	}
 	fresh := t.begin(s.Path, logfile.FileStateOf(info), state)
-	fresh.Before, fresh.Born = s.ID, logfile.BornAt(file)
+	fresh.Before, fresh.Born = s.ID, t.disk.BornAt(file)
 	fresh.name, fresh.file, fresh.grewAt = name, file, now
 	fresh.names = slices.DeleteFunc(slices.Clone(s.names), func(n named) bool { return n.until >= 0 })
 	if len(fresh.names) > 0 {
@@ -492,16 +501,7 @@ func (t *Tailer) truncated(s *stream, now time.Time) {
 
 // markLost begins the search for a generation that no known file holds.
 func (t *Tailer) markLost(s *stream, now time.Time) {
-	s.Trail = t.lastTrail(s)
-	s.close()
-	t.disown(s)
-	for at, copy := range t.copies { // they may hold what is looked for
-		if copy.stream == s {
-			t.forgetCopy(at)
-		}
-	}
-	s.ending, s.closedIdle, s.changed = false, false, true
-	s.metAt, s.heldAt = time.Time{}, time.Time{} // what the last scan met is another file
+	t.takeFile(s)
 	if s.carries() {
 		t.anomalies.AddAnomaly(meter.AnomalyKey{Kind: meter.BytesMissed, Subject: s.Path}, int64(len(s.Carry)),
 			fmt.Sprintf("the end of a line was gone before it could be read; its first %d bytes are in the file before", len(s.Carry)))
@@ -515,6 +515,20 @@ func (t *Tailer) markLost(s *stream, now time.Time) {
 	s.State, s.lostAt, s.searched = meter.Lost, now, 0
 	t.rescan[s.Path] = 2
 	t.nextScan = now
+}
+
+// takeFile takes the file from a generation. What is known of its content stays.
+func (t *Tailer) takeFile(s *stream) {
+	s.Trail = t.lastTrail(s)
+	s.close()
+	t.disown(s)
+	for at, copy := range t.copies { // they may hold what is looked for
+		if copy.stream == s {
+			t.forgetCopy(at)
+		}
+	}
+	s.ending, s.closedIdle, s.changed = false, false, true
+	s.metAt, s.heldAt = time.Time{}, time.Time{} // what the last scan met is another file
 }
 
 func (t *Tailer) newID() int64 {

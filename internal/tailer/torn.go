@@ -81,26 +81,68 @@ func (t *Tailer) successor(s *stream) *stream {
 	return nil
 }
 
-// waits reports whether the first line of a truncated file may be the end of a
-// line in the copy, which was not read to its end yet.
+// waits reports whether the first line of a file may be the end of a line in a copy,
+// which was not read to its end yet, or of which the scan does not know yet that it is
+// one.
 func (t *Tailer) waits(s *stream, now time.Time) bool {
 	before := t.before(s)
-	if before == nil || before.finished() || s.carries() {
+	unclear := t.mayComeAfter(s)
+	if !unclear && (before == nil || before.finished()) || s.carries() {
+		s.waiting = false
 		return false
 	}
-	before.awaited = true
+	s.waiting = t.waitsFor(s, before, unclear, now)
+	return s.waiting
+}
+
+func (t *Tailer) waitsFor(s, before *stream, unclear bool, now time.Time) bool {
 	if s.waitsSince.IsZero() || now.Before(s.waitsSince) {
 		s.waitsSince = now
 	}
+	late := now.Sub(s.waitsSince) >= t.cfg.Search
+	if before == nil || before.finished() || late {
+		return !late
+	}
+	before.awaited = true
 	switch {
-	case now.Sub(s.waitsSince) >= t.cfg.Search:
-		return false
+	case unclear:
+		return true
 	case before.State == meter.Lost:
 		return before.searched < 2
 	case before.isOpen():
-		return before.queued || before.readTo != before.Offset || before.arch != nil
+		return before.queued || before.readTo != before.Offset || before.readTo < before.seen.Size || before.arch != nil
 	}
 	return before.Compressed || before.seen.Size != before.Offset
+}
+
+// mayComeAfter reports whether the last scan met a file that it could not judge yet, and
+// that may be a copy of what the stream's file held before it was truncated. Such a copy
+// is younger than the copy that is known to come before the stream.
+func (t *Tailer) mayComeAfter(s *stream) bool {
+	if s.Born == 0 || len(t.unclear) == 0 {
+		return false
+	}
+	since := s.Born
+	if before := t.before(s); before != nil {
+		since = before.seen.MTime
+	}
+	return slices.ContainsFunc(t.unclear, func(e entry) bool {
+		return e.Inode != s.inode() && e.Size > 0 && s.goesBy(e.path) && e.MTime >= since && e.MTime <= s.writtenAt() && !isNewer(e.name, s.lastName(), s.Path)
+	})
+}
+
+// isNewer reports whether a rotated form has a newer number or date than another name of
+// the same log, as far as the names tell.
+func isNewer(name, other, path string) bool {
+	newer, known := logfile.Newer(name, other, path)
+	return known && newer
+}
+
+// isCarriedLater reports whether the torn line at the end of a copy goes on in a file,
+// and a scan has still to tell whether another copy comes in between.
+func (t *Tailer) isCarriedLater(s *stream) bool {
+	next := t.successor(s)
+	return next != nil && t.mayComeAfter(next)
 }
 
 // carry hands the torn line at the end of a copy to the generation that the truncated
@@ -148,6 +190,8 @@ func (t *Tailer) readCarried(s *stream, now time.Time) (meter.Block, error) {
 		return meter.Block{}, nil
 	case !t.atEnd(s):
 		return meter.Block{}, nil
+	case n > 0 && t.isCarriedLater(s):
+		return meter.Block{}, nil
 	case n > 0 && t.carry(s, t.long[from:from+n]):
 		return meter.Block{}, nil
 	case !s.ending:
@@ -191,23 +235,27 @@ func (t *Tailer) skipTorn(s *stream, data []byte, now time.Time) error {
 	return nil
 }
 
-// orderCopies puts the copies that the scan has found before what their logs have held
-// since. It comes last, since a copy may be found before its log.
+// orderCopies puts copies before what their logs have held since: those that the scan
+// has found, and those whose logs it has found. It comes last, since a copy may be found
+// before its log.
 func (t *Tailer) orderCopies() {
 	for _, s := range t.adopted {
-		if s.State == meter.Rotated && s.Offset == 0 && s.isOpen() && t.successor(s) == nil {
-			t.comeAfter(s)
+		for _, n := range t.family(s) {
+			if n.State == meter.Rotated && n.isOpen() && (n.Offset == 0 || n.readTo > n.Offset) && t.successor(n) == nil {
+				t.comeAfter(n)
+			}
 		}
 	}
 	t.adopted = t.adopted[:0]
 }
 
-// comeAfter notes that the generation n is a copy of what the live log of its path held
-// before it was truncated, if it is that: no line of the log was read since, and the
-// copy was made after the log. Copies stand in the order of their times.
+// comeAfter notes that the generation n is a copy of what a log of its path held before
+// it was truncated, if it is that: no line of the log was read since, and the copy was
+// made after the log and before the log's last write. Of several logs it is the
+// youngest: the others were rotated before. Copies stand in the order of their times.
 func (t *Tailer) comeAfter(n *stream) {
 	copied := n.file
-	since := func(log *stream) bool { return logfile.BornAt(copied) > log.Born }
+	since := func(log *stream) bool { return t.disk.BornAt(copied) > log.Born }
 	if n.arch != nil {
 		copied, since = n.arch.File, func(*stream) bool { return true }
 	}
@@ -223,16 +271,16 @@ func (t *Tailer) comeAfter(n *stream) {
 	}
 	var next *stream
 	for _, s := range t.family(n) {
-		unread := s != n && !s.begun() && !s.Compressed && s.Born != 0 && s.State == meter.Live
-		if !unread || n.seen.MTime < s.Born || !since(s) || next != nil && s.Born <= next.Born {
-			continue
-		}
-		begins, err := s.beginning()
-		if err == nil && (!logfile.BeginsAlike(begins, head) || repeats(head)) { // else it holds what was copied still
+		wasThere := s != n && !s.Compressed && s.Born != 0 && s.Born <= n.seen.MTime && since(s)
+		if wasThere && !isNewer(n.lastName(), s.lastName(), s.Path) && (s.State == meter.Live || s.writtenAt() >= n.seen.MTime) && (next == nil || s.Born > next.Born) {
 			next = s
 		}
 	}
-	if next == nil {
+	if next == nil || next.begun() || next.finished() {
+		return
+	}
+	begins, err := next.beginning()
+	if err != nil || logfile.BeginsAlike(begins, head) && !repeats(head) { // it holds what was copied still
 		return
 	}
 	for before := t.before(next); before != nil && !before.begun() && !before.finished() && before.seen.MTime > n.seen.MTime; {
@@ -240,6 +288,18 @@ func (t *Tailer) comeAfter(n *stream) {
 	}
 	n.Before, next.Before, next.changed = next.Before, n.ID, true
 	n.Carry, next.Carry = next.Carry, nil
+}
+
+// writtenAt returns when the stream's file was last written to, in nanoseconds since 1970.
+func (s *stream) writtenAt() int64 {
+	if s.file == nil {
+		return s.seen.MTime
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return s.seen.MTime
+	}
+	return info.ModTime().UnixNano()
 }
 
 func (t *Tailer) roomForLine() {
