@@ -28,7 +28,8 @@ type Archive struct {
 	File File
 	Head []byte // the first bytes, at most HeadSize, after Begin
 
-	flow    *flow // nil before the first read
+	form    string // of the compression, once somebody asked and it could be read
+	flow    *flow  // nil before the first read
 	rest    []byte
 	base    int64 // offset of rest[0]
 	ended   error // why nothing follows rest; nil while more may
@@ -299,11 +300,13 @@ func (a *Archive) Reaches(length int64) (bool, error) {
 // trailer returns the last four bytes of a gzip file of the given size.
 func (a *Archive) trailer(size int64) (value uint32, ok bool) {
 	var last [4]byte
-	form, err := CompressionOf(a.File)
-	if err != nil || form != ".gz" || size < int64(len(last)) {
+	if a.form == "" {
+		a.form, _ = CompressionOf(a.File)
+	}
+	if a.form != ".gz" || size < int64(len(last)) {
 		return 0, false
 	}
-	_, err = a.File.ReadAt(last[:], size-int64(len(last)))
+	_, err := a.File.ReadAt(last[:], size-int64(len(last)))
 	return binary.LittleEndian.Uint32(last[:]), err == nil
 }
 
