@@ -125,7 +125,7 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 	if s.hour = s.chance.IntN(3) == 0; s.hour {
 		maxAge = time.Hour
 	}
-	s.streams = seed%8 == 0 // they take their time
+	s.streams = seed%24 == 0 // they take their time
 	s.burns = s.chance.IntN(2) == 0 && !s.streams
 	s.box = sandbox.New(sandbox.Config{
 		AnyToken: true, Seed: uint64(seed), MaxAge: maxAge,
