@@ -171,7 +171,7 @@ func (t *Tailer) attach(s *stream, e entry, f logfile.File, arch *logfile.Archiv
 	t.cfg.Log.Debug("reading", "name", e.name, "path", s.Path, "generation", s.ID, "offset", s.Offset, "size", e.Size, "was", s.State)
 	t.forgetCopy(e.Inode)
 	t.keep(arch)
-	t.progress = true
+	t.progress = t.progress || !s.waiting // one that waits was closed to make room, and is opened again
 	s.close()
 	s.file, s.arch, s.seen, s.closedIdle, s.changed = f, arch, e.FileState, false, s.changed || s.seen != e.FileState
 	s.readTo, s.skipped, s.grewAt, s.damaged = s.Offset, 0, now, nil

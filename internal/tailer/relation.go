@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"io"
 	"slices"
@@ -247,7 +246,6 @@ func (t *Tailer) relate(f logfile.File, size int64, s *stream) (facts, int64, er
 	if s.arch != nil && !s.finished() {
 		facts.own = hidden // its end is still to come
 	}
-	t.cfg.Log.Debug("DBG relate", "gen", s.ID, "match", int(match), "facts", fmt.Sprintf("%+v", facts), "size", size, "goff", s.Offset, "trail", len(s.Trail), "err", err)
 	return facts, at, err
 }
 
