@@ -62,7 +62,7 @@ func newGRPC(cfg Config, endpoint *url.URL) (*rpc, error) {
 		grpc.WithUserAgent(cfg.UserAgent),
 		grpc.WithDisableServiceConfig(), // retries are ours to decide
 		grpc.WithIdleTimeout(20 * time.Second),
-		grpc.WithStatsHandler(sentWatcher{}),
+		grpc.WithStatsHandler(callWatcher{}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxBody)),
 	}
 	if cfg.Dial != nil {
@@ -143,7 +143,7 @@ func (t *rpc) write(ctx context.Context, r request) (answer, *Error) {
 	}
 	sends := call.count()
 	if err != nil {
-		failed := failure(ctx, r, err, both, sends)
+		failed := failure(ctx, r, err, both, call)
 		t.put(l, failed.Status == 0 || failed.Status >= 500)
 		return answer{}, failed
 	}
@@ -176,9 +176,8 @@ var httpStatus = map[codes.Code]int{
 	codes.Unauthenticated:    http.StatusUnauthorized,
 }
 
-// failure makes an Error from the outcome of a call. sends says how often the request
-// went out on a connection.
-func failure(ctx context.Context, r request, err error, header http.Header, sends int) *Error {
+// failure makes an Error from the outcome of a call.
+func failure(ctx context.Context, r request, err error, header http.Header, call *call) *Error {
 	s := status.Convert(err)
 	e := &Error{
 		Status: orDefault(httpStatus[s.Code()], http.StatusInternalServerError), ClientID: r.id,
@@ -186,19 +185,17 @@ func failure(ctx context.Context, r request, err error, header http.Header, send
 		RetryAfter: retryAfter(header), message: excerpt(s.Message(), 300, r.token),
 	}
 	e.Kind, e.maybeStored = fateOf(e.Status)
-	e.Err = fmt.Errorf("write: gRPC %v: %s%s", s.Code(), e.message, advice(e.Status))
-	switch {
-	case ctx.Err() != nil: // ours ended first
-		e.Kind, e.maybeStored, e.Status = Retry, true, 0
-		e.Err = fmt.Errorf("write: %w", context.Cause(ctx))
-	case strings.HasPrefix(s.Message(), "grpc: received message"): // longer than maxBody: grpc-go's own words, not the API's
-		e.Kind, e.maybeStored, e.Status = Retry, true, 0
-	}
-	switch {
+	switch sends := call.count(); {
 	case sends == 0:
 		e.Kind, e.maybeStored, e.Status = Retry, false, 0
+	case ctx.Err() != nil || !call.isStatusOfServer(s): // the call ended before the API's answer did
+		e.Kind, e.maybeStored, e.Status = Retry, true, 0
 	case sends > 1: // grpc-go repeats what the server claims not to have processed
 		e.maybeStored = true
+	}
+	e.Err = fmt.Errorf("write: gRPC %v: %s%s", s.Code(), e.message, advice(e.Status))
+	if ctx.Err() != nil { // ours ended first
+		e.Err = fmt.Errorf("write: %w", context.Cause(ctx))
 	}
 	for _, detail := range s.Details() {
 		switch detail := detail.(type) {
@@ -211,24 +208,39 @@ func failure(ctx context.Context, r request, err error, header http.Header, send
 	return e
 }
 
-// call counts how often one call went out on a connection.
-type call struct{ sends atomic.Int32 }
+// call is what the watcher has seen of one call.
+type call struct {
+	sends    atomic.Int32 // how often it went out on a connection
+	answered atomic.Bool  // the server ended it with a status of its own
+}
 
 type callKey struct{}
 
 func (c *call) count() int { return int(c.sends.Load()) }
 
-// sentWatcher tells a call each time its header goes out on a connection.
-type sentWatcher struct{}
+// isStatusOfServer reports whether the server gave the status of a call, over gRPC or
+// HTTP. Otherwise grpc-go made it up: it has codes of its own for a stream that was
+// reset, and for a message that is too long.
+func (c *call) isStatusOfServer(s *status.Status) bool {
+	return c.answered.Load() && !strings.HasPrefix(s.Message(), "grpc: received message") ||
+		strings.HasPrefix(s.Message(), "unexpected HTTP status code received from server: ")
+}
 
-func (sentWatcher) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	if _, ok := s.(*stats.OutHeader); !ok {
+// callWatcher tells a call what the connection sends and receives of it.
+type callWatcher struct{}
+
+func (callWatcher) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
 		return
 	}
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
+	switch s.(type) {
+	case *stats.OutHeader:
 		c.sends.Add(1)
+	case *stats.InTrailer:
+		c.answered.Store(true)
 	}
 }
-func (sentWatcher) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (sentWatcher) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (sentWatcher) HandleConn(context.Context, stats.ConnStats)                       {}
+func (callWatcher) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (callWatcher) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (callWatcher) HandleConn(context.Context, stats.ConnStats)                       {}

@@ -135,14 +135,20 @@ func (l *later) run() {
 	}
 }
 
-// A server stores a request, and claims over HTTP/2 not to have processed it.
-// Whether or not the transport believes that and sends the request again, the
-// records are accepted in the end, once.
+// A server stores a request, and then ends it over HTTP/2 without an answer. Some codes
+// claim that it was not processed. Whether or not the transport believes that and sends
+// the request again, the records may be stored, and are accepted in the end, once.
 func TestTransportThatSendsTwice(t *testing.T) {
 	lies := map[string]func(f *http2.Framer, stream uint32){
-		"REFUSED_STREAM": func(f *http2.Framer, stream uint32) { f.WriteRSTStream(stream, http2.ErrCodeRefusedStream) },
-		"PROTOCOL_ERROR": func(f *http2.Framer, stream uint32) { f.WriteRSTStream(stream, http2.ErrCodeProtocol) },
-		"GOAWAY":         func(f *http2.Framer, _ uint32) { f.WriteGoAway(0, http2.ErrCodeNo, nil) },
+		"GOAWAY": func(f *http2.Framer, _ uint32) { f.WriteGoAway(0, http2.ErrCodeNo, nil) },
+	}
+	for code := http2.ErrCodeNo; code <= http2.ErrCodeHTTP11Required; code++ {
+		lies[code.String()] = func(f *http2.Framer, stream uint32) { f.WriteRSTStream(stream, code) }
+		lies[code.String()+" behind a header"] = func(f *http2.Framer, stream uint32) {
+			block := fields(http.Header{"Content-Type": {"application/grpc"}}, ":status", "200")
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block, EndHeaders: true})
+			f.WriteRSTStream(stream, code)
+		}
 	}
 	for name, lie := range lies {
 		both(t, func(t *testing.T, transport string) {
