@@ -197,6 +197,33 @@ func TestCopyOfALogThatWaits(t *testing.T) {
 	s.expect()
 }
 
+// Somebody compresses a copy of a log before anything is read of the log, whose first
+// line may be the end of another file's last line. The log then goes on.
+func TestArchiveOfALogThatWaits(t *testing.T) {
+	s := follow(t, "app.log*")
+	text, want := long("line", 60)
+	s.append("app.log", text)
+	s.expect(want...)
+	unread, wantUnread := long("unread", 60)
+	s.append("app.log", unread)
+	s.copy("app.log", "app.log.1")
+	s.check(os.Truncate(s.path("app.log"), 0))
+	s.compress("app.log.1")
+	more, wantMore := long("more", 60)
+	s.append("app.log", more)
+	s.copy("app.log", "app.log.backup5")
+	s.compress("app.log.backup5")
+	s.append("app.log", "new\n")
+	got := s.read()
+	s.pass(20 * time.Second)
+	got = append(got, s.read()...)
+	want = append(append(wantUnread, wantMore...), "new")
+	slices.Sort(got)
+	if slices.Sort(want); !slices.Equal(got, want) {
+		t.Errorf("read %d lines, want %d", len(got), len(want))
+	}
+}
+
 // A copy is met when it is empty, and is too short to be evidence.
 func TestShortCopyThatIsMetEmpty(t *testing.T) {
 	s := follow(t, "app.log*")

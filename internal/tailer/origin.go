@@ -185,6 +185,8 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 		return unclear
 	case !logfile.BeginsAlike(a.Head, beginning):
 		return stranger
+	case s.Offset == 0 && !s.finished() && isEvidence(beginning):
+		return unclear // of the generation's file nothing is read yet
 	case s.State == meter.Rotated || s.State == meter.Lost && s.goesBy(e.path):
 		return unclear // another program may still be compressing it, or the comparison goes on
 	case s.finished() && s.EOFAt < 0:
