@@ -224,6 +224,31 @@ func TestArchiveOfALogThatWaits(t *testing.T) {
 	}
 }
 
+// All files begin with the same long header. While nobody looks, a log is rotated twice,
+// and each archive has as many bytes as the other.
+func TestArchivesWithOneHeaderAndOneLength(t *testing.T) {
+	header, lines := long("header", 60)
+	s := follow(t, "app.log*")
+	s.append("app.log", header+"one 1\n")
+	s.expect(append(lines, "one 1")...)
+	s.kill()
+	s.append("app.log", "one 2\n")
+	s.rename("app.log", "app.log.2")
+	s.compress("app.log.2")
+	s.append("app.log.1", header+"two 1\ntwo 2\n")
+	s.compress("app.log.1")
+	s.append("app.log", header+"six 1\n")
+	s.start()
+	got := s.read()
+	s.pass(20 * time.Second)
+	got = append(got, s.read()...)
+	want := append(slices.Concat([]string{"one 2", "two 1", "two 2", "six 1"}, lines), lines...)
+	slices.Sort(got)
+	if slices.Sort(want); !slices.Equal(got, want) {
+		t.Errorf("read %q, want %q", short(got), short(want))
+	}
+}
+
 // A copy is met when it is empty, and is too short to be evidence.
 func TestShortCopyThatIsMetEmpty(t *testing.T) {
 	s := follow(t, "app.log*")

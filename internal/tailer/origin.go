@@ -194,8 +194,14 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 			return stranger
 		}
 		return copied
-	case s.finished() && a.EndsAt(s.EOFAt):
-		return copied
+	}
+	if s.finished() && a.EndsAt(s.EOFAt) {
+		alone, err := t.beginsAlone(s)
+		if err != nil {
+			return unclear
+		} else if alone || s.Offset == 0 {
+			return copied
+		}
 	}
 	switch match, err := a.Holds(&s.Generation); {
 	case err != nil:
@@ -210,6 +216,13 @@ func (t *Tailer) archiveOrigin(a *logfile.Archive, e entry, s *stream, now time.
 		return t.endOrigin(a, s)
 	}
 	return stranger
+}
+
+// beginsAlone reports whether no other generation begins as this one does. Then its
+// beginning and its length tell its archive without more of it being decompressed.
+func (t *Tailer) beginsAlone(s *stream) (bool, error) {
+	kin, err := t.kin(s.Head)
+	return !slices.ContainsFunc(kin, func(other *stream) bool { return other != s }), err
 }
 
 // endOrigin decides whether the end of a short archive is the generation's too, as
