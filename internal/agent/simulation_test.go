@@ -126,7 +126,7 @@ func newSimulation(t *testing.T, dir string, seed int64) *simulation {
 		maxAge = time.Hour
 	}
 	s.streams = seed%24 == 0 // they take their time
-	s.burns = s.chance.IntN(2) == 0 && !s.streams
+	s.burns = s.chance.IntN(2) == 0
 	s.box = sandbox.New(sandbox.Config{
 		AnyToken: true, Seed: uint64(seed), MaxAge: maxAge,
 		DuplicateLast: s.chance.IntN(2) == 0, BurnRejected: s.burns,

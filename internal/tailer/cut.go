@@ -152,6 +152,13 @@ func (t *Tailer) rejoinCut(s *stream, e entry, f logfile.File, v logfile.Match, 
 // one for the file, which goes on at the offset. What was read of the first one stays
 // known: a copy may hold it still.
 func (t *Tailer) goOnBehind(s *stream, e entry, f logfile.File, at int64, now time.Time) (*stream, error) {
+	if !s.finished() && logfile.IsBlankData(s.Mark) { // it has read nothing since an earlier cut
+		t.takeFromIndex(s)
+		err := s.jump(f, at)
+		s.EOFAt, s.cutTo = -1, at
+		t.index(s)
+		return s, err
+	}
 	t.takeFile(s)
 	if s.lostAt = now; !s.finished() { // a generation that was lost keeps its trail
 		s.State, s.EOFAt = meter.Done, s.Offset

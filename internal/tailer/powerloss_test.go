@@ -330,3 +330,27 @@ func TestPowerLossOfAFinishedFile(t *testing.T) {
 		}
 	}
 }
+
+// The power fails twice, and each time leaves blanks where the end of the log was.
+// Nothing is read in between. The log is compressed after that.
+func TestArchiveOfALogThatLostItsEndTwice(t *testing.T) {
+	s := follow(t, "app.log*")
+	text, want := long("line", 60)
+	s.append("app.log", text)
+	s.expect(want...)
+	for _, left := range []struct{ bytes, size int }{{3000, 5000}, {1500, 5500}} {
+		s.kill()
+		s.check(os.Truncate(s.path("app.log"), int64(left.bytes)))
+		s.check(os.Truncate(s.path("app.log"), int64(left.size)))
+		s.start()
+		s.expect()
+	}
+	s.append("app.log", "after\n")
+	s.expect("after")
+	s.rename("app.log", "app.log.1")
+	s.compress("app.log.1")
+	s.append("app.log", "new\n")
+	s.expect("new")
+	s.pass(20 * time.Second)
+	s.expect()
+}
