@@ -33,7 +33,7 @@ func each(ctx context.Context, run journalctl.Runner, args []string, take func(f
 			return errors.Join(err, running.Wait())
 		}
 		entry, ok := fields.ParseEntry(line)
-		if size > maxEntry {
+		if size > MaxEntry {
 			entry = fields.Entry{Cursor: cursorIn(line)}
 		} else if !ok {
 			err = fmt.Errorf("journalctl printed something that is no entry: %s", meter.Clip(string(line), 100))

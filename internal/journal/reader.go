@@ -24,13 +24,16 @@ import (
 const (
 	batchSize    = 256 << 10        // bytes of messages that a batch holds, about
 	batchLength  = 4096             // entries that a batch holds at most
-	maxEntry     = 16 << 20         // a longer entry, as journalctl prints it, is not read
 	firstWait    = 10 * time.Second // for the entry of a cursor, which is the first that comes
 	steady       = 5 * time.Second  // journalctl works if it runs for this long
 	mostFailures = 3                // in a row, before a reading to the end gives up
 	retryMin     = 100 * time.Millisecond
 	retryMax     = 10 * time.Second
 )
+
+// MaxEntry is how many bytes of an entry are read, as journalctl prints it. Longer
+// entries are skipped.
+const MaxEntry = 16 << 20
 
 // batch is a run of entries that the reader has read.
 type batch struct {
@@ -220,7 +223,7 @@ func (r *reader) lines(ctx context.Context, process *journalctl.Process, begun f
 		begun()
 		entry, ok := fields.ParseEntry(line)
 		switch {
-		case size > maxEntry:
+		case size > MaxEntry:
 			entry = fields.Entry{Cursor: cursorIn(line)}
 		case !ok:
 			return fmt.Errorf("journalctl printed something that is no entry: %s", meter.Clip(string(line), 100))
@@ -249,7 +252,7 @@ func (r *reader) lines(ctx context.Context, process *journalctl.Process, begun f
 			r.noteDeleted(ctx, known)
 			r.resumed, met = true, true
 		}
-		if size > maxEntry {
+		if size > MaxEntry {
 			r.overlong(entry, size)
 		} else {
 			r.take(entry)
@@ -334,7 +337,7 @@ func firstFrom(ctx context.Context, run journalctl.Runner, args ...string) (curs
 const endSize = 4 << 10
 
 // readLine returns the next line and its size. Of a line that is longer than
-// maxEntry it returns both ends. A line that the end of the output cuts off
+// MaxEntry it returns both ends. A line that the end of the output cuts off
 // is left out. A line that begins as no entry does may never end, so readLine returns
 // what it has.
 func readLine(in *bufio.Reader) (line []byte, size int64, err error) {
@@ -347,7 +350,7 @@ func readLine(in *bufio.Reader) (line []byte, size int64, err error) {
 		if err == bufio.ErrBufferFull && line[0] != '{' {
 			return line, size, nil
 		}
-		if size > maxEntry {
+		if size > MaxEntry {
 			line = append(line[:endSize], line[len(line)-endSize:]...)
 		}
 		if err == nil {
@@ -428,7 +431,7 @@ func (r *reader) overlong(e fields.Entry, size int64) {
 	r.pass(e)
 	r.current.tooLong++
 	r.current.skipped += size
-	r.current.example = "an entry of the journal has more than " + strconv.Itoa(maxEntry) + " bytes: " + e.Cursor
+	r.current.example = "an entry of the journal has more than " + strconv.Itoa(MaxEntry) + " bytes: " + e.Cursor
 }
 
 // dropped notes messages that journald dropped, if they were of the source.

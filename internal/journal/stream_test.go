@@ -509,7 +509,7 @@ func TestStreamTakesMessagesOfAnyKind(t *testing.T) {
 func TestStreamPassesAnEntryThatIsFarTooLong(t *testing.T) {
 	test(t, func(t *testing.T, r *reading) {
 		r.write(1, 3)
-		r.fake.Write("_SYSTEMD_UNIT=app.service", "MESSAGE="+strings.Repeat("x", maxEntry))
+		r.fake.Write("_SYSTEMD_UNIT=app.service", "MESSAGE="+strings.Repeat("x", MaxEntry))
 		r.read()
 		r.commit()
 		r.crash() // at this entry

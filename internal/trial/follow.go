@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/logfile"
-	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/nxadm/tail"
 	"github.com/nxadm/tail/util"
 )
@@ -107,7 +106,7 @@ func (t *trial) tailed(line tailedLine) {
 	if len(text) < len(whole) {
 		start = 1
 	}
-	if len(text) > meter.MaxLine {
+	if len(text) > in.longest() {
 		t.skip(in, int64(len(text)))
 		return
 	}
@@ -129,7 +128,7 @@ func (in *input) listen(ctx context.Context, lines chan<- tailedLine) {
 		return
 	}
 	defer printed.Close()
-	entries := &lineReader{from: printed, wholeOnly: true}
+	entries := &lineReader{from: printed, longest: in.longest(), wholeOnly: true}
 	for {
 		data, skipped, err := entries.next()
 		switch {

@@ -41,6 +41,8 @@ type input struct {
 	last       time.Time // the own time of the last line, or zero
 	done       bool      // nothing more is to come
 
+	entries bool // its lines are entries of the journal, as journalctl prints them
+
 	stream func(context.Context) (io.ReadCloser, error) // of a source without files: opens its lines
 	live   bool                                         // the stream goes on until its context ends
 }
@@ -90,6 +92,7 @@ func findInputs(ctx context.Context, config *config.Config, source string, args 
 		case source != "" && !slices.Contains(in.sources, source):
 			note("%s belongs to %s by its path; --source %s is not for it", name, strings.Join(in.sources, ", "), source)
 		}
+		in.entries = slices.ContainsFunc(config.Sources, func(s *rules.Source) bool { return s.Journal != nil && slices.Contains(in.sources, s.Name) })
 		inputs = append(inputs, in)
 	}
 	if len(homeless) > 0 {
@@ -177,7 +180,7 @@ func clockInput(s *rules.Source, since, now time.Time) *input {
 // to come as well.
 func journalInput(s *rules.Source, since time.Time, follow bool) *input {
 	query := journal.NewQuery(journal.MachineID(), s.Journal.Units, s.Journal.Identifiers, s.Journal.Matches)
-	return &input{name: s.Stream(), path: s.Stream(), size: -1, sources: []string{s.Name}, done: !follow, live: follow,
+	return &input{name: s.Stream(), path: s.Stream(), size: -1, sources: []string{s.Name}, done: !follow, live: follow, entries: true,
 		stream: func(ctx context.Context) (io.ReadCloser, error) { return journal.Since(ctx, query, since, follow) }}
 }
 
@@ -271,6 +274,15 @@ func (in *input) file() (*os.File, error) {
 	return logfile.Open(in.path, in.root)
 }
 
+// longest returns how many bytes of a line are read. A message of the journal may be
+// meter.MaxLine long, and takes more room as journalctl prints it.
+func (in *input) longest() int {
+	if in.entries {
+		return journal.MaxEntry
+	}
+	return meter.MaxLine
+}
+
 // open begins to read the input, decompressed if need be.
 func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 	var raw io.Reader
@@ -301,12 +313,13 @@ func (in *input) open(ctx context.Context, t *trial) (*lineReader, error) {
 		close = func() { c.Close(); closeRaw() }
 	}
 	blanks := logfile.SkipBlanks(stream)
-	return &lineReader{from: blanks, blanks: blanks, close: close, wholeOnly: t.options.Follow && !in.isStdin() && !compressed}, nil
+	return &lineReader{from: blanks, longest: in.longest(), blanks: blanks, close: close, wholeOnly: t.options.Follow && !in.isStdin() && !compressed}, nil
 }
 
 // lineReader cuts a stream into runs of whole lines.
 type lineReader struct {
 	from      io.Reader
+	longest   int                   // bytes of a line; longer ones are skipped
 	blanks    *logfile.BlankSkipper // the same as from, if a log is read
 	close     func()
 	wholeOnly bool // a last line without a newline is left alone
@@ -321,7 +334,7 @@ type lineReader struct {
 }
 
 // next returns whole lines, valid until the next call, or the size of a line
-// that was skipped because it is longer than meter.MaxLine. It returns io.EOF at the
+// that was skipped because it is too long. It returns io.EOF at the
 // end. The last line may lack its newline.
 func (r *lineReader) next() (data []byte, skipped int64, err error) {
 	for {
@@ -342,10 +355,10 @@ func (r *lineReader) next() (data []byte, skipped int64, err error) {
 		switch {
 		case len(r.buffer) == 0:
 			r.buffer = make([]byte, readSize)
-		case r.end == meter.MaxLine:
+		case r.end == r.longest:
 			return r.skip()
 		case r.end == len(r.buffer):
-			r.buffer = append(r.buffer, make([]byte, meter.MaxLine-r.end)...)
+			r.buffer = append(r.buffer, make([]byte, min(3*r.end, r.longest-r.end))...)
 		}
 		r.read()
 	}

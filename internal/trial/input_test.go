@@ -42,7 +42,7 @@ func TestLineReader(t *testing.T) {
 			if wholeOnly {
 				expected = expected[:whole]
 			}
-			if err := compareLines(&lineReader{from: from, wholeOnly: wholeOnly}, expected, skipped); err != nil {
+			if err := compareLines(&lineReader{from: from, longest: meter.MaxLine, wholeOnly: wholeOnly}, expected, skipped); err != nil {
 				t.Errorf("seed %d, wholeOnly %v: %v", seed, wholeOnly, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/meterlog/meterlog/internal/config"
+	"github.com/meterlog/meterlog/internal/fields"
 	"github.com/meterlog/meterlog/internal/meter"
 	"github.com/meterlog/meterlog/internal/rules"
 	"github.com/meterlog/meterlog/internal/screen"
@@ -151,8 +153,37 @@ func (t *trial) begin(in *input) {
 	}
 }
 
-// block applies the rules to whole lines.
+// block applies the rules to whole lines. Of the journal it skips the entries whose
+// messages are too long.
 func (t *trial) block(in *input, start int64, data []byte) {
+	for from := 0; in.entries && from < len(data); {
+		end := len(data)
+		if i := bytes.IndexByte(data[from:], '\n'); i >= 0 {
+			end = from + i + 1
+		}
+		if size := messageSize(data[from:end]); size > meter.MaxLine {
+			t.lines(in, start, data[:from])
+			t.skip(in, int64(size))
+			start, data, end = start+int64(end), data[end:], 0
+		}
+		from = end
+	}
+	t.lines(in, start, data)
+}
+
+// messageSize returns the size of an entry's message, or of a text that is no entry. Of
+// a short line it returns more than the message has.
+func messageSize(line []byte) int {
+	if len(line) > meter.MaxLine {
+		if entry, ok := fields.ParseEntry(line); ok {
+			return len(entry.Message)
+		}
+	}
+	return len(line)
+}
+
+// lines applies the rules to whole lines.
+func (t *trial) lines(in *input, start int64, data []byte) {
 	if len(data) == 0 {
 		return
 	}
