@@ -46,8 +46,13 @@ func NewDisk(rootOf func(name string) string) Disk {
 	}
 }
 
-// OS is the disk of this machine for names whose folder somebody chose.
-var OS = NewDisk(func(string) string { return "" })
+// OS is the disk of this machine for names whose folder somebody chose. It remembers no
+// folder, so any goroutine may use it.
+var OS = func() Disk {
+	disk := NewDisk(func(string) string { return "" })
+	disk.Refresh = nil
+	return disk
+}()
 
 // guard tells of files by one call each, as long as no link leads to them.
 type guard struct {
