@@ -209,6 +209,20 @@ func (s *scene) expect(want ...string) {
 	s.t.Helper()
 	got := s.read()
 	s.commit()
+	s.compare(got, want)
+}
+
+// expectInAll wants lines that are read now or 20 seconds later, each once.
+func (s *scene) expectInAll(want ...string) {
+	s.t.Helper()
+	got := s.read()
+	s.pass(20 * time.Second)
+	s.compare(append(got, s.read()...), want)
+}
+
+func (s *scene) compare(got, want []string) {
+	s.t.Helper()
+	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		s.t.Fatalf("read %q, want %q", short(got), short(want))
