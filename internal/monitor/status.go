@@ -190,15 +190,15 @@ func (s Subject) rules(ctx context.Context, st *Status, r *ledger.Reader) error 
 	if err != nil {
 		return err
 	}
+	of := make(map[string]meter.Activity, len(activity))
+	for _, a := range activity {
+		of[a.Rule] = a
+	}
 	for _, rule := range s.Config.Rules {
-		shown := RuleStatus{Name: rule.Name}
-		for _, a := range activity {
-			if a.Rule == rule.Name {
-				shown.BytesSince = a.Silence.Bytes
-				if !a.LastMatch.IsZero() {
-					shown.LastMatch = a.LastMatch.UTC().Format(time.RFC3339)
-				}
-			}
+		a := of[rule.Name]
+		shown := RuleStatus{Name: rule.Name, BytesSince: a.Silence.Bytes}
+		if !a.LastMatch.IsZero() {
+			shown.LastMatch = a.LastMatch.UTC().Format(time.RFC3339)
 		}
 		st.Rules = append(st.Rules, shown)
 	}

@@ -156,19 +156,20 @@ func (t *trial) begin(in *input) {
 // block applies the rules to whole lines. Of the journal it skips the entries whose
 // messages are too long.
 func (t *trial) block(in *input, start int64, data []byte) {
-	for from := 0; in.entries && from < len(data); {
-		end := len(data)
-		if i := bytes.IndexByte(data[from:], '\n'); i >= 0 {
-			end = from + i + 1
-		}
-		if size := messageSize(data[from:end]); size > meter.MaxLine {
-			t.lines(in, start, data[:from])
-			t.skip(in, int64(size))
-			start, data, end = start+int64(end), data[end:], 0
-		}
-		from = end
+	if !in.entries {
+		t.lines(in, start, data)
+		return
 	}
-	t.lines(in, start, data)
+	from, end := 0, 0 // of the entries that the rules are still to be applied to
+	for entry := range bytes.Lines(data) {
+		if size := messageSize(entry); size > meter.MaxLine {
+			t.lines(in, start+int64(from), data[from:end])
+			t.skip(in, int64(size))
+			from = end + len(entry)
+		}
+		end += len(entry)
+	}
+	t.lines(in, start+int64(from), data[from:])
 }
 
 // messageSize returns the size of an entry's message, or of a text that is no entry. Of
